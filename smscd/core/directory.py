@@ -1,0 +1,112 @@
+"""The configuration that changes while running: accounts, keys, credentials, upstreams, routes, prices, MO numbers.
+
+These are plain values. storage.postgres loads them, core decides with them, and each process holds one immutable
+`Directory`, replaced as a whole when a notification says that something changed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer. Rates are messages (not segments) a second; money is micro-units of `currency`."""
+
+    id: str
+    currency: str = "EUR"
+    plan: str = "default"
+    is_suspended: bool = False
+    credit_limit_micros: int = 0
+    rate_per_second: float = 100.0
+    burst: int = 200
+    segments_max: int = 10
+    tariff: int = 0
+    priority: int = 1
+    any_sender: bool = False
+    senders: frozenset[str] = frozenset()
+    webhook_url: str | None = None
+    webhook_secret: str = ""
+    binds_max: int = 4
+    window_size: int = 100
+    allows_private_callbacks: bool = False
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """What an ESME binds with. password_hmac = HMAC-SHA256(pepper, password)."""
+
+    system_id: str
+    account: str
+    password_hmac: bytes
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP key; key_hash = SHA-256 of the whole key as the customer sends it."""
+
+    key_hash: bytes
+    account: str
+    prefix: str = ""
+    is_revoked: bool = False
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """An SMSC that we bind to, and its profile."""
+
+    id: str
+    host: str
+    port: int
+    system_id: str
+    password: str
+    system_type: str = ""
+    bind_mode: str = "transceiver"
+    binds: int = 1
+    window_size: int = 100
+    rate_per_second: float = 0.0
+    is_enabled: bool = True
+    interface_version: int = 0x34
+    response_timeout_seconds: float = 30.0
+    enquire_link_seconds: float = 30.0
+    registered_delivery: int = 1
+    receipt_id: str = "same"
+    in_doubt: str = "resend"
+    queue_messages_max: int = 5_000_000
+    temporary_statuses: frozenset[int] = frozenset()
+    permanent_statuses: frozenset[int] = frozenset()
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Longest prefix wins; an account's own route wins over one for all (account == "").
+
+    upstreams: first choice first.
+    """
+
+    prefix: str
+    upstreams: tuple[str, ...]
+    account: str = ""
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """Price of one segment by plan and longest destination prefix."""
+
+    plan: str
+    prefix: str
+    price_micros: int
+
+
+class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """A number of ours: mobile-originated messages to it belong to `account`. via: "smpp" or "webhook"."""
+
+    number: str
+    account: str
+    via: str = "smpp"
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything above as one load of the database; core.directory_index builds the look-up tables from it."""
+
+    accounts: tuple[Account, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    routes: tuple[Route, ...] = ()
+    prices: tuple[Price, ...] = ()
+    mo_numbers: tuple[MoNumber, ...] = ()

@@ -1,0 +1,293 @@
+"""The plain values that travel between processes: what queues, journal, outboxes and correlation hold, as msgpack.
+
+Every record is a msgspec array: the order of the fields is the format. A field may be added at the end with a
+default; nothing is removed or reordered, because blobs written by the previous release are still in Redis when the
+next one starts.
+
+Units: ids are 64-bit message ids, times are milliseconds since the Unix epoch, money is integer micro-units.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NewType
+
+import msgspec
+
+MessageId = NewType("MessageId", int)
+AccountId = NewType("AccountId", str)
+UpstreamId = NewType("UpstreamId", str)
+Micros = NewType("Micros", int)
+
+
+class Door(IntEnum):
+    """The interface through which a submission came in."""
+
+    SMPP = 1
+    HTTP = 2
+
+
+class State(IntEnum):
+    """What the customer sees of a message; from DELIVERED on it is final."""
+
+    SCHEDULED = 0
+    QUEUED = 1
+    SENDING = 2
+    SENT = 3
+    DELIVERED = 4
+    UNDELIVERED = 5
+    EXPIRED = 6
+    REJECTED = 7
+    FAILED = 8
+    CANCELED = 9
+    UNKNOWN = 10
+
+    @property
+    def is_final(self) -> bool:
+        """True when no later fact may change the state."""
+        return self >= State.DELIVERED
+
+
+class Via(IntEnum):
+    """How the customer is told: not at all, by deliver_sm to the bound ESME, or by a webhook."""
+
+    NONE = 0
+    SMPP = 1
+    WEBHOOK = 2
+
+
+class Tariff(IntEnum):
+    """When a charge becomes final: at the carrier's acceptance, or only at delivery."""
+
+    ON_ACCEPT = 0
+    ON_DELIVERY = 1
+
+
+class Outcome(IntEnum):
+    """What became of one attempt to hand a segment to an upstream (journal kind T)."""
+
+    ACCEPTED = 1
+    FAILED = 2
+    RETRIED = 3
+    EXPIRED = 4
+    DOUBTED = 5
+    UNKNOWN = 6
+    CANCELED = 7
+
+
+class JournalKind:
+    """The kinds of journal entry, one byte each; storage/redis/lua writes them, archive reads them."""
+
+    ADMITTED = b"A"
+    TURN = b"T"
+    RECEIPTS = b"R"
+    INBOUND = b"M"
+    CALLBACKS = b"C"
+    LEDGER = b"L"
+
+
+class MessageRecord(msgspec.Struct, array_like=True, gc=False):
+    """One admitted message as the queue and the journal hold it.
+
+    segments: the short_message of each submit_sm, UDH included, in order; at least one.
+    tlvs: raw TLVs of the customer that are passed through to the upstream.
+    valid_until_ms: the message is EXPIRED when it was not accepted by then.
+    registered_delivery: what the customer asked for; the upstream is asked by its profile.
+    attempt: how many temporary errors it has had. resends: how often a doubt was re-sent.
+    """
+
+    id: int
+    account: str
+    upstream: str
+    priority: int
+    door: int
+    source_ton: int
+    source_npi: int
+    source: bytes
+    dest_ton: int
+    dest_npi: int
+    dest: bytes
+    esm_class: int
+    protocol_id: int
+    data_coding: int
+    registered_delivery: int
+    segments: list[bytes]
+    price_micros: int
+    valid_until_ms: int
+    via: int = 0
+    tariff: int = 0
+    service_type: bytes = b""
+    tlvs: bytes = b""
+    client_ref: str | None = None
+    callback_url: str | None = None
+    metadata: bytes | None = None
+    request_key: str | None = None
+    attempt: int = 0
+    resends: int = 0
+
+
+class ResultRecord(msgspec.Struct, array_like=True, gc=False):
+    """What one turn learned of one segment (journal kind T).
+
+    state: the message's State after this result. It is final when this result ends the message.
+    refund_micros: proposed refund; the entry's effect string says whether the script made it.
+    """
+
+    id: int
+    segment: int
+    outcome: int
+    at_ms: int
+    upstream: str
+    upstream_message_id: bytes
+    command_status: int
+    attempt: int
+    state: int
+    refund_micros: int = 0
+    account: str = ""
+    due: bool = False
+
+
+class ReceiptRecord(msgspec.Struct, array_like=True, gc=False):
+    """One receipt matched to its segment (journal kind R). text is what the upstream sent, kept raw."""
+
+    id: int
+    segment: int
+    segments: int
+    account: str
+    at_ms: int
+    upstream: str
+    upstream_message_id: bytes
+    state: int
+    stat: bytes
+    err: bytes
+    done_ms: int
+    text: bytes
+    refund_micros: int = 0
+    due: bool = False
+
+
+class InboundRecord(msgspec.Struct, array_like=True, gc=False):
+    """One mobile-originated message (journal kind M). account is empty when no number of ours matched."""
+
+    id: int
+    account: str
+    upstream: str
+    source_ton: int
+    source_npi: int
+    source: bytes
+    dest_ton: int
+    dest_npi: int
+    dest: bytes
+    esm_class: int
+    protocol_id: int
+    data_coding: int
+    body: bytes
+    at_ms: int
+    tlvs: bytes = b""
+    via: int = 0
+
+
+class SentContext(msgspec.Struct, array_like=True, gc=False):
+    """What correlation keeps of an accepted segment: all that its receipt needs to reach the customer."""
+
+    id: int
+    segment: int
+    segments: int
+    account: str
+    via: int
+    registered_delivery: int
+    source_ton: int
+    source_npi: int
+    source: bytes
+    dest_ton: int
+    dest_npi: int
+    dest: bytes
+    data_coding: int
+    price_micros: int
+    tariff: int
+    excerpt: bytes = b""
+    client_ref: str | None = None
+    callback_url: str | None = None
+
+
+class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
+    """A receipt that came before its submit_sm_resp, as `park` holds it."""
+
+    upstream_message_id: bytes
+    stat: bytes
+    err: bytes
+    state: int
+    done_ms: int
+    text: bytes
+    at_ms: int
+    is_intermediate: bool = False
+
+
+class CallbackKind(IntEnum):
+    """What a callback tells: the state of a message, or a mobile-originated message."""
+
+    RECEIPT = 1
+    INBOUND = 2
+
+
+class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
+    """One callback that is due to a customer: an item of `out:<account>` or of `hooks`.
+
+    source and dest are those of the message that it speaks of (for a receipt: of the customer's own message, so the
+    receipt's deliver_sm has them swapped). body is the excerpt of the text for a receipt, the whole body for an MO.
+    """
+
+    kind: int
+    id: int
+    account: str
+    state: int
+    stat: bytes
+    err: bytes
+    submit_ms: int
+    done_ms: int
+    source_ton: int
+    source_npi: int
+    source: bytes
+    dest_ton: int
+    dest_npi: int
+    dest: bytes
+    esm_class: int
+    data_coding: int
+    segments: int
+    body: bytes
+    registered_delivery: int = 0
+    client_ref: str | None = None
+    url: str | None = None
+    attempt: int = 0
+    tlvs: bytes = b""
+
+
+class CallbackOutcome(IntEnum):
+    """How a callback ended (journal kind C)."""
+
+    DELIVERED = 1
+    DEAD = 2
+
+
+class CallbackResult(msgspec.Struct, array_like=True, gc=False):
+    """The end of one callback (journal kind C)."""
+
+    id: int
+    kind: int
+    account: str
+    outcome: int
+    at_ms: int
+    attempts: int
+    detail: str = ""
+
+
+class LedgerRecord(msgspec.Struct, array_like=True, gc=False):
+    """A top-up or an adjustment (journal kind L). reference is the operator's own id; it happens once."""
+
+    account: str
+    kind: str
+    amount_micros: int
+    reference: str
+    at_ms: int
+    operator: str = ""
+    note: str = ""

@@ -1,0 +1,163 @@
+"""Admission of a batch: what admit.lua needs, and what it answered."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.redis import scripts
+from storage.redis.keys import DAY_MS, ShardKeys
+from storage.redis.link import Arg
+from storage.redis.session import RoleSession
+
+ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE = b"ADTIQL"
+_META = struct.Struct(">HHIdHH")
+
+
+@dataclass(slots=True)
+class AdmitItem:
+    """One submission: admitted whole or not at all.
+
+    messages: (upstream, priority, record) of each; one but for submit_multi. rate: messages a second, 0 for no limit.
+    price_micros: of all of them. request_key: b"" when the submission has none.
+    """
+
+    account: str
+    rate: float
+    burst: int
+    floor_micros: int
+    price_micros: int
+    upstream_messages_max: int
+    messages: list[tuple[str, int, bytes]]
+    request_key: bytes = b""
+    stored_answer: bytes = b""
+
+
+@dataclass(slots=True)
+class AdmitReply:
+    """verdicts: one byte a submission (ADMITTED...). extras: by index, the stored answer or the wait in ms."""
+
+    verdicts: bytes
+    time_ms: int
+    journal_id: str
+    extras: dict[int, bytes]
+
+
+class AdmissionStore:
+    """admit.lua for one shard, called by the role `ingress:<node>` of one process."""
+
+    def __init__(self, keys: ShardKeys, session: RoleSession) -> None:
+        self._keys = keys
+        self._session = session
+        self.clock_offset_ms = session.clock_offset_ms
+        self._count = 0
+
+    def redis_ms(self) -> int:
+        """Redis TIME as this process estimates it."""
+        return int(time.time() * 1000) + self.clock_offset_ms
+
+    async def admit(self, items: Sequence[AdmitItem], top_id: int, *, not_after_ms: int, timeout: float) -> AdmitReply:
+        """Admit at most 500 items. Raises Unanswered (ask resume()), Fenced."""
+        self._count = len(items)
+        while True:
+            window = self.redis_ms() // DAY_MS
+            keys, args = self._call(items, top_id, not_after_ms, window)
+            reply = await self._session.run(scripts.ADMIT, keys, args, timeout=timeout)
+            if reply[0] != b"W":
+                return self._read(reply)
+            self.clock_offset_ms = int(reply[1]) - int(time.time() * 1000)
+
+    async def resume(self) -> AdmitReply:
+        """The answer of the call that got none; waits until Redis gives it."""
+        reply = await self._session.resume()
+        if reply[0] == b"W":
+            return AdmitReply(bytes((TOO_LATE,)) * self._count, int(reply[1]), "", {})
+        return self._read(reply)
+
+    async def cancel(self, items: Sequence[tuple[int, str, bytes]]) -> None:
+        """Have messages cancelled and refunded that were admitted after their refusal: (id, account, request key).
+
+        Their request keys are forgotten, so that the customer's next copy is a new message.
+        """
+        keys = [self._keys.changes]
+        args: list[Arg] = [len(items), *(message_id.to_bytes(8, "big") for message_id, _, _ in items)]
+        window = self.redis_ms() // DAY_MS
+        for _, account, request_key in items:
+            if request_key:
+                for age in (0, 1):
+                    keys.append(self._keys.idem(account, window - age, request_key))
+                    args.append(request_key)
+        await self._session.link.evalsha(scripts.CANCEL, keys, args)
+
+    def _call(
+        self, items: Sequence[AdmitItem], top_id: int, not_after_ms: int, window: int
+    ) -> tuple[list[str], list[Arg]]:
+        names = self._keys
+        accounts: dict[str, int] = {}
+        queues: dict[tuple[str, int, str], int] = {}
+        buckets: dict[str, int] = {}
+        account_keys: list[str] = []
+        account_args: list[Arg] = []
+        queue_keys: list[str] = []
+        queue_args: list[Arg] = []
+        bucket_keys: list[str] = []
+        body: list[Arg] = []
+        for item in items:
+            account = accounts.get(item.account)
+            if account is None:
+                account = accounts[item.account] = len(accounts) + 1
+                account_keys.append(names.acct(item.account))
+                interval = round(1_000_000 / item.rate) if item.rate > 0 else 0
+                account_args += (interval, interval * item.burst if interval else 1, item.floor_micros)
+            numbers = []
+            for upstream, priority, _ in item.messages:
+                place = (upstream, priority, item.account)
+                queue = queues.get(place)
+                if queue is None:
+                    queue = queues[place] = len(queues) + 1
+                    queue_keys += (names.queue(*place), names.ready(upstream))
+                    queue_args += (upstream, item.upstream_messages_max)
+                numbers.append(queue)
+            bucket = 0
+            if item.request_key:
+                name = names.idem(item.account, window, item.request_key)
+                bucket = buckets.get(name, 0)
+                if not bucket:
+                    bucket = buckets[name] = len(buckets) + 1
+                    bucket_keys += (name, names.idem(item.account, window - 1, item.request_key))
+            count = len(numbers)
+            meta = _META.pack(account, bucket, count, float(item.price_micros), count, numbers[0])
+            if count > 1:
+                meta += struct.pack(f">{count - 1}H", *numbers[1:])
+            body.append(meta)
+            if bucket:
+                body += (item.request_key, item.stored_answer)
+            for message in item.messages:
+                body.append(message[2])
+        head: list[Arg] = [
+            not_after_ms, top_id, window, len(accounts), len(queues), len(buckets), len(items), names.bell,
+        ]  # fmt: skip
+        keys = [names.journal, names.depth, *account_keys, *queue_keys, *bucket_keys]
+        return keys, [*head, *account_args, *queue_args, *body]
+
+    def _read(self, reply: Any) -> AdmitReply:
+        verdicts: bytes = reply[0]
+        extras: dict[int, bytes] = {}
+        if len(reply) > 3:
+            at = 3
+            for index, verdict in enumerate(verdicts):
+                if verdict in b"DT":
+                    extras[index] = reply[at]
+                    at += 1
+        time_ms = int(reply[1])
+        self.clock_offset_ms = time_ms - int(time.time() * 1000)
+        return AdmitReply(verdicts, time_ms, reply[2].decode(), extras)
+
+
+__all__ = [
+    "ADMITTED", "DUPLICATE", "INSUFFICIENT", "QUEUE_FULL", "THROTTLED", "TOO_LATE",
+    "AdmissionStore", "AdmitItem", "AdmitReply",
+]  # fmt: skip

@@ -1,0 +1,19 @@
+"""What can go wrong with Redis, as the callers need to tell it apart."""
+
+from __future__ import annotations
+
+
+class StorageUnavailable(Exception):
+    """Redis did not answer, or may not be used now. Nothing is known to have been written."""
+
+
+class Unanswered(StorageUnavailable):
+    """A call was sent and its reply is missing: it may have run. RoleSession.resume() asks for the answer."""
+
+
+class UnsafeStorage(StorageUnavailable):
+    """Redis answers, but its settings or its data are not safe to work on; the text says what to do."""
+
+
+class Fenced(Exception):
+    """Another process holds the role now; this one must stop working in it."""

@@ -1,0 +1,103 @@
+"""The refusal to work on quicksand: unsafe settings, or a Redis that is behind what was recorded or acknowledged.
+
+Every link asks the guard on each new connection. What was checked for a server's run_id is not checked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import ResponseError
+
+from storage.redis.errors import UnsafeStorage
+from storage.redis.journal import entry_order
+from storage.redis.keys import ShardKeys
+from storage.redis.link import Command
+
+SETTINGS = {
+    b"appendonly": (b"yes", "set `appendonly yes`: without the append-only file nothing survives a restart"),
+    b"appendfsync": (b"always", "set `appendfsync always`: a message is acknowledged only when it is on disk"),
+    b"maxmemory-policy": (b"noeviction", "set `maxmemory-policy noeviction`: any other policy deletes messages"),
+}
+
+
+class Guard:
+    """What one process knows of how far the journal had come.
+
+    recorded: asks PostgreSQL for the offset of its last commit; None while it cannot be reached (then only what this
+    process saw acknowledged is compared).
+    """
+
+    def __init__(
+        self, keys: ShardKeys, install_id: str, shards: int, recorded: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        self._keys = keys
+        self._install_id = install_id
+        self._shards = shards
+        self._recorded = recorded
+        self._verified_run_id = ""
+        self.acknowledged = "0-0"
+
+    def saw(self, journal_id: str) -> None:
+        """Note a journal entry that Redis acknowledged to this process."""
+        if journal_id and entry_order(journal_id) > entry_order(self.acknowledged):
+            self.acknowledged = journal_id
+
+    async def verify(self, command: Command, run_id: str) -> None:
+        """Raise UnsafeStorage when this server must not be used. Called by RedisLink for each new connection."""
+        if run_id and run_id == self._verified_run_id:
+            return
+        await check_settings(command)
+        await self._check_position(command)
+        self._verified_run_id = run_id
+
+    async def _check_position(self, command: Command) -> None:
+        keys = self._keys
+        recorded = await self._recorded()
+        behind = max(self.acknowledged, recorded or "0-0", key=entry_order)
+        install = await command("HGET", keys.meta, "install")
+        last = await self._last_id(command)
+        if install is None and behind == "0-0" and last == "0-0":
+            await command("HSET", keys.meta, "install", self._install_id, "shards", self._shards)
+            return
+        if install is None or entry_order(last) < entry_order(behind):
+            raise UnsafeStorage(
+                f"Redis is behind the record: its journal ends at {last}, but {behind} was already recorded. It is "
+                "empty or an older copy. Bring the right data directory back, or rebuild it from PostgreSQL."
+            )
+        if install.decode() != self._install_id:
+            raise UnsafeStorage(
+                f"Redis belongs to installation {install.decode()}, PostgreSQL to {self._install_id}. "
+                "Check redis_url and postgres_dsn: one of them points to another installation."
+            )
+        shards = await command("HGET", keys.meta, "shards")
+        if int(shards or 0) != self._shards:
+            raise UnsafeStorage(
+                f"Redis was set up with {int(shards or 0)} shards, the configuration says {self._shards}. "
+                "The number of shards is fixed at installation: set it back."
+            )
+
+    async def _last_id(self, command: Command) -> str:
+        if not await command("EXISTS", self._keys.journal):
+            return "0-0"
+        info = await command("XINFO", "STREAM", self._keys.journal)
+        named = dict(zip(info[::2], info[1::2], strict=True))
+        last: bytes = named[b"last-generated-id"]
+        return last.decode()
+
+
+async def check_settings(command: Command) -> None:
+    """Raise UnsafeStorage with one sentence for each setting that would lose messages."""
+    wrong = []
+    for name, (wanted, advice) in SETTINGS.items():
+        try:
+            reply = await command("CONFIG", "GET", name)
+        except ResponseError as refused:
+            raise UnsafeStorage(
+                f"Redis does not show its settings ({refused}): allow this user CONFIG GET."
+            ) from refused
+        value = reply[1] if len(reply) > 1 else None
+        if value != wanted:
+            wrong.append(f"{name.decode()} is {(value or b'unknown').decode()}; {advice}.")
+    if wrong:
+        raise UnsafeStorage("Redis is not safe to work on. " + " ".join(wrong))

@@ -1,0 +1,147 @@
+"""One connection to Redis for one purpose, without pool, retry or hidden repetition.
+
+redis-py repeats commands on a lost connection (a charge ran twice in a test); a link never does. Its callers know
+what is safe to ask again: a RoleSession by its sequence number, a read because it is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import redis.asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from storage.redis.errors import Fenced, StorageUnavailable, Unanswered
+from storage.redis.scripts import Script
+
+Arg = bytes | str | int | float
+Command = Callable[..., Awaitable[Any]]
+Verify = Callable[[Command, str], Awaitable[None]]
+
+
+class RedisLink:
+    """Commands in order over one connection, made again when it is lost.
+
+    verify(command, run_id) is called on each new connection, before anything else is sent over it; it raises
+    UnsafeStorage when the server must not be used (other settings, an older state).
+    """
+
+    def __init__(self, url: str, *, name: str, verify: Verify | None = None, connect_seconds: float = 1.0) -> None:
+        self.url = url
+        self.name = name
+        self.run_id = ""
+        self._verify = verify
+        self._connect_seconds = connect_seconds
+        self._pool = aioredis.ConnectionPool.from_url(
+            url, socket_connect_timeout=connect_seconds, client_name=name, protocol=2
+        )
+        self._connection: AbstractConnection | None = None
+        self._lock = asyncio.Lock()
+
+    async def command(self, *args: Arg, timeout: float = 5.0) -> Any:
+        """Send one command and return its reply. Raises StorageUnavailable, or ResponseError for a refusal."""
+        async with self._lock:
+            connection = await self._connected(timeout)
+            return await self._ask(connection, args, timeout)
+
+    async def pipeline(self, commands: Sequence[Sequence[Arg]], *, timeout: float = 5.0) -> list[Any]:
+        """Send several commands at once and return their replies, a ResponseError in place of a refused one's."""
+        if not commands:
+            return []
+        async with self._lock:
+            connection = await self._connected(timeout)
+            replies: list[Any] = []
+            try:
+                async with asyncio.timeout(timeout):
+                    packed = b"".join(b"".join(connection.pack_command(*command)) for command in commands)
+                    await connection.send_packed_command([packed], check_health=False)
+                    for _ in commands:
+                        try:
+                            replies.append(await connection.read_response())
+                        except ResponseError as refused:
+                            replies.append(refused)
+            except (RedisError, OSError, TimeoutError) as error:
+                await self._drop()
+                raise Unanswered(f"Redis did not answer {len(commands)} commands: {error}") from error
+            except asyncio.CancelledError:
+                await self._drop()
+                raise
+            return replies
+
+    async def evalsha(self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, timeout: float = 5.0) -> Any:
+        """Run a script. Raises Fenced, Unanswered when it may have run, StorageUnavailable when it did not."""
+        async with self._lock:
+            connection = await self._connected(timeout)
+            try:
+                try:
+                    return await self._ask(connection, ("EVALSHA", script.sha, len(keys), *keys, *args), timeout)
+                except NoScriptError:
+                    return await self._ask(connection, ("EVAL", script.source, len(keys), *keys, *args), timeout)
+            except ResponseError as refused:
+                text = str(refused)
+                if text.startswith(("FENCED", "OUTOFSTEP")):
+                    raise Fenced(f"{script.name}: {text}") from refused
+                raise
+
+    async def _ask(self, connection: AbstractConnection, args: Sequence[Arg], timeout: float) -> Any:
+        try:
+            async with asyncio.timeout(timeout):
+                await connection.send_packed_command(connection.pack_command(*args), check_health=False)
+                return await connection.read_response()
+        except ResponseError as refused:
+            if str(refused).startswith(("LOADING", "OOM", "MISCONF", "READONLY", "BUSY", "MASTERDOWN")):
+                raise StorageUnavailable(f"Redis refuses to write: {refused}") from refused
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            await self._drop()
+            raise Unanswered(f"Redis did not answer {args[0]!r} in time: {error}") from error
+        except asyncio.CancelledError:
+            await self._drop()
+            raise
+
+    async def _connected(self, timeout: float) -> AbstractConnection:
+        if self._connection is not None:
+            return self._connection
+        made: Any = self._pool
+        connection: AbstractConnection = made.make_connection()
+        try:
+            async with asyncio.timeout(min(timeout, self._connect_seconds)):
+                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
+                await connection.send_command("INFO", "server", check_health=False)
+                info = await connection.read_response()
+        except (RedisError, OSError, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise StorageUnavailable(f"Redis cannot be reached: {error}") from error
+        except asyncio.CancelledError:
+            await connection.disconnect(nowait=True)
+            raise
+        self.run_id = _field(info, "run_id")
+        self._connection = connection
+        if self._verify is not None:
+            try:
+                await self._verify(lambda *args: self._ask(connection, args, self._connect_seconds), self.run_id)
+            except BaseException:
+                await self._drop()
+                raise
+        return connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        """Close the connection; the next command would make a new one."""
+        async with self._lock:
+            await self._drop()
+
+
+def _field(info: bytes | str, name: str) -> str:
+    text = info.decode() if isinstance(info, bytes) else info
+    for line in text.splitlines():
+        if line.startswith(name + ":"):
+            return line[len(name) + 1 :].strip()
+    return ""

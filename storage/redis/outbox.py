@@ -1,0 +1,75 @@
+"""Callbacks that are due: to the ESMEs of an account, and to webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.redis import scripts
+from storage.redis.blobs import pack_array
+from storage.redis.keys import ShardKeys
+from storage.redis.link import Arg, RedisLink
+from storage.redis.session import RoleSession
+
+
+class OutboxStore:
+    """`out:<account>`, read and emptied by the role `deliver:<account>`. reads: a link that is not the session's."""
+
+    def __init__(self, account: str, keys: ShardKeys, session: RoleSession, reads: RedisLink) -> None:
+        self._keys = keys
+        self._stream = keys.out(account)
+        self._session = session
+        self._reads = reads
+
+    async def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """Entries after an id ("0-0" for the start): (entry id, msgpack array of CallbackRecords), oldest first."""
+        return await _read(self._reads, self._stream, after, count)
+
+    async def settle(self, finished: Sequence[str], results: Sequence[bytes]) -> None:
+        """Journal ended callbacks (encoded CallbackResults) and delete finished entries. Raises Fenced."""
+        keys = [self._keys.journal, self._stream]
+        await self._session.run(scripts.SETTLE_OUT, keys, [pack_array(results), *finished])
+
+
+class HookStore:
+    """`hooks` and `hooks:later`, worked on by the role `hooks`. reads: a link that is not the session's."""
+
+    def __init__(self, keys: ShardKeys, session: RoleSession, reads: RedisLink) -> None:
+        self._keys = keys
+        self._session = session
+        self._reads = reads
+
+    async def read(self, after: str, count: int) -> list[tuple[str, bytes]]:
+        """Entries after an id: (entry id, msgpack array of CallbackRecords), oldest first."""
+        return await _read(self._reads, self._keys.hooks, after, count)
+
+    async def due(self, now_ms: int, limit: int) -> list[bytes]:
+        """Members of the later set that are due: encoded CallbackRecords."""
+        members: list[bytes] = await self._reads.command(
+            "ZRANGEBYSCORE", self._keys.hooks_later, "-inf", now_ms, "LIMIT", 0, limit
+        )
+        return members
+
+    async def next_due_ms(self) -> int | None:
+        """When the first of the later set is due, or None."""
+        first = await self._reads.command("ZRANGE", self._keys.hooks_later, 0, 0, "WITHSCORES")
+        return int(float(first[1])) if first else None
+
+    async def settle(
+        self,
+        finished: Sequence[str],
+        later: Sequence[tuple[int, bytes]],
+        promoted: Sequence[bytes],
+        results: Sequence[bytes],
+    ) -> None:
+        """Journal ends, keep (due ms, CallbackRecord) for later, delete entries and due members. Raises Fenced."""
+        keys = [self._keys.journal, self._keys.hooks, self._keys.hooks_later]
+        args: list[Arg] = [pack_array(results), len(finished), *finished, len(later)]
+        for due_ms, member in later:
+            args += (due_ms, member)
+        args += [len(promoted), *promoted]
+        await self._session.run(scripts.SETTLE_HOOKS, keys, args)
+
+
+async def _read(reads: RedisLink, stream: str, after: str, count: int) -> list[tuple[str, bytes]]:
+    reply = await reads.command("XRANGE", stream, f"({after}", "+", "COUNT", count)
+    return [(entry_id.decode(), fields[1]) for entry_id, fields in reply]

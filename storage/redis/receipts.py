@@ -1,0 +1,153 @@
+"""What the receipts' side of one upstream asks of Redis: correlation, parking, and applying what was found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import msgspec
+
+from smscd.core.records import InboundRecord, ReceiptRecord, SentContext, Via
+from storage.redis import scripts
+from storage.redis.blobs import KeyList, pack_array
+from storage.redis.dispatch import HOT_SECONDS, id8
+from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
+from storage.redis.link import Arg, RedisLink
+from storage.redis.session import RoleSession
+
+PARKED_MAX = 1_000_000
+HOT_HOURS = 25
+_context = msgspec.msgpack.Decoder(SentContext)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Effect(IntEnum):
+    """What a receipt did: nothing new, recorded (not the message's end), or the message's final state."""
+
+    REPEATED = 0
+    RECORDED = 1
+    FINAL = 2
+
+
+@dataclass(slots=True)
+class ReceiptItem:
+    """One matched receipt. callback: an encoded CallbackRecord, sent at the final effect, or for an intermediate
+    notification when it is recorded; None when the customer asked for nothing."""
+
+    record: ReceiptRecord
+    is_final: bool
+    via: int = Via.NONE
+    callback: bytes | None = None
+    callback_is_intermediate: bool = False
+
+
+@dataclass(slots=True)
+class InboundItem:
+    """One mobile-originated message and, when a number of ours matched, its callback."""
+
+    record: InboundRecord
+    via: int = Via.NONE
+    callback: bytes | None = None
+
+
+@dataclass(slots=True)
+class ReceiptBatch:
+    """What is applied in one step."""
+
+    items: list[ReceiptItem] = field(default_factory=list)
+    inbound: list[InboundItem] = field(default_factory=list)
+
+
+class ReceiptStore:
+    """Called by the role `receipts:<upstream>` alone. reads: a link that is not the session's."""
+
+    def __init__(self, keys: ShardKeys, upstream_keys: UpstreamKeys, session: RoleSession, reads: RedisLink) -> None:
+        self._keys = keys
+        self._upstream_keys = upstream_keys
+        self._session = session
+        self._reads = reads
+
+    async def match(self, items: Sequence[tuple[bytes, bytes]], now_ms: int | None = None) -> list[SentContext | None]:
+        """Find what (canonical id, encoded ParkedReceipt) speak of; None for those that are parked durably now.
+
+        Raises StorageUnavailable (also when PARKED_MAX are parked); calling again is harmless.
+        """
+        names = self._upstream_keys
+        at_ms = int(time.time() * 1000) if now_ms is None else now_ms
+        hour = at_ms // HOUR_MS
+        buckets: dict[int, list[int]] = {}
+        for index, item in enumerate(items):
+            buckets.setdefault(names.bucket(item[0]), []).append(index)
+        found: list[SentContext | None] = [None] * len(items)
+        for bucket, indexes in buckets.items():
+            args: list[Arg] = [at_ms, PARKED_MAX, len(indexes)]
+            for index in indexes:
+                args += items[index]
+            keys = [names.park(bucket), names.park_times(bucket)]
+            keys += [names.corr(bucket, hour - back) for back in range(-1, HOT_HOURS)]
+            reply = await self._reads.evalsha(scripts.MATCH, keys, args)
+            for index, blob in zip(indexes, reply, strict=True):
+                if blob:
+                    found[index] = _context.decode(blob)
+        return found
+
+    async def apply(self, batch: ReceiptBatch) -> list[Effect]:
+        """State, refund, journal and outbox for a batch, in one step. Waits for Redis. Raises Fenced."""
+        names = self._keys
+        keys = KeyList([names.journal], skipped=1)
+        number = keys.number
+        args: list[Arg] = [
+            names.bell, HOT_SECONDS,
+            pack_array([_encode(item.record) for item in batch.items]),
+            pack_array([_encode(item.record) for item in batch.inbound]),
+            len(batch.items),
+        ]  # fmt: skip
+        bells: dict[int, bytes] = {}
+        for item in batch.items:
+            record = item.record
+            stream = self._stream(item.via, record.account, keys, bells) if item.callback is not None else 0
+            args += (
+                number(names.state(record.id)), id8(record.id), record.segment, record.segments,
+                b"F" if item.is_final else b"N", int(record.state),
+                number(names.refunded(record.id)) if record.refund_micros else 0,
+                number(names.acct(record.account)) if record.refund_micros else 0,
+                record.refund_micros, stream, item.callback or b"", b"I" if item.callback_is_intermediate else b"F",
+            )  # fmt: skip
+        inbound = [item for item in batch.inbound if item.callback is not None]
+        args.append(len(inbound))
+        for due in inbound:
+            args += (self._stream(due.via, due.record.account, keys, bells), due.callback or b"")
+        args.append(len(bells))
+        for stream, payload in bells.items():
+            args += (stream, payload)
+        reply = await self._session.run(scripts.RECEIPT, keys.names, args)
+        return [Effect(digit - 0x30) for digit in reply[0]]
+
+    def _stream(self, via: int, account: str, keys: KeyList, bells: dict[int, bytes]) -> int:
+        if via == Via.WEBHOOK:
+            stream = keys.number(self._keys.hooks)
+            bells[stream] = b"h"
+        else:
+            stream = keys.number(self._keys.out(account))
+            bells[stream] = b"o:" + account.encode()
+        return stream
+
+    async def unpark(self, canonical_ids: Sequence[bytes]) -> None:
+        """Forget parked receipts that were applied."""
+        names = self._upstream_keys
+        buckets: dict[int, list[bytes]] = {}
+        for canonical_id in canonical_ids:
+            buckets.setdefault(names.bucket(canonical_id), []).append(canonical_id)
+        commands: list[list[Arg]] = []
+        for bucket, ids in buckets.items():
+            commands.append(["HDEL", names.park(bucket), *ids])
+            commands.append(["ZREM", names.park_times(bucket), *ids])
+        await self._reads.pipeline(commands)
+
+    async def parked_count(self) -> int:
+        """How many upstream ids have receipts that nothing matched yet."""
+        names = self._upstream_keys
+        counts = await self._reads.pipeline([("ZCARD", names.park_times(b)) for b in range(names.buckets)])
+        return sum(int(count) for count in counts)

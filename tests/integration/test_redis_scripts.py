@@ -1,0 +1,485 @@
+"""The Lua scripts on a real server: each verdict, each move, and what happens when a call is repeated or fenced."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from smscd.core.records import (
+    InboundRecord,
+    LedgerRecord,
+    MessageRecord,
+    ParkedReceipt,
+    ReceiptRecord,
+    ResultRecord,
+    SentContext,
+    State,
+    Via,
+)
+from storage.redis.accounts import AmountOutOfRange, Balances
+from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply
+from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
+from storage.redis.errors import Fenced, Unanswered, UnsafeStorage
+from storage.redis.guard import Guard, check_settings
+from storage.redis.journal import JournalReader
+from storage.redis.keys import ShardKeys, UpstreamKeys
+from storage.redis.link import RedisLink
+from storage.redis.outbox import HookStore, OutboxStore
+from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptItem, ReceiptStore
+from storage.redis.session import RoleSession, release, renew
+
+KEYS = ShardKeys(0)
+UPSTREAM = UpstreamKeys("u1")
+encode = msgspec.msgpack.Encoder().encode
+BASE = (int(time.time() * 1000) - 1_577_836_800_000) << 22
+
+
+def message(number: int, upstream: str = "u1", account: str = "demo") -> MessageRecord:
+    return MessageRecord(
+        id=BASE + number, account=account, upstream=upstream, priority=1, door=1, source_ton=5, source_npi=0,
+        source=b"ACME", dest_ton=1, dest_npi=1, dest=b"447700900123", esm_class=0, protocol_id=0, data_coding=0,
+        registered_delivery=1, segments=[b"hello"], price_micros=10_000, valid_until_ms=1, via=Via.SMPP,
+    )  # fmt: skip
+
+
+def item(number: int, *, key: bytes = b"", price: int = 10_000, rate: float = 0, burst: int = 0) -> AdmitItem:
+    return AdmitItem(
+        account="demo", rate=rate, burst=burst, floor_micros=0, price_micros=price, upstream_messages_max=1000,
+        messages=[("u1", 1, encode(message(number)))], request_key=key, stored_answer=b"answer %d" % number,
+    )  # fmt: skip
+
+
+class Rig:
+    """One process' links and roles on a fresh server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.links: list[RedisLink] = []
+        self.raw = self.link()
+        self.balances = Balances(KEYS, self.raw)
+        self.journal = JournalReader(KEYS, self.raw)
+
+    def link(self) -> RedisLink:
+        link = RedisLink(self.url, name="test")
+        self.links.append(link)
+        return link
+
+    async def role(self, name: str, owner: str = "test/0") -> RoleSession:
+        session = RoleSession(self.link(), KEYS, name, owner)
+        assert await session.take()
+        return session
+
+    async def admission(self) -> AdmissionStore:
+        return AdmissionStore(KEYS, await self.role("ingress:1"))
+
+    async def dispatch(self) -> DispatchStore:
+        return DispatchStore("u1", KEYS, UPSTREAM, await self.role("dispatch:u1"), self.raw)
+
+    async def receipts(self) -> ReceiptStore:
+        return ReceiptStore(KEYS, UPSTREAM, await self.role("receipts:u1"), self.raw)
+
+    async def top_up(self, micros: int) -> None:
+        await self.balances.top_up(LedgerRecord("demo", "topup", micros, "first", 1))
+
+    async def close(self) -> None:
+        for link in self.links:
+            await link.close()
+
+
+@pytest.fixture
+async def rig(valkey_url: str) -> AsyncIterator[Rig]:
+    made = Rig(valkey_url)
+    yield made
+    await made.close()
+
+
+async def admit(store: AdmissionStore, items: list[AdmitItem], *, late: bool = False) -> AdmitReply:
+    limit = store.redis_ms() + (-1000 if late else 1000)
+    return await store.admit(items, BASE + 999, not_after_ms=limit, timeout=2.0)
+
+
+async def first_entry(store: DispatchStore) -> QueueEntry:
+    queues = await store.queues()
+    return (await store.read(dict.fromkeys(queues, "0-0"), 10))[0]
+
+
+async def test_admitted_messages_are_queued_journaled_counted_and_charged(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    reply = await admit(await rig.admission(), [item(1), item(2)])
+    assert reply.verdicts == b"AA"
+    assert await rig.balances.balance("demo") == 980_000
+    dispatch = await rig.dispatch()
+    entry = await first_entry(dispatch)
+    records = msgspec.msgpack.decode(entry.blob, type=list[MessageRecord])
+    assert [record.id - BASE for record in records] == [1, 2]
+    assert await dispatch.depth() == 2
+    kinds = [(found.kind, found.id) for found in await rig.journal.read("0-0", 10)]
+    assert [kind for kind, _ in kinds] == [b"L", b"A"]
+    assert kinds[-1][1] == reply.journal_id == await rig.journal.last_id()
+
+
+async def test_a_request_key_is_admitted_once_within_and_across_batches(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    first = await admit(store, [item(1, key=b"k"), item(2, key=b"k"), item(3, key=b"other")])
+    assert first.verdicts == b"ADA"
+    assert first.extras == {1: b"answer 1"}
+    again = await admit(store, [item(4, key=b"k")])
+    assert again.verdicts == b"D"
+    assert again.extras == {0: b"answer 1"}
+    assert await rig.balances.balance("demo") == 980_000
+
+
+async def test_the_balance_is_never_overdrawn(rig: Rig) -> None:
+    await rig.top_up(25_000)
+    reply = await admit(await rig.admission(), [item(1), item(2), item(3), item(4, price=5_000)])
+    assert reply.verdicts == b"AAIA"
+    assert await rig.balances.balance("demo") == 0
+
+
+async def test_an_account_without_balance_is_refused(rig: Rig) -> None:
+    reply = await admit(await rig.admission(), [item(1)])
+    assert reply.verdicts == b"I"
+    assert await rig.balances.balance("demo") is None
+
+
+async def test_the_rate_limit_lets_the_burst_through_and_says_how_long_to_wait(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    reply = await admit(await rig.admission(), [item(n, rate=1, burst=3) for n in range(5)])
+    assert reply.verdicts == b"AAATT"
+    assert 0 < int(reply.extras[3]) <= 1000
+
+
+async def test_a_batch_after_its_deadline_admits_nothing(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    reply = await admit(await rig.admission(), [item(1), item(2)], late=True)
+    assert reply.verdicts == b"LL"
+    assert await rig.balances.balance("demo") == 1_000_000
+
+
+async def test_a_full_queue_refuses(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    small = [item(n) for n in range(3)]
+    for one in small:
+        one.upstream_messages_max = 2
+    assert (await admit(await rig.admission(), small)).verdicts == b"AAQ"
+
+
+async def test_a_group_is_admitted_whole_or_not_at_all(rig: Rig) -> None:
+    await rig.top_up(25_000)
+    store = await rig.admission()
+    group = item(1, price=30_000)
+    group.messages = [("u1", 1, encode(message(n))) for n in (1, 2)] + [("u1", 0, encode(message(3)))]
+    assert (await admit(store, [group])).verdicts == b"I"
+    group.price_micros = 24_000
+    assert (await admit(store, [group])).verdicts == b"A"
+    dispatch = await rig.dispatch()
+    assert await dispatch.depth() == 3
+    assert [name[-6:] for name in await dispatch.queues()] == ["0:demo", "1:demo"]
+
+
+async def test_a_lost_reply_is_answered_again_without_a_second_charge(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    session = await rig.role("ingress:1")
+    store = AdmissionStore(KEYS, session)
+    real = session.link.evalsha
+
+    async def run_but_lose_the_reply(*args: object, **kwargs: object) -> object:
+        await real(*args, **kwargs)  # type: ignore[arg-type]
+        raise Unanswered("the connection was cut")
+
+    session.link.evalsha = run_but_lose_the_reply  # type: ignore[method-assign]
+    with pytest.raises(Unanswered):
+        await store.admit([item(1, key=b"k")], BASE + 1, not_after_ms=store.redis_ms() + 1000, timeout=0.2)
+    assert session.is_unanswered
+    session.link.evalsha = real  # type: ignore[method-assign]
+    reply = await store.resume()
+    assert reply.verdicts == b"A"
+    assert await rig.balances.balance("demo") == 990_000
+    assert (await admit(store, [item(2)])).verdicts == b"A"
+
+
+async def test_messages_admitted_after_their_refusal_are_cancelled_and_refunded_once(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    await admit(store, [item(1, key=b"k"), item(2)])
+    await store.cancel([(BASE + 1, "demo", b"k")])
+    dispatch = await rig.dispatch()
+    entry = await first_entry(dispatch)
+    intents = [Intent(entry.queue, entry.entry_id, b"%d.0" % n, BASE + 1 + n, 0) for n in (0, 1)]
+    reply = await dispatch.turn(Turn(intents=intents))
+    assert reply.withheld == {0}
+    assert await dispatch.opens([entry]) == [{b"1.0": b"i0"}]
+    done = Turn(finals=[(BASE + 1, State.CANCELED)], refunds=[("demo", BASE + 1, 10_000)])
+    assert (await dispatch.turn(done)).late_changes == []
+    assert await rig.balances.balance("demo") == 990_000
+    assert (await admit(store, [item(3, key=b"k")])).verdicts == b"A"
+
+
+async def test_a_cancellation_that_comes_too_late_is_told(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    await admit(store, [item(1)])
+    await store.cancel([(BASE + 1, "demo", b"")])
+    dispatch = await rig.dispatch()
+    reply = await dispatch.turn(Turn(finals=[(BASE + 1, State.DELIVERED)]))
+    assert reply.late_changes == [BASE + 1]
+
+
+async def test_a_finished_blob_leaves_nothing_behind(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    await admit(await rig.admission(), [item(1), item(2)])
+    dispatch = await rig.dispatch()
+    entry = await first_entry(dispatch)
+    place = (entry.queue, entry.entry_id)
+    await dispatch.turn(Turn(intents=[Intent(*place, b"0.0", BASE + 1, 0), Intent(*place, b"1.0", BASE + 2, 0)]))
+    await dispatch.turn(Turn(settled=[(*place, b"0.0")], depth_delta=-1))
+    assert await dispatch.opens([entry]) == [{b"0.0": b"d", b"1.0": b"i0"}]
+    await dispatch.turn(Turn(finished=[place], depth_delta=-1))
+    assert await dispatch.opens([entry]) == [{}]
+    assert await dispatch.queues() == []
+    assert await dispatch.depth() == 0
+
+
+async def test_a_retry_waits_in_later_and_comes_back_to_its_queue(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    await admit(await rig.admission(), [item(1)])
+    dispatch = await rig.dispatch()
+    entry = await first_entry(dispatch)
+    blob = encode(message(1))
+    await dispatch.turn(Turn(finished=[(entry.queue, entry.entry_id)], later=[(5000, entry.queue, blob)]))
+    assert await dispatch.queues() == []
+    assert await dispatch.next_due_ms() == 5000
+    assert await dispatch.promote(4999) == 0
+    assert await dispatch.promote(5000) == 1
+    assert await dispatch.promote(5000) == 0
+    again = await first_entry(dispatch)
+    assert msgspec.msgpack.decode(again.blob, type=list[MessageRecord])[0].id == BASE + 1
+
+
+async def test_rest_keeps_single_messages_until_they_are_settled(rig: Rig) -> None:
+    dispatch = await rig.dispatch()
+    await dispatch.turn(Turn(rest_set=[(BASE + 1, b"one"), (BASE + 2, b"two")]))
+    assert await dispatch.rest() == {BASE + 1: b"one", BASE + 2: b"two"}
+    await dispatch.turn(Turn(rest_del=[BASE + 1]))
+    assert await dispatch.rest() == {BASE + 2: b"two"}
+
+
+async def test_a_refund_happens_once_even_when_it_is_proposed_twice(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    dispatch = await rig.dispatch()
+    result = encode(ResultRecord(BASE + 1, 0, 2, 1, "u1", b"", 11, 0, State.FAILED, 10_000))
+    refunds = [("demo", BASE + 1, 10_000), ("demo", BASE + 1, 10_000)]
+    assert (await dispatch.turn(Turn(refunds=refunds, journal=[result, result]))).refunded == [True, False]
+    assert (await dispatch.turn(Turn(refunds=refunds[:1], journal=[result]))).refunded == [False]
+    assert await rig.balances.balance("demo") == 1_010_000
+    effects = [entry.effects for entry in await rig.journal.read("0-0", 10) if entry.kind == b"T"]
+    assert effects == [b"10", b"0"]
+
+
+def context(number: int, segment: int = 0, segments: int = 1) -> SentContext:
+    return SentContext(
+        id=BASE + number, segment=segment, segments=segments, account="demo", via=Via.SMPP, registered_delivery=1,
+        source_ton=5, source_npi=0, source=b"ACME", dest_ton=1, dest_npi=1, dest=b"447700900123", data_coding=0,
+        price_micros=10_000, tariff=1,
+    )  # fmt: skip
+
+
+def parked(name: bytes) -> bytes:
+    return encode(ParkedReceipt(name, b"DELIVRD", b"000", State.DELIVERED, 1, b"raw", 1))
+
+
+async def test_either_order_of_response_and_receipt_finds_the_pair_exactly_once(rig: Rig) -> None:
+    dispatch, receipts = await rig.dispatch(), await rig.receipts()
+    now_ms = int(time.time() * 1000)
+    assert await receipts.match([(b"early", parked(b"early"))]) == [None]
+    assert await receipts.match([(b"early", parked(b"early"))]) == [None]
+    found = await dispatch.correlate([(b"early", encode(context(1))), (b"later", encode(context(2)))], now_ms)
+    assert [(index, [one.upstream_message_id for one in many]) for index, many in found] == [(0, [b"early"])]
+    await receipts.unpark([b"early"])
+    assert await receipts.parked_count() == 0
+    assert await receipts.match([(b"later", parked(b"later"))]) == [context(2)]
+    assert await receipts.parked_count() == 0
+
+
+async def test_an_upstream_id_of_two_messages_is_ambiguous_and_its_receipt_stays_parked(rig: Rig) -> None:
+    dispatch, receipts = await rig.dispatch(), await rig.receipts()
+    now_ms = int(time.time() * 1000)
+    await dispatch.correlate([(b"same", encode(context(1)))], now_ms)
+    await dispatch.correlate([(b"same", encode(context(1)))], now_ms)
+    assert await receipts.match([(b"same", parked(b"same"))]) == [context(1)]
+    await dispatch.correlate([(b"same", encode(context(2)))], now_ms)
+    assert await receipts.match([(b"same", parked(b"same"))]) == [None]
+    assert await receipts.parked_count() == 1
+
+
+def receipt(number: int, state: State, *, segment: int = 0, segments: int = 1, refund: int = 0) -> ReceiptItem:
+    record = ReceiptRecord(
+        BASE + number, segment, segments, "demo", 1, "u1", b"up", state, b"STAT", b"000", 1, b"raw", refund
+    )
+    return ReceiptItem(record, state.is_final, Via.SMPP, encode(["callback", number, segment]))
+
+
+async def test_a_repeated_receipt_changes_nothing(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    undelivered = receipt(1, State.UNDELIVERED, refund=10_000)
+    assert await receipts.apply(ReceiptBatch([undelivered, undelivered])) == [Effect.FINAL, Effect.REPEATED]
+    assert await receipts.apply(ReceiptBatch([receipt(1, State.DELIVERED)])) == [Effect.REPEATED]
+    assert await rig.balances.balance("demo") == 10_000
+    out = OutboxStore("demo", KEYS, await rig.role("deliver:demo"), rig.raw)
+    entries = await out.read("0-0", 10)
+    assert [msgspec.msgpack.decode(blob) for _, blob in entries] == [[["callback", 1, 0]]]
+    journal = await rig.journal.read("0-0", 10)
+    assert [(entry.kind, entry.effects, entry.refunds) for entry in journal] == [
+        (b"R", b"20", b"10"),
+        (b"R", b"0", b""),
+    ]
+    await out.settle([entries[0][0]], [b"\x90"])
+    assert await out.read("0-0", 10) == []
+
+
+async def test_a_long_message_is_final_when_all_its_segments_are(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    parts = [receipt(1, State.DELIVERED, segment=n, segments=3) for n in range(3)]
+    assert await receipts.apply(ReceiptBatch([parts[0], parts[0]])) == [Effect.RECORDED, Effect.REPEATED]
+    assert await receipts.apply(ReceiptBatch(parts[1:])) == [Effect.RECORDED, Effect.FINAL]
+
+
+async def test_the_first_failed_segment_ends_a_long_message(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    batch = ReceiptBatch(
+        [
+            receipt(1, State.DELIVERED, segment=0, segments=2),
+            receipt(1, State.UNDELIVERED, segment=1, segments=2),
+            receipt(2, State.UNDELIVERED, segment=0, segments=2),
+            receipt(2, State.DELIVERED, segment=1, segments=2),
+        ]
+    )
+    assert await receipts.apply(batch) == [Effect.RECORDED, Effect.FINAL, Effect.FINAL, Effect.RECORDED]
+
+
+async def test_an_intermediate_receipt_is_told_only_where_it_was_wanted(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    wanted, unwanted = receipt(1, State.SENT), receipt(2, State.SENT)
+    wanted.callback_is_intermediate = True
+    assert await receipts.apply(ReceiptBatch([wanted, unwanted])) == [Effect.RECORDED, Effect.RECORDED]
+    entries = await rig.raw.command("XRANGE", KEYS.out("demo"), "-", "+")
+    assert [msgspec.msgpack.decode(fields[1]) for _, fields in entries] == [[["callback", 1, 0]]]
+
+
+async def test_an_inbound_message_reaches_journal_and_outbox(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    record = InboundRecord(BASE, "demo", "u1", 1, 1, b"447700900123", 3, 0, b"12345", 0, 0, 0, b"hi", 1)
+    lost = InboundRecord(BASE + 1, "", "u1", 1, 1, b"447700900123", 3, 0, b"999", 0, 0, 0, b"hi", 1)
+    batch = ReceiptBatch([], [InboundItem(record, Via.WEBHOOK, encode(["mo"])), InboundItem(lost)])
+    assert await receipts.apply(batch) == []
+    hooks = HookStore(KEYS, await rig.role("hooks"), rig.raw)
+    entries = await hooks.read("0-0", 10)
+    assert [msgspec.msgpack.decode(blob) for _, blob in entries] == [[["mo"]]]
+    assert [entry.kind for entry in await rig.journal.read("0-0", 10)] == [b"M"]
+    await hooks.settle([entries[0][0]], [(100, b"again")], [], [])
+    assert await hooks.due(99, 10) == []
+    assert await hooks.due(100, 10) == [b"again"]
+    assert await hooks.next_due_ms() == 100
+    await hooks.settle([], [], [b"again"], [b"\x90"])
+    assert await hooks.due(100, 10) == []
+
+
+async def test_a_top_up_happens_once_for_each_reference(rig: Rig) -> None:
+    record = LedgerRecord("demo", "topup", 5_000_000, "invoice 7", 1)
+    first = await rig.balances.top_up(record)
+    again = await rig.balances.top_up(record)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.journal_id == again.journal_id
+    assert again.balance_micros == 5_000_000
+    with pytest.raises(AmountOutOfRange):
+        await rig.balances.top_up(LedgerRecord("demo", "topup", 2**53, "too much", 1))
+
+
+async def test_only_one_process_holds_a_role_and_the_old_one_is_fenced(rig: Rig) -> None:
+    old = await rig.role("dispatch:u1", "a/0")
+    other = RoleSession(rig.link(), KEYS, "dispatch:u1", "b/0")
+    assert not await other.take()
+    assert await renew([old], rig.raw) == []
+    await release([old], rig.raw)
+    assert not old.is_held
+    assert await other.take()
+    stale = await rig.role("receipts:u1", "a/0")
+    assert await RoleSession(rig.link(), KEYS, "receipts:u1", "a/0").take()
+    with pytest.raises(Fenced):
+        await ReceiptStore(KEYS, UPSTREAM, stale, rig.raw).apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
+    assert await renew([stale], rig.raw) == []
+    assert await rig.journal.last_id() == "0-0"
+
+
+async def test_a_lease_that_ran_out_may_be_taken_and_renewal_tells_the_loser(rig: Rig) -> None:
+    old = RoleSession(rig.link(), KEYS, "hooks", "a/0", ttl_seconds=0.05, margin_seconds=0.0)
+    assert await old.take()
+    new = RoleSession(rig.link(), KEYS, "hooks", "b/0")
+    async with asyncio.timeout(5):
+        while not await new.take():
+            await asyncio.sleep(0.01)
+    assert not old.is_held
+    assert await renew([old], rig.raw) == [old]
+
+
+async def test_the_highest_id_of_a_node_survives_its_process(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    await admit(await rig.admission(), [item(1)])
+    assert (await rig.role("ingress:1")).top_id == BASE + 999
+
+
+async def nothing_recorded() -> str | None:
+    return None
+
+
+async def test_an_empty_redis_behind_a_record_is_refused(rig: Rig) -> None:
+    async def recorded() -> str | None:
+        return "1700000000000-0"
+
+    link = RedisLink(rig.url, name="guarded", verify=Guard(KEYS, "here", 1, recorded).verify)
+    with pytest.raises(UnsafeStorage, match="behind the record"):
+        await link.command("PING")
+    await link.close()
+
+
+async def test_a_redis_of_another_installation_is_refused(rig: Rig) -> None:
+    for install, shards, complaint in (("here", 1, ""), ("there", 1, "belongs to"), ("here", 2, "shards")):
+        link = RedisLink(rig.url, name="guarded", verify=Guard(KEYS, install, shards, nothing_recorded).verify)
+        if complaint:
+            with pytest.raises(UnsafeStorage, match=complaint):
+                await link.command("PING")
+        else:
+            assert await link.command("PING") == b"PONG"
+        await link.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "complaint"),
+    [
+        (b"appendonly", b"no", "append-only"),
+        (b"appendfsync", b"everysec", "on disk"),
+        (b"maxmemory-policy", b"allkeys-lru", "deletes messages"),
+    ],
+)
+async def test_each_unsafe_setting_is_named_with_what_to_do(setting: bytes, value: bytes, complaint: str) -> None:
+    safe = {b"appendonly": b"yes", b"appendfsync": b"always", b"maxmemory-policy": b"noeviction"}
+
+    async def command(*args: bytes) -> list[bytes]:
+        return [args[2], value if args[2] == setting else safe[args[2]]]
+
+    with pytest.raises(UnsafeStorage, match=complaint):
+        await check_settings(command)
+
+
+async def test_the_journal_is_trimmed_only_below_what_is_named(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    kept = (await admit(store, [item(1)])).journal_id
+    await rig.journal.trim(kept)
+    assert [entry.id for entry in await rig.journal.read("0-0", 10)] == [kept]
+    assert await rig.raw.command("HGET", KEYS.meta, "trimmed") == kept.encode()
