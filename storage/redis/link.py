@@ -104,7 +104,9 @@ class RedisLink:
 
     async def _connected(self, timeout: float) -> AbstractConnection:
         if self._connection is not None:
-            return self._connection
+            if not _has_ended(self._connection):
+                return self._connection
+            await self._drop()
         made: Any = self._pool
         connection: AbstractConnection = made.make_connection()
         try:
@@ -137,6 +139,12 @@ class RedisLink:
         """Close the connection; the next command would make a new one."""
         async with self._lock:
             await self._drop()
+
+
+def _has_ended(connection: AbstractConnection) -> bool:
+    """True when the server closed the connection while nothing was asked over it."""
+    reader: asyncio.StreamReader | None = connection._reader  # redis-py shows it nowhere else
+    return reader is None or reader.at_eof()
 
 
 def _field(info: bytes | str, name: str) -> str:

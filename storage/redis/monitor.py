@@ -1,7 +1,7 @@
-"""The health of the Redis server as admission needs to know it: memory, disk writes, and rewrites of its file.
+"""The health of the Redis server as admission needs to know it: memory, and whether its file can be written.
 
 Admission stops at 75 % of maxmemory; the rest is for settling, receipts and trimming, so that queues can always
-drain. The append-only file is rewritten when we say so, by size, with incremental fsync.
+drain.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from storage.redis.link import RedisLink
 
 ADMISSION_MEMORY_SHARE = 0.75
-REWRITE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +19,7 @@ class RedisVitals:
 
     memory_bytes: int
     memory_max_bytes: int
-    aof_bytes: int
-    aof_base_bytes: int
     is_aof_write_ok: bool
-    is_rewriting: bool
     cpu_seconds: float
 
     @property
@@ -32,12 +28,6 @@ class RedisVitals:
         if not self.is_aof_write_ok:
             return False
         return not self.memory_max_bytes or self.memory_bytes < self.memory_max_bytes * ADMISSION_MEMORY_SHARE
-
-    @property
-    def wants_rewrite(self) -> bool:
-        """True when the file is worth rewriting: 256 MiB and twice what the last rewrite left."""
-        grown = self.aof_bytes >= REWRITE_BYTES and self.aof_bytes >= 2 * self.aof_base_bytes
-        return grown and not self.is_rewriting
 
 
 async def read_vitals(link: RedisLink) -> RedisVitals:
@@ -51,14 +41,6 @@ async def read_vitals(link: RedisLink) -> RedisVitals:
     return RedisVitals(
         memory_bytes=number(b"used_memory"),
         memory_max_bytes=number(b"maxmemory"),
-        aof_bytes=number(b"aof_current_size"),
-        aof_base_bytes=number(b"aof_base_size"),
         is_aof_write_ok=named.get(b"aof_last_write_status", b"ok") == b"ok",
-        is_rewriting=number(b"aof_rewrite_in_progress") == 1,
         cpu_seconds=float(named.get(b"used_cpu_user", b"0")) + float(named.get(b"used_cpu_sys", b"0")),
     )
-
-
-async def rewrite(link: RedisLink) -> None:
-    """Start a rewrite of the append-only file in the background."""
-    await link.command("BGREWRITEAOF")

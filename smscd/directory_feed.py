@@ -1,0 +1,66 @@
+"""Keeps the directory current: loaded from PostgreSQL, loaded again when a notification says that it changed.
+
+While PostgreSQL is away the last directory stays in use; only the first load has to succeed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from smscd.core.directory import Snapshot
+from smscd.core.directory_index import DirectoryIndex
+
+REFRESH_SECONDS = 30.0
+_log = structlog.get_logger(__name__)
+
+
+class DirectoryFeed:
+    """The current directory of one process.
+
+    load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away.
+    on_change(index): called after each load that brought a change.
+    """
+
+    def __init__(self, load: Callable[[], Awaitable[Snapshot]], unavailable: tuple[type[BaseException], ...]) -> None:
+        self._load = load
+        self._unavailable = unavailable
+        self._snapshot = Snapshot()
+        self._wanted = asyncio.Event()
+        self.current = DirectoryIndex(self._snapshot)
+        self.on_change: list[Callable[[DirectoryIndex], None]] = []
+
+    def get(self) -> DirectoryIndex:
+        """The directory as it is now."""
+        return self.current
+
+    def refresh_soon(self) -> None:
+        """Load again at once; called for a notification."""
+        self._wanted.set()
+
+    async def refresh(self) -> None:
+        """Load now. Raises what `load` raises."""
+        snapshot = await self._load()
+        if snapshot == self._snapshot:
+            return
+        self._snapshot = snapshot
+        self.current = DirectoryIndex(snapshot)
+        _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
+        for callback in self.on_change:
+            callback(self.current)
+
+    async def run(self) -> None:
+        """Refresh on notification and every half minute, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            try:
+                await self.refresh()
+            except self._unavailable as error:
+                _log.warning("directory.kept", error=str(error))
