@@ -1,0 +1,224 @@
+"""Callbacks, pure: who is told what of a message, the record that is queued for it, and the body of a webhook."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+
+from protocols.gsm import udh
+from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
+from protocols.smpp.constants import (
+    ESM_FEATURES_MASK,
+    REGISTERED_RECEIPT_MASK,
+    DataCoding,
+    EsmClass,
+    RegisteredDelivery,
+)
+from smscd.core.directory import MoNumber
+from smscd.core.ids import message_ms
+from smscd.core.lifecycle import stat_of
+from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord, MessageRecord, SentContext, State, Via
+
+EXCERPT_OCTETS: Final = 20
+VIAS: Final = {"smpp": Via.SMPP, "webhook": Via.WEBHOOK}
+
+_SUCCESS_OR_FAILURE: Final = int(RegisteredDelivery.SUCCESS_OR_FAILURE)
+_FAILURE: Final = int(RegisteredDelivery.FAILURE)
+_SUCCESS: Final = int(RegisteredDelivery.SUCCESS)
+_INTERMEDIATE: Final = int(RegisteredDelivery.INTERMEDIATE)
+_DELIVERED: Final = int(State.DELIVERED)
+_VIA_NONE: Final = int(Via.NONE)
+_RECEIPT: Final = int(CallbackKind.RECEIPT)
+_INBOUND: Final = int(CallbackKind.INBOUND)
+_FINAL_CLASS: Final = int(EsmClass.DELIVERY_RECEIPT)
+_INTERMEDIATE_CLASS: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
+
+
+def wants_receipt(registered_delivery: int, state: int, *, is_intermediate: bool = False) -> bool:
+    """True when the customer asked to be told of this state (registered_delivery, SMPP 3.4 section 5.2.17)."""
+    if is_intermediate:
+        return bool(registered_delivery & _INTERMEDIATE)
+    asked = registered_delivery & REGISTERED_RECEIPT_MASK
+    if asked == _SUCCESS_OR_FAILURE:
+        return True
+    if asked == _FAILURE:
+        return state != _DELIVERED
+    return asked == _SUCCESS and state == _DELIVERED
+
+
+def receipt_callback(
+    context: SentContext, stat: bytes, err: bytes, state: int, done_ms: int, *, is_intermediate: bool = False
+) -> CallbackRecord | None:
+    """What the customer is told of an upstream's receipt; None when he did not ask for it.
+
+    stat, err: as the upstream wrote them, passed on. done_ms: the receipt's done date, or when it came.
+    """
+    if context.via == _VIA_NONE or not wants_receipt(
+        context.registered_delivery, state, is_intermediate=is_intermediate
+    ):
+        return None
+    return CallbackRecord(
+        _RECEIPT,
+        context.id,
+        context.account,
+        state,
+        stat,
+        err,
+        message_ms(context.id),
+        done_ms,
+        context.source_ton,
+        context.source_npi,
+        context.source,
+        context.dest_ton,
+        context.dest_npi,
+        context.dest,
+        _INTERMEDIATE_CLASS if is_intermediate else _FINAL_CLASS,
+        context.data_coding,
+        context.segments,
+        context.excerpt,
+        context.registered_delivery,
+        context.client_ref,
+        context.callback_url,
+    )
+
+
+def result_callback(record: MessageRecord, state: State, command_status: int, now_ms: int) -> CallbackRecord | None:
+    """What the customer is told of a message that ended without an upstream's receipt; None when he did not ask.
+
+    command_status: the upstream's last refusal, 0 for none; it becomes `err` in decimal.
+    """
+    if record.via == _VIA_NONE or not wants_receipt(record.registered_delivery, state):
+        return None
+    return CallbackRecord(
+        _RECEIPT,
+        record.id,
+        record.account,
+        int(state),
+        stat_of(state),
+        b"%03d" % command_status,
+        message_ms(record.id),
+        now_ms,
+        record.source_ton,
+        record.source_npi,
+        record.source,
+        record.dest_ton,
+        record.dest_npi,
+        record.dest,
+        _FINAL_CLASS,
+        record.data_coding,
+        len(record.segments),
+        excerpt_of(record),
+        record.registered_delivery,
+        record.client_ref,
+        record.callback_url,
+    )
+
+
+def inbound_callback(record: InboundRecord, number: MoNumber) -> CallbackRecord:
+    """What the owner of a number is told of a mobile-originated message to it. VIAS[number.via] says by which way."""
+    return CallbackRecord(
+        _INBOUND,
+        record.id,
+        number.account,
+        int(State.DELIVERED),
+        b"",
+        b"",
+        record.at_ms,
+        record.at_ms,
+        record.source_ton,
+        record.source_npi,
+        record.source,
+        record.dest_ton,
+        record.dest_npi,
+        record.dest,
+        record.esm_class & ESM_FEATURES_MASK,
+        record.data_coding,
+        1,
+        record.body,
+        tlvs=record.tlvs,
+    )
+
+
+def excerpt_of(record: MessageRecord) -> bytes:
+    """The first octets of a message's text, in its own data_coding, without header."""
+    text = record.segments[0]
+    if record.esm_class & EsmClass.UDHI and text:
+        text = text[text[0] + 1 :]
+    return text[:EXCERPT_OCTETS]
+
+
+class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
+    """A webhook that is ready to be signed: the same id and the same body on every attempt."""
+
+    id: str
+    body: bytes
+
+
+_json = msgspec.json.Encoder()
+
+
+def webhook_event(record: CallbackRecord) -> WebhookEvent:
+    """The event for a callback; its id and body depend on the record alone, not on the attempt."""
+    if record.kind == CallbackKind.INBOUND:
+        return _event(f"mo_{record.id}", "message.received", record.done_ms, _inbound_data(record))
+    status = State(record.state).name.lower()
+    return _event(f"msg_{record.id}_{status}", f"message.{status}", record.done_ms, _receipt_data(record, status))
+
+
+def address_text(ton: int, address: bytes) -> str:
+    """An address as HTTP shows it: international numbers with a plus sign."""
+    text = address.decode("latin-1")
+    return f"+{text}" if ton == 1 and text.isdigit() else text
+
+
+def encoding_name(data_coding: int) -> str:
+    """The `encoding` that HTTP shows for a data_coding."""
+    match alphabet_of(data_coding):
+        case Alphabet.GSM7:
+            return "gsm7"
+        case Alphabet.UCS2:
+            return "ucs2"
+        case Alphabet.OCTETS:
+            return "latin1" if data_coding in _TEXT_OCTETS else "binary"
+
+
+_TEXT_OCTETS: Final = frozenset((int(DataCoding.IA5), int(DataCoding.LATIN_1)))
+
+
+def _event(event_id: str, kind: str, at_ms: int, data: dict[str, object]) -> WebhookEvent:
+    timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_ms // 1000))
+    return WebhookEvent(event_id, _json.encode({"type": kind, "timestamp": timestamp, "data": data}))
+
+
+def _receipt_data(record: CallbackRecord, status: str) -> dict[str, object]:
+    stat, err = record.stat.decode("latin-1"), record.err.decode("latin-1")
+    failed = record.state > State.DELIVERED
+    return {
+        "id": str(record.id),
+        "client_ref": record.client_ref,
+        "status": status,
+        "to": address_text(record.dest_ton, record.dest),
+        "smpp": {"stat": stat, "err": err},
+        "error": {"code": status, "detail": f"The message ended as {stat}, error {err}."} if failed else None,
+        "segments": record.segments,
+    }
+
+
+def _inbound_data(record: CallbackRecord) -> dict[str, object]:
+    content = record.body
+    if record.esm_class & EsmClass.UDHI:
+        try:
+            content = content[udh.parse(content).length :]
+        except udh.UdhError:
+            pass
+    encoding = encoding_name(record.data_coding)
+    return {
+        "id": str(record.id),
+        "from": address_text(record.source_ton, record.source),
+        "to": address_text(record.dest_ton, record.dest),
+        "text": decode(content, record.data_coding) if encoding != "binary" else None,
+        "encoding": encoding,
+        "content_hex": record.body.hex(),
+    }

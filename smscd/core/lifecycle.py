@@ -1,0 +1,154 @@
+"""The life of a message after admission: what statuses and receipts make of it, when it is tried again, and by which
+form of its id an upstream is understood."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from enum import Enum, auto
+from typing import Final
+
+from protocols.smpp.constants import CommandStatus, MessageState
+from smscd.core.pacing import Backoff
+from smscd.core.records import State
+
+
+class StatusKind(Enum):
+    """What a command_status of an upstream means for the segment."""
+
+    ACCEPTED = auto()
+    THROTTLED = auto()
+    QUEUE_FULL = auto()
+    TEMPORARY = auto()
+    PERMANENT = auto()
+
+
+_KINDS: Final[dict[int, StatusKind]] = {
+    CommandStatus.ESME_ROK: StatusKind.ACCEPTED,
+    CommandStatus.ESME_RTHROTTLED: StatusKind.THROTTLED,
+    CommandStatus.ESME_RMSGQFUL: StatusKind.QUEUE_FULL,
+    CommandStatus.ESME_RSYSERR: StatusKind.TEMPORARY,
+    CommandStatus.ESME_RINVBNDSTS: StatusKind.TEMPORARY,
+    CommandStatus.ESME_RX_T_APPN: StatusKind.TEMPORARY,
+    CommandStatus.ESME_RSERTYPUNAVAIL: StatusKind.TEMPORARY,
+}
+
+_BACKOFFS: Final = {
+    StatusKind.THROTTLED: Backoff(base_seconds=1.0, max_seconds=60.0),
+    StatusKind.TEMPORARY: Backoff(base_seconds=2.0, max_seconds=900.0),
+    StatusKind.QUEUE_FULL: Backoff(base_seconds=10.0, max_seconds=900.0),
+}
+
+
+def kind_of_status(status: int, temporary: Set[int] = frozenset(), permanent: Set[int] = frozenset()) -> StatusKind:
+    """What a command_status means; the sets of the upstream's profile come before the table.
+
+    A status that nobody knows, the vendors' 0x400 to 0x4FF included, is permanent: it is a failure of this request.
+    A throttling status that the profile calls temporary stays throttling.
+    """
+    if status in permanent:
+        return StatusKind.PERMANENT
+    kind = _KINDS.get(status, StatusKind.PERMANENT)
+    if kind is StatusKind.PERMANENT and status in temporary:
+        return StatusKind.TEMPORARY
+    return kind
+
+
+def retry_delay_ms(kind: StatusKind, attempt: int, chance: float) -> int:
+    """How long a refused message waits. attempt: temporary refusals before this one. chance: uniform in 0..1.
+
+    A full queue wants more patience than a rate. The caller ends the message at its validity.
+    """
+    backoff = _BACKOFFS.get(kind, _BACKOFFS[StatusKind.TEMPORARY])
+    return int(backoff.delay_seconds(attempt, chance) * 1000)
+
+
+_STATES_BY_STAT: Final[dict[bytes, State]] = {
+    b"DELIVRD": State.DELIVERED,
+    b"DELIVERED": State.DELIVERED,
+    b"EXPIRED": State.EXPIRED,
+    b"DELETED": State.CANCELED,
+    b"UNDELIV": State.UNDELIVERED,
+    b"UNDELIVERABLE": State.UNDELIVERED,
+    b"FAILED": State.UNDELIVERED,
+    b"REJECTD": State.REJECTED,
+    b"REJECTED": State.REJECTED,
+    b"UNKNOWN": State.UNKNOWN,
+    b"SKIPPED": State.REJECTED,
+    b"ACCEPTD": State.SENT,
+    b"ACCEPTED": State.SENT,
+    b"ACKED": State.SENT,
+    b"ENROUTE": State.SENT,
+    b"BUFFRED": State.SENT,
+    b"BUFFERED": State.SENT,
+    b"SCHEDULED": State.SENT,
+}
+
+_STATES_BY_MESSAGE_STATE: Final[dict[int, State]] = {
+    MessageState.SCHEDULED: State.SENT,
+    MessageState.ENROUTE: State.SENT,
+    MessageState.DELIVERED: State.DELIVERED,
+    MessageState.EXPIRED: State.EXPIRED,
+    MessageState.DELETED: State.CANCELED,
+    MessageState.UNDELIVERABLE: State.UNDELIVERED,
+    MessageState.ACCEPTED: State.SENT,
+    MessageState.UNKNOWN: State.UNKNOWN,
+    MessageState.REJECTED: State.REJECTED,
+    MessageState.SKIPPED: State.REJECTED,
+}
+
+_REPORTS: Final[dict[State, tuple[bytes, MessageState]]] = {
+    State.SCHEDULED: (b"ENROUTE", MessageState.SCHEDULED),
+    State.QUEUED: (b"ENROUTE", MessageState.ENROUTE),
+    State.SENDING: (b"ENROUTE", MessageState.ENROUTE),
+    State.SENT: (b"ENROUTE", MessageState.ENROUTE),
+    State.DELIVERED: (b"DELIVRD", MessageState.DELIVERED),
+    State.UNDELIVERED: (b"UNDELIV", MessageState.UNDELIVERABLE),
+    State.EXPIRED: (b"EXPIRED", MessageState.EXPIRED),
+    State.REJECTED: (b"REJECTD", MessageState.REJECTED),
+    State.FAILED: (b"UNDELIV", MessageState.UNDELIVERABLE),
+    State.CANCELED: (b"DELETED", MessageState.DELETED),
+    State.UNKNOWN: (b"UNKNOWN", MessageState.UNKNOWN),
+}
+
+
+def state_of_receipt(stat: bytes, message_state: int | None) -> State:
+    """What a receipt says of the message. The TLV message_state comes before the text's `stat`, in any case.
+
+    ACCEPTD is not final, though the specification has it so: carriers send it before DELIVRD. A `stat` that nobody
+    knows is SENT, no change: the receipt is recorded and does not end the message.
+    """
+    if message_state is not None:
+        known = _STATES_BY_MESSAGE_STATE.get(message_state)
+        if known is not None:
+            return known
+    word = stat.strip().upper()
+    if word.isdigit():
+        return _STATES_BY_MESSAGE_STATE.get(int(word[:9]), State.SENT)
+    return _STATES_BY_STAT.get(word, State.SENT)
+
+
+def stat_of(state: State) -> bytes:
+    """The `stat` that a receipt of ours says for a state."""
+    return _REPORTS[state][0]
+
+
+def message_state_of(state: State) -> MessageState:
+    """The message_state that a receipt of ours, or query_sm_resp, says for a state."""
+    return _REPORTS[state][1]
+
+
+def canonical_id(raw: bytes, form: str = "same", *, is_receipt: bool = False) -> bytes:
+    """The form of an upstream's message id by which submit_sm_resp and receipt find each other.
+
+    form: the upstream's `receipt_id`, how receipts write the id that submit_sm_resp gave: "same"; "decimal" (the
+    response has it in hexadecimal); "hex" (the response has it in decimal). An id that is no such number is kept.
+    """
+    bare = raw.strip(b"\0 \t\r\n")
+    if form == "same":
+        return bare
+    is_hex = (form == "hex") == is_receipt
+    digits = bare[2:] if is_hex and bare[:2] in (b"0x", b"0X") else bare
+    try:
+        return b"%d" % int(digits, 16 if is_hex else 10) if digits.isalnum() else bare
+    except ValueError:
+        return bare

@@ -1,0 +1,245 @@
+"""Planning, pure: a submission becomes a message that can be admitted, or a refusal with its reason.
+
+Normalises addresses, checks the sender, chooses encoding, route and price, cuts into segments. This is the one way
+in: both doors build a `Submission` and plan it here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from protocols.gsm import udh
+from protocols.gsm.alphabets import GSM, alphabet_of, encode_ucs2, smart
+from protocols.gsm.segmentation import TooManySegmentsError, capacity, fits_one, split
+from protocols.smpp import tlv
+from protocols.smpp.constants import DataCoding, EsmClass, TlvTag
+from smscd.core.addresses import E164_LENGTHS, SHORT_CODE_TONS, find_destination, remember_source
+from smscd.core.directory import Account
+from smscd.core.directory_index import DirectoryIndex
+from smscd.core.idempotency import StoredAnswer, body_hash, encode_answer
+from smscd.core.ids import TIME_SHIFT
+from smscd.core.reasons import Reason, Rejected
+from smscd.core.records import Door, MessageRecord, Via
+from smscd.core.submission import Encoding, Submission
+
+VALIDITY_MAX_MS: Final = 7 * 24 * 3_600_000
+UDHI: Final = int(EsmClass.UDHI)
+RECEIPT_BITS: Final = 0x13
+FINAL_RECEIPT: Final = 0x01
+GSM7_DATA_CODING: Final = int(DataCoding.DEFAULT)
+UCS2_DATA_CODING: Final = int(DataCoding.UCS2)
+
+_SMPP: Final = int(Door.SMPP)
+_HTTP: Final = int(Door.HTTP)
+_VIA_NONE: Final = int(Via.NONE)
+_VIA_SMPP: Final = int(Via.SMPP)
+_VIA_WEBHOOK: Final = int(Via.WEBHOOK)
+
+
+class Planned(msgspec.Struct, gc=False):
+    """A message ready for admission, with all that the admission script needs to decide on it.
+
+    record: its price_micros is the price of the whole message. messages: what it counts against rate and queue.
+    idem_key: the request key; None without, and then idem_value and body_hash are empty.
+    idem_value: what is stored under the key (core.idempotency). body_hash: to compare with what is stored there.
+    floor_micros: the balance may not fall below it.
+    """
+
+    record: MessageRecord
+    messages: int
+    rate_per_second: float
+    burst: int
+    floor_micros: int
+    queue_messages_max: int
+    idem_key: bytes | None = None
+    idem_value: bytes = b""
+    body_hash: bytes = b""
+
+
+def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int) -> Planned | Rejected:
+    """Decide what becomes of a submission; no I/O, no clock, no chance.
+
+    id: the message's id, of an IdSource. now_ms: milliseconds since the Unix epoch.
+    """
+    entry = directory.entry(submission.account.id)
+    if entry is None or entry.account.is_suspended:
+        return Rejected(Reason.ACCOUNT_SUSPENDED)
+    account = entry.account
+
+    dest, dest_ton, dest_npi = submission.dest, 1, 1
+    if not (
+        len(dest) in E164_LENGTHS and dest.isdigit() and dest[0] != 0x30 and submission.dest_ton not in SHORT_CODE_TONS
+    ):
+        found = find_destination(submission.dest_ton, submission.dest_npi, dest)
+        if isinstance(found, Rejected):
+            return found
+        dest_ton, dest_npi, dest = found.ton, found.npi, found.digits
+
+    asked = (submission.source_ton, submission.source_npi, submission.source)
+    source = entry.sources.get(asked) or remember_source(entry, asked)
+    if isinstance(source, Rejected):
+        return source
+
+    offer = directory.offer(entry, dest)
+    if isinstance(offer, Rejected):
+        return offer
+
+    valid_until_ms = now_ms + directory.validity_default_ms
+    if submission.validity_seconds is not None or submission.valid_until_ms is not None:
+        valid_until_ms = _valid_until(submission, now_ms)
+        if valid_until_ms <= now_ms:
+            return Rejected(Reason.INVALID_VALIDITY, "The validity period is over already.", "/validity")
+
+    content, data_coding, esm_class = submission.content, submission.data_coding, submission.esm_class
+    if content is None:
+        encoded = encode_text(submission.text or "", submission.encoding, submission.smart_encoding)
+        if isinstance(encoded, Rejected):
+            return encoded
+        content, data_coding = encoded
+    if len(content) <= 140 and not esm_class & UDHI:
+        segments = [content]
+    else:
+        cut = _segments(submission, account, content, data_coding, id)
+        if isinstance(cut, Rejected):
+            return cut
+        segments = cut
+        if len(segments) > 1:
+            esm_class |= UDHI
+
+    registered_delivery = submission.registered_delivery
+    if submission.door is Door.SMPP:
+        door = _SMPP
+        via = _VIA_SMPP if registered_delivery & RECEIPT_BITS else _VIA_NONE
+    else:
+        door = _HTTP
+        has_webhook = submission.callback_url is not None or account.webhook_url is not None
+        via = _VIA_WEBHOOK if has_webhook else _VIA_NONE
+        registered_delivery = FINAL_RECEIPT if has_webhook else 0
+
+    upstream = offer.upstream
+    key = submission.request_key
+    price_micros = offer.price_micros * len(segments)
+    record = MessageRecord(
+        id,
+        account.id,
+        upstream.id,
+        account.priority,
+        door,
+        source.ton,
+        source.npi,
+        source.address,
+        dest_ton,
+        dest_npi,
+        dest,
+        esm_class,
+        submission.protocol_id,
+        data_coding,
+        registered_delivery,
+        segments,
+        price_micros,
+        valid_until_ms,
+        via,
+        account.tariff,
+        submission.service_type,
+        submission.tlvs,
+        submission.client_ref,
+        submission.callback_url,
+        submission.metadata,
+        key.decode("ascii", "backslashreplace") if key is not None else None,
+    )
+    if key is None:
+        return Planned(
+            record,
+            1,
+            account.rate_per_second,
+            account.burst,
+            entry.floor_micros,
+            upstream.queue_messages_max,
+        )
+    same = submission.body_hash or body_hash(submission, source.address, dest, data_coding, content)
+    return Planned(
+        record,
+        1,
+        account.rate_per_second,
+        account.burst,
+        entry.floor_micros,
+        upstream.queue_messages_max,
+        key,
+        encode_answer(StoredAnswer(id, same, price_micros, len(segments), data_coding)),
+        same,
+    )
+
+
+def encode_text(text: str, encoding: Encoding, smart_encoding: bool) -> tuple[bytes, int] | Rejected:
+    """The octets and the data_coding for a text: GSM 7-bit where it can be, UCS-2 where it must.
+
+    smart_encoding replaces typographic characters where that is what makes the text fit GSM 7-bit; a text that
+    would not fit even so keeps them.
+    """
+    if not text:
+        return Rejected(Reason.INVALID_LENGTH, "must not be empty", "/text")
+    if encoding is not Encoding.UCS2:
+        try:
+            return GSM.encode(text), GSM7_DATA_CODING
+        except UnicodeEncodeError as error:
+            at_fault = f"U+{ord(text[error.start]):04X}"
+        if smart_encoding and (plain := smart(text)):
+            try:
+                return GSM.encode(plain), GSM7_DATA_CODING
+            except UnicodeEncodeError:
+                pass
+        if encoding is Encoding.GSM7:
+            return Rejected(Reason.INVALID_ENCODING, f"the GSM alphabet does not have {at_fault}", "/text")
+    try:
+        return encode_ucs2(text), UCS2_DATA_CODING
+    except UnicodeEncodeError:
+        return Rejected(Reason.INVALID_ENCODING, "has half of a surrogate pair", "/text")
+
+
+def reference_of(message_id: int) -> int:
+    """The 8-bit reference of a long message.
+
+    Taken from time and sequence, so that two messages of one sender to one number get different ones unless they lie
+    a multiple of 256 ms apart.
+    """
+    return ((message_id >> TIME_SHIFT) + message_id) & 0xFF
+
+
+def _valid_until(submission: Submission, now_ms: int) -> int:
+    """The end of the validity that was asked for, not later than the longest there is."""
+    if submission.validity_seconds is not None:
+        asked = now_ms + submission.validity_seconds * 1000
+    else:
+        asked = submission.valid_until_ms or 0
+    return min(asked, now_ms + VALIDITY_MAX_MS)
+
+
+def _segments(
+    submission: Submission, account: Account, content: bytes, data_coding: int, id: int
+) -> list[bytes] | Rejected:
+    """The short_message of each segment, for content that may be too long for one or has a header of its own."""
+    alphabet = alphabet_of(data_coding)
+    elements: tuple[tuple[int, bytes], ...] = ()
+    if submission.esm_class & UDHI:
+        try:
+            header = udh.parse(content)
+        except udh.UdhError as error:
+            return Rejected(Reason.INVALID_UDH, f"The user data header is invalid: {error}.")
+        if len(content) - header.length <= capacity(alphabet, header.length):
+            return [content]
+        if header.concatenation is not None:
+            return Rejected(Reason.INVALID_LENGTH, "A part of a concatenated message is longer than a short message.")
+        elements, content = header.elements, content[header.length :]
+    elif fits_one(content, alphabet):
+        return [content]
+    elif submission.tlvs and any(tag == TlvTag.SAR_MSG_REF_NUM for tag, _ in tlv.parse(submission.tlvs)):
+        return Rejected(Reason.INVALID_LENGTH, "A part of a concatenated message is longer than a short message.")
+    try:
+        return split(content, alphabet, reference_of(id), account.segments_max, elements)
+    except TooManySegmentsError as error:
+        detail = f"The text needs {error.count} segments; the account may use {account.segments_max}."
+        return Rejected(Reason.TOO_MANY_SEGMENTS, detail, "/text")
+    except udh.UdhError as error:
+        return Rejected(Reason.INVALID_UDH, f"The user data header is invalid: {error}.")

@@ -1,0 +1,197 @@
+"""Who is told what, and how it looks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from smscd.core.callbacks import (
+    VIAS,
+    address_text,
+    encoding_name,
+    inbound_callback,
+    receipt_callback,
+    result_callback,
+    wants_receipt,
+    webhook_event,
+)
+from smscd.core.directory import MoNumber
+from smscd.core.ids import EPOCH_MS, IdSource
+from smscd.core.records import (
+    CallbackKind,
+    CallbackRecord,
+    Door,
+    InboundRecord,
+    MessageRecord,
+    SentContext,
+    State,
+    Via,
+)
+
+NOW = EPOCH_MS + 217_000_000_000
+ID = IdSource(node=1).take(NOW, 1)[0]
+FINAL = [state for state in State if state.is_final]
+
+
+def context(registered_delivery: int = 1, via: int = Via.WEBHOOK) -> SentContext:
+    return SentContext(
+        ID, 0, 2, "acme", via, registered_delivery, 5, 0, b"ACME", 1, 1, b"447700900123", 0, 20_000, 0, b"hello",
+        "order-77", "https://app.example/dlr",
+    )  # fmt: skip
+
+
+def record(registered_delivery: int = 1, via: int = Via.SMPP) -> MessageRecord:
+    return MessageRecord(
+        ID, "acme", "up", 1, Door.SMPP, 5, 0, b"ACME", 1, 1, b"447700900123", 0x40, 0, 0, registered_delivery,
+        [b"\x05\x00\x03\x01\x02\x01" + b"a long text that is cut here", b"rest"], 20_000, NOW + 1, via,
+    )  # fmt: skip
+
+
+def told(registered_delivery: int) -> set[State]:
+    return {state for state in FINAL if wants_receipt(registered_delivery, state)}
+
+
+def test_the_customer_is_told_of_what_he_asked_for() -> None:
+    assert told(0) == set()
+    assert told(1) == set(FINAL)
+    assert told(2) == set(FINAL) - {State.DELIVERED}
+    assert told(3) == {State.DELIVERED}
+    assert told(0x10) == set() and told(0x0C) == set()
+    assert told(0x11) == set(FINAL)
+
+
+def test_intermediate_notifications_go_only_to_those_who_asked() -> None:
+    assert wants_receipt(0x10, State.SENT, is_intermediate=True)
+    assert not wants_receipt(0x01, State.SENT, is_intermediate=True)
+
+
+def test_a_receipt_becomes_a_callback_with_all_that_the_customer_needs() -> None:
+    callback = receipt_callback(context(), b"DELIVRD", b"000", State.DELIVERED, NOW + 5_000)
+    assert callback is not None
+    assert (callback.kind, callback.id, callback.account) == (CallbackKind.RECEIPT, ID, "acme")
+    assert (callback.state, callback.stat, callback.err) == (State.DELIVERED, b"DELIVRD", b"000")
+    assert (callback.submit_ms, callback.done_ms) == (NOW, NOW + 5_000)
+    assert (callback.source, callback.dest, callback.body) == (b"ACME", b"447700900123", b"hello")
+    assert (callback.esm_class, callback.segments, callback.attempt) == (0x04, 2, 0)
+    assert (callback.client_ref, callback.url) == ("order-77", "https://app.example/dlr")
+
+
+def test_no_callback_without_a_way_or_a_wish() -> None:
+    assert receipt_callback(context(via=Via.NONE), b"DELIVRD", b"000", State.DELIVERED, NOW) is None
+    assert receipt_callback(context(registered_delivery=2), b"DELIVRD", b"000", State.DELIVERED, NOW) is None
+    assert result_callback(record(via=Via.NONE), State.FAILED, 11, NOW) is None
+    assert result_callback(record(registered_delivery=3), State.EXPIRED, 0, NOW) is None
+
+
+def test_an_intermediate_notification_is_marked_as_one() -> None:
+    callback = receipt_callback(context(0x10), b"ENROUTE", b"000", State.SENT, NOW, is_intermediate=True)
+    assert callback is not None and callback.esm_class == 0x20
+
+
+def test_a_message_that_never_got_a_receipt_gets_ours() -> None:
+    callback = result_callback(record(), State.FAILED, 0x0B, NOW + 9)
+    assert callback is not None
+    assert (callback.stat, callback.err, callback.done_ms) == (b"UNDELIV", b"011", NOW + 9)
+    assert (callback.body, callback.segments) == (b"a long text that is ", 2)
+    expired = result_callback(record(), State.EXPIRED, 0, NOW)
+    assert expired is not None and (expired.stat, expired.err) == (b"EXPIRED", b"000")
+
+
+def test_the_webhook_of_a_receipt_is_what_the_interface_promises() -> None:
+    callback = receipt_callback(context(), b"DELIVRD", b"000", State.DELIVERED, 1_795_358_919_000)
+    assert callback is not None
+    event = webhook_event(callback)
+    assert event.id == f"msg_{ID}_delivered"
+    assert json.loads(event.body) == {
+        "type": "message.delivered",
+        "timestamp": "2026-11-22T14:48:39Z",
+        "data": {
+            "id": str(ID),
+            "client_ref": "order-77",
+            "status": "delivered",
+            "to": "+447700900123",
+            "smpp": {"stat": "DELIVRD", "err": "000"},
+            "error": None,
+            "segments": 2,
+        },
+    }
+
+
+def test_id_and_body_are_the_same_on_every_attempt() -> None:
+    callback = receipt_callback(context(), b"UNDELIV", b"1b", State.UNDELIVERED, NOW)
+    assert callback is not None
+    first = webhook_event(callback)
+    callback.attempt = 5
+    assert webhook_event(callback) == first
+
+
+@pytest.mark.parametrize("state", [state for state in FINAL if state is not State.DELIVERED])
+def test_a_failure_carries_an_error(state: State) -> None:
+    callback = result_callback(record(), state, 69, NOW)
+    assert callback is not None
+    body = json.loads(webhook_event(callback).body)
+    assert body["type"] == f"message.{state.name.lower()}"
+    assert body["data"]["error"]["code"] == state.name.lower()
+
+
+def inbound(**changes: object) -> CallbackRecord:
+    given: dict[str, object] = {
+        "id": ID, "account": "", "upstream": "up", "source_ton": 1, "source_npi": 1, "source": b"447700900123",
+        "dest_ton": 3, "dest_npi": 0, "dest": b"12345", "esm_class": 0, "protocol_id": 0, "data_coding": 0,
+        "body": b"hi \x00", "at_ms": 1_795_358_919_000, "tlvs": b"\x14\x00\x00\x00",
+    }  # fmt: skip
+    fields = given | changes
+    return inbound_callback(
+        InboundRecord(**fields),  # type: ignore[arg-type]  # fields are typed by InboundRecord
+        MoNumber(number="12345", account="acme", via="webhook"),
+    )
+
+
+def test_a_mobile_originated_message_goes_to_the_owner_of_the_number() -> None:
+    callback = inbound(esm_class=0x43)
+    assert (callback.kind, callback.account, callback.esm_class) == (CallbackKind.INBOUND, "acme", 0x40)
+    assert (callback.source, callback.dest, callback.tlvs) == (b"447700900123", b"12345", b"\x14\x00\x00\x00")
+    assert VIAS["webhook"] is Via.WEBHOOK and VIAS["smpp"] is Via.SMPP
+
+
+def test_the_webhook_of_a_mobile_originated_message_has_its_text() -> None:
+    event = webhook_event(inbound())
+    assert event.id == f"mo_{ID}"
+    assert json.loads(event.body) == {
+        "type": "message.received",
+        "timestamp": "2026-11-22T14:48:39Z",
+        "data": {
+            "id": str(ID),
+            "from": "+447700900123",
+            "to": "12345",
+            "text": "hi @",
+            "encoding": "gsm7",
+            "content_hex": "68692000",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "encoding"),
+    [
+        ({"data_coding": 8, "body": "дом".encode("utf-16-be")}, "дом", "ucs2"),
+        ({"data_coding": 3, "body": b"\xe9"}, "é", "latin1"),
+        ({"data_coding": 4, "body": b"\x01\x02"}, None, "binary"),
+        ({"esm_class": 0x40, "body": b"\x05\x00\x03\x01\x02\x01part"}, "part", "gsm7"),
+        ({"esm_class": 0x40, "body": b"\x30part"}, "0part", "gsm7"),
+    ],
+)
+def test_a_mobile_originated_text_is_decoded_by_its_data_coding(
+    changes: dict[str, object], text: str | None, encoding: str
+) -> None:
+    data = json.loads(webhook_event(inbound(**changes)).body)["data"]
+    assert (data["text"], data["encoding"]) == (text, encoding)
+
+
+def test_addresses_and_encodings_have_the_names_of_the_http_interface() -> None:
+    assert address_text(1, b"447700900123") == "+447700900123"
+    assert address_text(5, b"ACME") == "ACME" and address_text(3, b"12345") == "12345"
+    assert [encoding_name(coding) for coding in (0, 8, 4, 3, 1, 0xF5)] == [
+        "gsm7", "ucs2", "binary", "latin1", "latin1", "binary",
+    ]  # fmt: skip

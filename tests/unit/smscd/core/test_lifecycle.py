@@ -1,0 +1,109 @@
+"""Statuses, receipts and ids of upstreams."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.smpp.constants import CommandStatus, MessageState
+from smscd.core.lifecycle import (
+    StatusKind,
+    canonical_id,
+    kind_of_status,
+    message_state_of,
+    retry_delay_ms,
+    stat_of,
+    state_of_receipt,
+)
+from smscd.core.records import State
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (CommandStatus.ESME_ROK, StatusKind.ACCEPTED),
+        (CommandStatus.ESME_RTHROTTLED, StatusKind.THROTTLED),
+        (CommandStatus.ESME_RMSGQFUL, StatusKind.QUEUE_FULL),
+        (CommandStatus.ESME_RSYSERR, StatusKind.TEMPORARY),
+        (CommandStatus.ESME_RX_T_APPN, StatusKind.TEMPORARY),
+        (CommandStatus.ESME_RINVDSTADR, StatusKind.PERMANENT),
+        (CommandStatus.ESME_RSUBMITFAIL, StatusKind.PERMANENT),
+        (0x400, StatusKind.PERMANENT),
+    ],
+)
+def test_a_status_has_its_kind(status: int, kind: StatusKind) -> None:
+    assert kind_of_status(status) is kind
+
+
+def test_the_profile_of_the_upstream_comes_before_the_table() -> None:
+    assert kind_of_status(0x45, temporary={0x45}) is StatusKind.TEMPORARY
+    assert kind_of_status(0x08, permanent={0x08}) is StatusKind.PERMANENT
+    assert kind_of_status(0x58, temporary={0x58}) is StatusKind.THROTTLED
+
+
+def test_retries_back_off_and_a_full_queue_gets_more_patience() -> None:
+    delays = [retry_delay_ms(StatusKind.TEMPORARY, attempt, 0.0) for attempt in range(12)]
+    assert delays[:3] == [2_000, 4_000, 8_000] and delays == sorted(delays) and delays[-1] == 900_000
+    assert retry_delay_ms(StatusKind.THROTTLED, 0, 1.0) == 500
+    assert retry_delay_ms(StatusKind.QUEUE_FULL, 0, 0.0) > retry_delay_ms(StatusKind.THROTTLED, 0, 0.0)
+    assert retry_delay_ms(StatusKind.PERMANENT, 0, 0.0) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("stat", "message_state", "state"),
+    [
+        (b"DELIVRD", None, State.DELIVERED),
+        (b"delivrd", None, State.DELIVERED),
+        (b"UNDELIV", None, State.UNDELIVERED),
+        (b"FAILED", None, State.UNDELIVERED),
+        (b"EXPIRED", None, State.EXPIRED),
+        (b"REJECTD", None, State.REJECTED),
+        (b"DELETED", None, State.CANCELED),
+        (b"UNKNOWN", None, State.UNKNOWN),
+        (b"ACCEPTD", None, State.SENT),
+        (b"ENROUTE", None, State.SENT),
+        (b"ACKED", None, State.SENT),
+        (b"BUFFRED", None, State.SENT),
+        (b"2", None, State.DELIVERED),
+        (b"5", None, State.UNDELIVERED),
+        (b"99999999999999999999", None, State.SENT),
+        (b"SOMETHING", None, State.SENT),
+        (b"", None, State.SENT),
+        (b"", MessageState.DELIVERED, State.DELIVERED),
+        (b"UNDELIV", MessageState.DELIVERED, State.DELIVERED),
+        (b"DELIVRD", 200, State.DELIVERED),
+        (b"", MessageState.SKIPPED, State.REJECTED),
+    ],
+)
+def test_a_receipt_leads_to_a_state(stat: bytes, message_state: int | None, state: State) -> None:
+    assert state_of_receipt(stat, message_state) is state
+
+
+def test_what_we_report_is_read_back_as_the_same_finality() -> None:
+    for state in State:
+        assert len(stat_of(state)) == 7
+        read = state_of_receipt(stat_of(state), message_state_of(state))
+        assert read.is_final is state.is_final
+        assert (read is State.DELIVERED) is (state is State.DELIVERED)
+
+
+@pytest.mark.parametrize(
+    ("form", "response", "receipt"),
+    [
+        ("same", b"abc-1", b"abc-1"),
+        ("same", b"0012", b"0012\x00"),
+        ("decimal", b"1A2b", b"6699"),
+        ("decimal", b"0x1A2b", b"0000006699"),
+        ("hex", b"6699", b"1A2B"),
+        ("hex", b"0006699", b"1a2b\x00"),
+        ("hex", b"no-number", b"no-number"),
+        ("decimal", b"1_0", b"1_0"),
+        ("decimal", b"", b""),
+    ],
+)
+def test_response_and_receipt_meet_in_one_form(form: str, response: bytes, receipt: bytes) -> None:
+    assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
+
+
+def test_ids_that_differ_stay_different() -> None:
+    assert canonical_id(b"10", "hex") != canonical_id(b"10", "hex", is_receipt=True)
+    assert canonical_id(b"A", "same") != canonical_id(b"a", "same")
