@@ -128,7 +128,7 @@ class BatchAdmitter:
     async def drain(self) -> None:
         """Wait until nothing is pending."""
         while self._pending:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  once, at the end of the process
+            await asyncio.sleep(0.01)
 
     def _take_batch(self) -> list[tuple[_Group, int, list[Planned]]]:
         """The next batch: slices (group, start, planned) in the order of arrival."""

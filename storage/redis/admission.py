@@ -56,8 +56,8 @@ class AdmissionStore:
         self._count = 0
 
     def redis_ms(self) -> int:
-        """Redis TIME as this process estimates it."""
-        return int(time.time() * 1000) + self.clock_offset_ms
+        """Redis TIME as this process follows it: this machine's own clock may step without moving it."""
+        return int(time.monotonic() * 1000) + self.clock_offset_ms
 
     async def admit(self, items: Sequence[AdmitItem], top_id: int, *, not_after_ms: int, timeout: float) -> AdmitReply:
         """Admit at most 500 items. Raises Unanswered (ask resume()), Fenced."""
@@ -68,7 +68,7 @@ class AdmissionStore:
             reply = await self._session.run(scripts.ADMIT, keys, args, timeout=timeout)
             if reply[0] != b"W":
                 return self._read(reply)
-            self.clock_offset_ms = int(reply[1]) - int(time.time() * 1000)
+            self.clock_offset_ms = int(reply[1]) - int(time.monotonic() * 1000)
 
     async def resume(self) -> AdmitReply:
         """The answer of the call that got none; waits until Redis gives it."""
@@ -153,7 +153,7 @@ class AdmissionStore:
                     extras[index] = reply[at]
                     at += 1
         time_ms = int(reply[1])
-        self.clock_offset_ms = time_ms - int(time.time() * 1000)
+        self.clock_offset_ms = time_ms - int(time.monotonic() * 1000)
         return AdmitReply(verdicts, time_ms, reply[2].decode(), extras)
 
 

@@ -1,7 +1,7 @@
 """The health of the Redis server as admission needs to know it: memory, and whether its file can be written.
 
-Admission stops at 75 % of maxmemory; the rest is for settling, receipts and trimming, so that queues can always
-drain.
+Admission stops at a share of maxmemory (75 % by default); the rest is for settling, receipts and trimming, so that
+queues can always drain.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.redis.link import RedisLink
-
-ADMISSION_MEMORY_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +20,11 @@ class RedisVitals:
     is_aof_write_ok: bool
     cpu_seconds: float
 
-    @property
-    def admits(self) -> bool:
+    def admits(self, memory_share_max: float) -> bool:
         """True while new work may be taken: room in memory, and the last write to the file went well."""
         if not self.is_aof_write_ok:
             return False
-        return not self.memory_max_bytes or self.memory_bytes < self.memory_max_bytes * ADMISSION_MEMORY_SHARE
+        return not self.memory_max_bytes or self.memory_bytes < self.memory_max_bytes * memory_share_max
 
 
 async def read_vitals(link: RedisLink) -> RedisVitals:

@@ -27,6 +27,7 @@ class RoleSession:
     link: a connection that only this role uses. owner: "<instance>/<worker>"; the same owner may take a role back at
     once, because an instance's lock shows that its former self is dead.
     deadline: monotonic seconds; past it the owner must not write to sockets any more.
+    clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take().
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class RoleSession:
         reply = await self.link.evalsha(
             scripts.TAKE, [self.key], [self.owner, int(self._ttl_seconds * 1000)], timeout=2.0
         )
-        self.clock_offset_ms = int(reply[3]) - int(time.time() * 1000)
+        self.clock_offset_ms = int(reply[3]) - int(time.monotonic() * 1000)
         if int(reply[0]) != 1:
             return False
         self.epoch = int(reply[1])

@@ -7,17 +7,19 @@ local found, open = {}, {}
 for i = 1, count do open[i] = i end
 for k = 3, #KEYS do
   if #open == 0 then break end
-  local missing = {}
-  for first = 1, #open, 1000 do
-    local ids = {}
-    for i = first, math.min(first + 999, #open) do ids[#ids + 1] = ARGV[2 + 2 * open[i]] end
-    local hit = redis.call('HMGET', KEYS[k], unpack(ids))
-    for i = 1, #ids do
-      local index = open[first + i - 1]
-      if hit[i] then found[index] = hit[i] else missing[#missing + 1] = index end
+  if redis.call('EXISTS', KEYS[k]) == 1 then
+    local missing = {}
+    for first = 1, #open, 1000 do
+      local ids = {}
+      for i = first, math.min(first + 999, #open) do ids[#ids + 1] = ARGV[2 + 2 * open[i]] end
+      local hit = redis.call('HMGET', KEYS[k], unpack(ids))
+      for i = 1, #ids do
+        local index = open[first + i - 1]
+        if hit[i] then found[index] = hit[i] else missing[#missing + 1] = index end
+      end
     end
+    open = missing
   end
-  open = missing
 end
 for i = 1, count do
   if found[i] == '!' then
