@@ -1,0 +1,1 @@
+"""SMPP sessions over asyncio: connections, the listener, dialling out, and the registry of bound ESMEs."""

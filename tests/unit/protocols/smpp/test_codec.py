@@ -1,0 +1,244 @@
+"""Encoders and decoders made from the tables: exact both ways, liberal in, strict out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from protocols.smpp import codec
+from protocols.smpp.constants import CommandId, CommandStatus
+from protocols.smpp.errors import EncodeError, FramingError, PduError
+from protocols.smpp.fields import Kind, format_of
+from protocols.smpp.pdu import (
+    PDU_CLASSES,
+    BindReceiver,
+    BindTransceiver,
+    BindTransceiverResp,
+    DeliverSm,
+    DeliverSmResp,
+    EnquireLink,
+    GenericNack,
+    Pdu,
+    SubmitSm,
+    SubmitSmResp,
+)
+
+
+def filled(pdu_class: type[Pdu]) -> Pdu:
+    """A PDU whose every field holds the most that its table allows."""
+    pdu = pdu_class(sequence_number=0x7FFFFFFF, tlvs=b"\x14\x00\x00\x01x")
+    for form in format_of(pdu_class):
+        if form.kind is Kind.INTEGER:
+            setattr(pdu, form.name, (1 << 8 * form.size) - 1)
+        elif form.kind is Kind.C_OCTETS:
+            setattr(pdu, form.name, b"x" * (form.size - 1))
+        else:
+            setattr(pdu, form.name, bytes(range(form.size)))
+    return pdu
+
+
+def body(pdu: Pdu, octets: bytes) -> bytes:
+    """The PDU with these octets in place of its body."""
+    return codec.HEADER.pack(16 + len(octets), pdu.command_id, pdu.command_status, pdu.sequence_number) + octets
+
+
+@pytest.mark.parametrize("pdu_class", PDU_CLASSES)
+def test_a_pdu_with_full_fields_comes_back_as_it_was(pdu_class: type[Pdu]) -> None:
+    pdu = filled(pdu_class)
+    assert codec.decode(codec.encode(pdu)) == pdu
+
+
+@pytest.mark.parametrize("pdu_class", PDU_CLASSES)
+def test_a_pdu_with_empty_fields_comes_back_as_it_was(pdu_class: type[Pdu]) -> None:
+    pdu = pdu_class(sequence_number=1)
+    assert codec.decode(codec.encode(pdu)) == pdu
+
+
+@pytest.mark.parametrize("pdu_class", PDU_CLASSES)
+def test_a_field_that_is_one_too_large_is_not_sent(pdu_class: type[Pdu]) -> None:
+    for form in format_of(pdu_class):
+        pdu = filled(pdu_class)
+        value = getattr(pdu, form.name)
+        setattr(pdu, form.name, value + (1 if form.kind is Kind.INTEGER else b"x"))
+        with pytest.raises(EncodeError, match=form.name):
+            codec.encode(pdu)
+
+
+@pytest.mark.parametrize("pdu_class", PDU_CLASSES)
+def test_a_nul_inside_a_c_octet_string_is_not_sent(pdu_class: type[Pdu]) -> None:
+    for form in format_of(pdu_class):
+        if form.kind is Kind.C_OCTETS:
+            pdu = pdu_class(**{form.name: b"a\0b"})
+            with pytest.raises(EncodeError, match=form.name):
+                codec.encode_body(pdu)
+
+
+def test_a_field_of_the_wrong_type_is_an_error_of_ours() -> None:
+    with pytest.raises(EncodeError):
+        codec.encode(SubmitSm(esm_class="x"))  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(EncodeError):
+        codec.encode(SubmitSm(esm_class=-1))
+
+
+@pytest.mark.parametrize("pdu_class", PDU_CLASSES)
+def test_every_truncation_of_a_request_is_refused_with_a_status(pdu_class: type[Pdu]) -> None:
+    """Without the optional part; only the last string, and a whole response body, may be missing."""
+    pdu = filled(pdu_class)
+    pdu.tlvs = b""
+    octets = codec.encode_body(pdu)
+    formats = format_of(pdu_class)
+    last = formats[-1] if formats else None
+    optional = len(getattr(pdu, last.name)) + 1 if last and last.kind is Kind.C_OCTETS else 0
+    for size in range(len(octets)):
+        if size >= len(octets) - optional:
+            codec.decode(body(pdu, octets[:size]))
+        else:
+            with pytest.raises(PduError):
+                codec.decode(body(pdu, octets[:size]))
+
+
+def test_a_truncated_body_is_refused_inside_a_longer_buffer_too(submit: Callable[..., SubmitSm]) -> None:
+    """The decoder of a session sees the next PDU behind the end; it must not read on into it."""
+    whole = codec.encode(submit())
+    decoder = codec.DECODERS[CommandId.SUBMIT_SM]
+    for end in range(16, len(whole)):
+        with pytest.raises(PduError):
+            decoder(whole + whole, 16, end, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"service_type": b"x" * 6}, CommandStatus.ESME_RINVSERTYP),
+        ({"source_addr": b"x" * 21}, CommandStatus.ESME_RINVSRCADR),
+        ({"destination_addr": b"x" * 21}, CommandStatus.ESME_RINVDSTADR),
+        ({"schedule_delivery_time": b"x" * 17}, CommandStatus.ESME_RINVSCHED),
+        ({"validity_period": b"x" * 17}, CommandStatus.ESME_RINVEXPIRY),
+    ],
+)
+def test_a_submit_with_a_field_that_is_too_long_is_refused_by_that_fields_status(
+    fields: dict[str, bytes], status: CommandStatus
+) -> None:
+    octets = b"".join(
+        (
+            fields.get("service_type", b"") + b"\0\0\0",
+            fields.get("source_addr", b"") + b"\0\0\0",
+            fields.get("destination_addr", b"") + b"\0\0\0\0",
+            fields.get("schedule_delivery_time", b"") + b"\0",
+            fields.get("validity_period", b"") + b"\0\0\0\0\0\0",
+        )
+    )
+    with pytest.raises(PduError) as caught:
+        codec.decode(body(SubmitSm(), octets))
+    assert caught.value.command_status == status
+
+
+def test_an_sm_length_beyond_the_pdu_is_refused_as_a_bad_message_length(submit: Callable[..., SubmitSm]) -> None:
+    octets = codec.encode_body(submit(short_message=b"hello"))
+    with pytest.raises(PduError) as caught:
+        codec.decode(body(SubmitSm(), octets[:-1]))
+    assert caught.value.command_status == CommandStatus.ESME_RINVMSGLEN
+
+
+def test_a_deliver_with_long_addresses_is_read_because_it_may_be_a_receipt() -> None:
+    octets = codec.encode_body(DeliverSm(source_addr=b"1"))
+    pdu = codec.decode(body(DeliverSm(), octets.replace(b"1", b"1" * 40)))
+    assert isinstance(pdu, DeliverSm)
+    assert pdu.source_addr == b"1" * 40
+
+
+def test_255_octets_of_text_are_read_and_not_sent(submit: Callable[..., SubmitSm]) -> None:
+    octets = codec.encode_body(submit(short_message=b""))[:-1] + b"\xff" + b"x" * 255
+    pdu = codec.decode(body(SubmitSm(), octets))
+    assert isinstance(pdu, SubmitSm)
+    assert len(pdu.short_message) == 255
+    with pytest.raises(EncodeError):
+        codec.encode(pdu)
+
+
+def test_a_longer_password_than_the_standards_is_read_and_not_sent() -> None:
+    octets = codec.encode_body(BindTransceiver(system_id=b"a", password=b"P", interface_version=0x34))
+    pdu = codec.decode(body(BindTransceiver(), octets.replace(b"P", b"correct horse")))
+    assert isinstance(pdu, BindTransceiver)
+    assert pdu.password == b"correct horse"
+    with pytest.raises(EncodeError):
+        codec.encode(pdu)
+
+
+def test_a_password_and_a_text_stay_out_of_the_representation(submit: Callable[..., SubmitSm]) -> None:
+    assert "s3cret" not in repr(BindReceiver(password=b"s3cret"))
+    assert "canary" not in repr(submit(short_message=b"canary"))
+
+
+def test_octets_after_the_text_are_kept_verbatim_as_the_optional_part(submit: Callable[..., SubmitSm]) -> None:
+    pdu = codec.decode(body(SubmitSm(), codec.encode_body(submit()) + b"\0"))
+    assert pdu.tlvs == b"\0"
+
+
+def test_an_error_response_is_sent_without_a_body() -> None:
+    response = SubmitSmResp(sequence_number=7, command_status=CommandStatus.ESME_RTHROTTLED, message_id=b"x")
+    assert codec.encode(response) == codec.HEADER.pack(16, CommandId.SUBMIT_SM_RESP, 0x58, 7)
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0", b"abc", b"abc\0", b"abc\0\0"])
+def test_a_message_id_is_read_with_no_nul_one_or_two(octets: bytes) -> None:
+    for pdu in (SubmitSmResp(), DeliverSmResp(command_status=8)):
+        decoded = codec.decode(body(pdu, octets))
+        assert decoded == type(pdu)(
+            command_status=pdu.command_status, message_id=octets.rstrip(b"\0"), tlvs=b"\0" if len(octets) == 5 else b""
+        )
+
+
+@pytest.mark.parametrize(
+    ("octets", "message_id"),
+    [(b"", b""), (b"\0", b""), (b"abc", b"abc"), (b"abc\0", b"abc"), (b"a\0\x04\x28\0\1\0", b"a"), (b"x" * 300, b"")],
+)
+def test_reading_only_the_message_id_never_fails(octets: bytes, message_id: bytes) -> None:
+    buffer = b"header" + octets + b"next\0"
+    assert codec.read_message_id(buffer, 6, 6 + len(octets)) == message_id
+
+
+def test_answers_in_bulk_are_those_of_the_codec() -> None:
+    submits = [(1, 0, b"abc"), (0, 8, b""), (0xFFFFFFFF, 0, b"")]
+    assert codec.encode_submit_sm_resps(submits) == [
+        codec.encode(SubmitSmResp(sequence_number=number, command_status=status, message_id=message_id))
+        for number, status, message_id in submits
+    ]
+    delivers = [(1, 0), (2, 0x64)]
+    assert codec.encode_deliver_sm_resps(delivers) == [
+        codec.encode(DeliverSmResp(sequence_number=number, command_status=status)) for number, status in delivers
+    ]
+
+
+def test_a_body_loses_its_optional_part_for_a_peer_that_takes_none(submit: Callable[..., SubmitSm]) -> None:
+    plain = codec.encode_body(submit())
+    tagged = codec.encode_body(submit(tlvs=b"\x02\x04\0\2\0\1"))
+    assert codec.without_tlvs(CommandId.SUBMIT_SM, tagged) == plain
+    assert codec.without_tlvs(CommandId.SUBMIT_SM, plain) == plain
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 15, codec.encode(EnquireLink())[:-1], codec.encode(EnquireLink()) + b"\0"]
+)
+def test_what_is_not_exactly_one_pdu_has_no_framing(data: bytes) -> None:
+    with pytest.raises(FramingError):
+        codec.decode(data)
+
+
+@pytest.mark.parametrize(
+    "command_id", [CommandId.DATA_SM, CommandId.SUBMIT_MULTI, CommandId.QUERY_SM_RESP, 0x99, 0x00010200]
+)
+def test_a_command_that_is_not_offered_is_refused_as_one(command_id: int) -> None:
+    with pytest.raises(codec.UnknownCommandError) as caught:
+        codec.decode(codec.HEADER.pack(16, command_id, 0, 1))
+    assert caught.value.command_status == CommandStatus.ESME_RINVCMDID
+
+
+def test_a_pdu_without_fields_may_have_an_optional_part() -> None:
+    assert codec.decode(body(GenericNack(), b"\x04\x28\0\1\0")) == GenericNack(tlvs=b"\x04\x28\0\1\0")
+
+
+def test_a_bind_response_takes_what_its_table_says() -> None:
+    pdu = codec.decode(body(BindTransceiverResp(), b"SMSC\0\x02\x10\0\1\x34"))
+    assert pdu == BindTransceiverResp(system_id=b"SMSC", tlvs=b"\x02\x10\0\1\x34")
