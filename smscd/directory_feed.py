@@ -21,15 +21,22 @@ class DirectoryFeed:
     """The current directory of one process.
 
     load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away.
+    validity_default_ms: of a message whose customer asked for none.
     on_change(index): called after each load that brought a change.
     """
 
-    def __init__(self, load: Callable[[], Awaitable[Snapshot]], unavailable: tuple[type[BaseException], ...]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Snapshot]],
+        unavailable: tuple[type[BaseException], ...],
+        validity_default_ms: int,
+    ) -> None:
         self._load = load
+        self._validity_default_ms = validity_default_ms
         self._unavailable = unavailable
         self._snapshot = Snapshot()
         self._wanted = asyncio.Event()
-        self.current = DirectoryIndex(self._snapshot)
+        self.current = DirectoryIndex(self._snapshot, validity_default_ms)
         self.on_change: list[Callable[[DirectoryIndex], None]] = []
 
     def get(self) -> DirectoryIndex:
@@ -46,7 +53,7 @@ class DirectoryFeed:
         if snapshot == self._snapshot:
             return
         self._snapshot = snapshot
-        self.current = DirectoryIndex(snapshot)
+        self.current = DirectoryIndex(snapshot, self._validity_default_ms)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:
             callback(self.current)

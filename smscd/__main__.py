@@ -1,0 +1,5 @@
+"""`python -m smscd` is the `smscd` command."""
+
+from smscd.cli import main
+
+main()

@@ -1,0 +1,90 @@
+"""The operator's listener in the supervisor: /health/ and /metrics of the whole instance."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from smscd.health import Health
+from smscd.metrics import Sample, merge, render
+
+TEXT = "text/plain; version=0.0.4"
+
+
+class AdminListener:
+    """GET /health/ and GET /metrics. Everybody who is not on loopback needs the token as `Authorization: Bearer`.
+
+    collect: the samples of all processes. health: the judgement.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        collect: Callable[[], Awaitable[list[list[Sample]]]],
+        health: Callable[[], Awaitable[Health]],
+    ) -> None:
+        self._token = token
+        self._collect = collect
+        self._health = health
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; port 0 picks a free one. Raises OSError when it is taken."""
+        application = web.Application(middlewares=[self._guard], client_max_size=1024)
+        application.router.add_get("/health/", self._answer_health)
+        application.router.add_get("/health", self._answer_health)
+        application.router.add_get("/metrics", self._answer_metrics)
+        self._runner = web.AppRunner(
+            application, handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if not is_loopback_peer(request.remote) or request.headers.get("X-Forwarded-For"):
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
+                raise web.HTTPUnauthorized(text="A token is needed: Authorization: Bearer TOKEN\n")
+        return await handler(request)
+
+    async def _answer_health(self, _request: web.Request) -> web.Response:
+        health = await self._health()
+        return web.Response(
+            status=health.http_status,
+            body=msgspec.json.encode(health.body),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def _answer_metrics(self, _request: web.Request) -> web.Response:
+        text = render(merge(await self._collect()))
+        return web.Response(body=text.encode(), headers={"Content-Type": f"{TEXT}; charset=utf-8"})
+
+
+def is_loopback_peer(remote: str | None) -> bool:
+    """True for a peer on this machine."""
+    try:
+        address = ipaddress.ip_address(remote or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

@@ -1,0 +1,246 @@
+"""`smscd account`: customers, their keys and their money."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from smscd.cli.output import (
+    find_instance,
+    give_up,
+    instance_options,
+    json_option,
+    print_fields,
+    print_json,
+    print_table,
+    run,
+)
+
+MICROS = 1_000_000
+ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+MICROS_MAX = 2**53
+
+
+class Money(click.ParamType[int]):
+    """A decimal amount, exact to a millionth, as integer micro-units."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text to micro-units."""
+        if isinstance(value, int):
+            return value
+        try:
+            micros = Decimal(value) * MICROS
+            if not micros.is_finite() or micros != micros.to_integral_value():
+                raise InvalidOperation
+        except InvalidOperation:
+            self.fail(f"{value} is not an amount with at most six decimals", param, ctx)
+        if abs(micros) >= MICROS_MAX:
+            self.fail(f"{value} is beyond what a balance can hold", param, ctx)
+        return int(micros)
+
+
+def shown_money(micros: int, currency: str) -> str:
+    """Micro-units for people: at least two decimals."""
+    text = f"{Decimal(micros) / MICROS:f}"
+    whole, _, part = text.partition(".")
+    return f"{whole}.{part.ljust(2, '0')} {currency}".rstrip()
+
+
+@click.group()
+def account() -> None:
+    """Customers, their keys and their money."""
+
+
+@account.command()
+@click.argument("name")
+@instance_options
+@click.option("--currency", default="EUR", show_default=True)
+@click.option("--plan", default="default", show_default=True, help="Price plan.")
+@click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(0.1), help="Messages a second.")
+@click.option("--burst", default=200, show_default=True, type=click.IntRange(1), help="Messages at once.")
+@click.option("--window", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Unanswered requests.")
+@click.option("--binds", default=4, show_default=True, type=click.IntRange(1, 1_000), help="SMPP sessions at once.")
+@click.option("--credit-limit", type=Money(), default=0, help="How far the balance may go below zero.")
+@click.option("--balance", type=Money(), default=0, help="Top up at once.")
+@click.option("--sender", "senders", multiple=True, help="A sender that it may use. Repeatable.")
+@click.option("--any-sender", is_flag=True, help="It may use any sender.")
+@click.option("--webhook-url", help="Where its receipts and incoming messages go.")
+@click.option("--system-id", help="Of its SMPP credentials; the account's name otherwise.")
+@json_option
+def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
+    """Make a customer, or change one; prints its new key and password, which are shown only now."""
+    from smscd import seed as seeding
+    from smscd.cli.storage import opened
+    from smscd.core.directory import Account, ApiKey, Credential
+    from storage.postgres import configuration
+
+    if not ACCOUNT_ID.fullmatch(name):
+        raise click.UsageError(
+            "An account's name is 1 to 63 of a-z, 0-9, '.', '_' and '-', and begins with none of these signs."
+        )
+    system_id = options["system_id"] or name
+    if len(system_id) > seeding.SYSTEM_ID_LENGTH_MAX or not system_id.isascii():
+        raise click.UsageError(
+            f"SMPP allows {seeding.SYSTEM_ID_LENGTH_MAX} ASCII characters of system_id: use --system-id."
+        )
+    location = find_instance(config_file, data_dir, as_json=as_json)
+    if not location.pepper:
+        give_up(
+            "SMPP passwords need the pepper: run this on the daemon's machine, or set SMSCD_PEPPER.", as_json=as_json
+        )
+    password, key, secret = seeding.new_password(), seeding.new_api_key(), seeding.new_webhook_secret()
+    made = Account(
+        id=name,
+        currency=options["currency"],
+        plan=options["plan"],
+        credit_limit_micros=options["credit_limit"],
+        rate_per_second=options["rate"],
+        burst=options["burst"],
+        any_sender=options["any_sender"],
+        senders=frozenset(options["senders"]),
+        webhook_url=options["webhook_url"],
+        webhook_secret=secret,
+        binds_max=options["binds"],
+        window_size=options["window"],
+    )
+
+    async def work() -> None:
+        async with opened(location) as storage:
+            database = storage.database
+            async with database.transaction():
+                await configuration.add_account(database, made)
+                hmac = seeding.password_hmac(location.pepper, password)
+                await configuration.add_credential(
+                    database, Credential(system_id=system_id, account=name, password_hmac=hmac)
+                )
+                await configuration.add_api_key(
+                    database,
+                    ApiKey(key_hash=seeding.api_key_hash(key), account=name, prefix=seeding.api_key_prefix(key)),
+                )
+            if options["balance"]:
+                await storage.balances.top_up(_entry(name, options["balance"], f"add-{uuid.uuid4()}", "first balance"))
+            await storage.tell_of_change()
+
+    run(work, as_json=as_json)
+    shown = {"account": name, "system_id": system_id, "password": password, "api_key": key, "webhook_secret": secret}
+    if as_json:
+        print_json(shown)
+    else:
+        print_fields(shown)
+
+
+@account.command("list")
+@instance_options
+@json_option
+def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """All customers with their balances."""
+    from smscd.cli.storage import opened
+    from storage.postgres.configuration import load_snapshot
+
+    location = find_instance(config_file, data_dir, as_json=as_json)
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(location) as storage:
+            snapshot = await load_snapshot(storage.database)
+            ids: dict[str, list[str]] = {}
+            for credential in snapshot.credentials:
+                ids.setdefault(credential.account, []).append(credential.system_id)
+            return [
+                {
+                    "account": found.id,
+                    "balance_micros": await storage.balances.balance(found.id) or 0,
+                    "currency": found.currency,
+                    "credit_limit_micros": found.credit_limit_micros,
+                    "rate_per_second": found.rate_per_second,
+                    "system_ids": ids.get(found.id, []),
+                    "is_suspended": found.is_suspended,
+                }
+                for found in snapshot.accounts
+            ]
+
+    accounts = run(work, as_json=as_json)
+    if as_json:
+        print_json(accounts)
+        return
+    print_table(
+        ["account", "balance", "credit", "rate", "system_id", ""],
+        [
+            (
+                found["account"],
+                shown_money(found["balance_micros"], found["currency"]),
+                shown_money(found["credit_limit_micros"], found["currency"]),
+                f"{found['rate_per_second']:g}/s",
+                " ".join(found["system_ids"]),
+                "suspended" if found["is_suspended"] else "",
+            )
+            for found in accounts
+        ],
+    )
+
+
+@account.command()
+@click.argument("name")
+@click.argument("amount", type=Money())
+@instance_options
+@click.option("--reference", help="Your own id of this payment: it happens once, however often you repeat it.")
+@click.option("--note", default="", help="For the ledger.")
+@json_option
+def topup(
+    name: str,
+    amount: int,
+    config_file: Path | None,
+    data_dir: Path | None,
+    reference: str | None,
+    note: str,
+    as_json: bool,
+) -> None:
+    """Add AMOUNT to a customer's balance (a negative amount needs -- before it)."""
+    from smscd.cli.storage import opened
+    from storage.postgres.configuration import load_snapshot
+    from storage.redis.accounts import AmountOutOfRange, TopUp
+
+    location = find_instance(config_file, data_dir, as_json=as_json)
+
+    async def work() -> tuple[TopUp | None, str]:
+        async with opened(location) as storage:
+            known = {found.id: found.currency for found in (await load_snapshot(storage.database)).accounts}
+            if name not in known:
+                return None, ""
+            entry = _entry(name, amount, reference or f"topup-{uuid.uuid4()}", note)
+            return await storage.balances.top_up(entry), known[name]
+
+    try:
+        done, currency = run(work, as_json=as_json)
+    except AmountOutOfRange as error:
+        give_up(str(error), as_json=as_json)
+    if done is None:
+        give_up(f"There is no account {name}.", as_json=as_json)
+    if as_json:
+        print_json(
+            {"account": name, "applied": done.is_new, "balance_micros": done.balance_micros, "currency": currency}
+        )
+    else:
+        click.echo("applied" if done.is_new else "this reference was applied before; nothing changed")
+        click.echo(f"balance {shown_money(done.balance_micros, currency)}")
+
+
+def _entry(name: str, micros: int, reference: str, note: str) -> Any:
+    from smscd.core.records import LedgerRecord
+
+    return LedgerRecord(
+        account=name,
+        kind="topup" if micros >= 0 else "adjust",
+        amount_micros=micros,
+        reference=reference,
+        at_ms=int(time.time() * 1000),
+        operator="cli",
+        note=note,
+    )

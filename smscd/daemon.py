@@ -1,0 +1,431 @@
+"""The composition root of a worker: everything that a worker is made of is constructed here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from protocols.smpp.limits import SessionConfig
+from smscd.archive.partitions_task import PartitionsTask
+from smscd.archive.writer import Writer, WriterLimits
+from smscd.archive.writer_work import WriterWork
+from smscd.control import WorkerConfig
+from smscd.database import Database
+from smscd.directory_feed import DirectoryFeed
+from smscd.egress.figures import OutboxFigures
+from smscd.egress.outbox import Outbox
+from smscd.egress.owner import Surroundings, UpstreamStores
+from smscd.egress.upstreams import Upstreams
+from smscd.egress.webhooks import WebhookFigures, Webhooks
+from smscd.egress.webhooks_post import Poster
+from smscd.gate import AdmissionGate
+from smscd.health import Heartbeat, UpstreamBeat
+from smscd.ingress.admission import BatchAdmitter
+from smscd.ingress.http_connections import ConnectionLimits
+from smscd.ingress.http_figures import HttpFigures
+from smscd.ingress.http_record import Record
+from smscd.ingress.http_resources import Resources
+from smscd.ingress.http_server import HttpServer
+from smscd.ingress.http_views import Health as HealthView
+from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
+from smscd.ingress.smpp_server import SmppServer
+from smscd.leases import LeaseKeeper
+from smscd.metrics import Metrics
+from smscd.node import Node
+from smscd.observers import PartitionMetrics, WriterMetrics, admission_metrics
+from smscd.role import RoleService
+from smscd.samples import http_samples, outbox_samples, smpp_samples, upstream_samples, webhook_samples
+from smscd.services import Service, TaskService
+from smscd.transport.dial import connect
+from smscd.transport.listener import ListenerLimits
+from smscd.transport.registry import BoundSessions
+from smscd.vitals import Pulse, Vitals
+from storage.postgres import pool as postgres
+from storage.redis.accounts import Balances
+from storage.redis.admission import AdmissionStore
+from storage.redis.bell import Bells
+from storage.redis.dispatch import DispatchStore
+from storage.redis.errors import StorageUnavailable
+from storage.redis.guard import Guard
+from storage.redis.journal import JournalReader
+from storage.redis.keys import ShardKeys, UpstreamKeys
+from storage.redis.link import RedisLink
+from storage.redis.outbox import HookStore, OutboxStore
+from storage.redis.receipts import ReceiptStore
+from storage.redis.session import RoleSession
+
+AWAY: tuple[type[BaseException], ...] = (StorageUnavailable, *postgres.UNAVAILABLE)
+
+
+class StartRefused(Exception):
+    """The worker must not start as things are: unsafe settings, a Redis behind the record. The text says what to do."""
+
+
+def compose(worker: WorkerConfig, metrics: Metrics, on_fatal: Callable[[], None]) -> list[Service]:
+    """All services of one worker, in the order in which they start; they drain and stop in the reverse order.
+
+    on_fatal: called when this process must end and be replaced (its node id was lost).
+    """
+    return Composition(worker, metrics, on_fatal).services()
+
+
+class Composition:
+    """What the parts of one worker share, and the parts."""
+
+    def __init__(self, worker: WorkerConfig, metrics: Metrics, on_fatal: Callable[[], None]) -> None:
+        self.worker = worker
+        self.config = worker.config
+        self.metrics = metrics
+        self.keys = ShardKeys(0)
+        self.database = Database(self.config.postgres_dsn)
+        self.guard = Guard(self.keys, worker.installation_id, self.config.shards, self.database.recorded_offset)
+        self.links: list[RedisLink] = []
+        self.bells = Bells(self.config.redis_url, [self.keys.bell])
+        self.directory = DirectoryFeed(
+            self.database.load_directory, postgres.UNAVAILABLE, self.config.admission.validity_seconds * 1000
+        )
+        self.leases = LeaseKeeper(self.link("leases"))
+        self.shared = self.link("shared")
+        self.node = Node(worker.owner, self.session, self.leases, on_fatal)
+        self.sessions = BoundSessions()
+        self.upstreams = self._upstreams()
+        self.outbox_figures = OutboxFigures()
+        self.outbox = self._outbox()
+
+    # --- what is shared ---------------------------------------------------------------------------------------------
+
+    def link(self, purpose: str) -> RedisLink:
+        """A connection for one purpose."""
+        link = RedisLink(self.config.redis_url, name=f"smscd-{self.worker.index}-{purpose}", verify=self.guard.verify)
+        self.links.append(link)
+        return link
+
+    def session(self, role: str) -> RoleSession:
+        """The session of a role, on a link of its own."""
+        return RoleSession(self.link(role), self.keys, role, self.worker.owner)
+
+    def redis_ms(self) -> int:
+        """Redis TIME as this process follows it."""
+        return int(time.monotonic() * 1000) + self.node.session.clock_offset_ms
+
+    def wake_upstreams(self, upstreams: set[str]) -> None:
+        """Messages for these were admitted here: their dispatchers need not wait for the bell."""
+        for upstream in upstreams:
+            self.upstreams.wake(upstream)
+
+    async def count_upstreams(self) -> int:
+        """How many upstreams are enabled, asked of PostgreSQL: the health check's question."""
+        snapshot = await self.database.load_directory()
+        return sum(upstream.is_enabled for upstream in snapshot.upstreams)
+
+    # --- the parts --------------------------------------------------------------------------------------------------
+
+    def services(self) -> list[Service]:
+        """In the order in which they start."""
+        return [
+            Foundation(self),
+            TaskService("bells", self.bells.run),
+            TaskService("leases", self.leases.run),
+            TaskService("directory", self.directory.run),
+            self.node,
+            self._writer(),
+            self._partitions(),
+            self.upstreams,
+            self.outbox,
+            self._webhooks(),
+            Doors(self),
+            self._pulse(),
+        ]
+
+    def _upstreams(self) -> Upstreams:
+        def open_stores(upstream: str) -> UpstreamStores:
+            names = UpstreamKeys(upstream)
+            dispatch, receipts = self.session(f"dispatch:{upstream}"), self.session(f"receipts:{upstream}")
+            reads, receipt_reads = self.link(f"reads:{upstream}"), self.link(f"matches:{upstream}")
+            return UpstreamStores(
+                DispatchStore(upstream, self.keys, names, dispatch, reads),
+                dispatch,
+                ReceiptStore(self.keys, names, receipts, receipt_reads),
+                receipts,
+            )
+
+        around = Surroundings(
+            open_stores=open_stores,
+            leases=self.leases,
+            dial=connect,
+            directory=self.directory.get,
+            ids=self.node.take_ids,
+            clock=time.monotonic,
+            wall_ms=self.redis_ms,
+            chance=random.random,
+        )
+        upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
+        self.directory.on_change.append(upstreams.reconfigure)
+        self.metrics.add_source(lambda: upstream_samples(upstreams))
+        return upstreams
+
+    def _outbox(self) -> Outbox:
+        def open_outbox(account: str) -> tuple[OutboxStore, RoleSession]:
+            session = self.session(f"deliver:{account}")
+            return OutboxStore(account, self.keys, session, self.shared), session
+
+        self.metrics.add_source(lambda: outbox_samples(self.outbox_figures))
+        return Outbox(
+            open_outbox=open_outbox,
+            leases=self.leases,
+            sessions=self.sessions,
+            subscribe=self.bells.subscribe,
+            unsubscribe=self.bells.unsubscribe,
+            directory=self.directory.get,
+            figures=self.outbox_figures,
+            clock=time.monotonic,
+            wall_ms=self.redis_ms,
+            chance=random.random,
+        )
+
+    def _writer(self) -> Service:
+        config = self.config
+        limits = WriterLimits(
+            linger_seconds=config.writer.linger_seconds,
+            batch_records=config.writer.rows_max,
+            trim_after_seconds=config.writer.trim_after_seconds,
+            trim_after_bytes=config.writer.trim_after_bytes,
+        )
+        journal = JournalReader(self.keys, self.link("journal"))
+        observer = WriterMetrics(self.metrics)
+        self.writer_metrics = observer
+
+        def writer() -> Writer:
+            return Writer(
+                shard=0,
+                journal=journal,
+                connect=lambda: postgres.connect(
+                    config.postgres_dsn, name="smscd writer", settings=postgres.WRITER_SETTINGS
+                ),
+                observer=observer,
+                now_ms=self.redis_ms,
+                limits=limits,
+            )
+
+        work = WriterWork(writer)
+        self.writer = RoleService("write", self.session("write"), self.leases, work.run, work.finish)
+        return self.writer
+
+    def _partitions(self) -> Service:
+        observer = PartitionMetrics(self.metrics)
+
+        async def work() -> None:
+            await PartitionsTask(
+                database=self.database.get(),
+                granularity=self.config.writer.partition,
+                observer=observer,
+                now_ms=self.redis_ms,
+            ).run()
+
+        async def finish() -> None:
+            """A partition is made in one transaction: there is nothing to finish."""
+
+        return RoleService("partitions", self.session("partitions"), self.leases, work, finish)
+
+    def _webhooks(self) -> Service:
+        config = self.config.webhooks
+        figures = WebhookFigures()
+        session = self.session("hooks")
+        poster = self.poster = Poster(user_agent=f"smscd/{self.worker.version}", request_seconds=config.request_seconds)
+        webhooks = Webhooks(
+            store=HookStore(self.keys, session, self.link("hooks-reads")),
+            is_held=lambda: session.is_held,
+            post=poster.post,
+            directory=self.directory.get,
+            figures=figures,
+            clock=time.monotonic,
+            wall_ms=self.redis_ms,
+            chance=random.random,
+            requests_max=config.concurrency_max,
+            per_endpoint_max=config.concurrency_per_host_max,
+            allows_private=config.allows_private_addresses,
+        )
+        self.bells.subscribe(b"h", webhooks.ring)
+        self.metrics.add_source(lambda: webhook_samples(figures))
+        return RoleService("hooks", session, self.leases, webhooks.run, webhooks.finish)
+
+    def _pulse(self) -> Service:
+        pulse = Pulse(self.link("pulse"), self.keys, self.heartbeat)
+        return TaskService("pulse", pulse.run, drain=pulse.end)
+
+    def heartbeat(self, at_ms: int) -> Heartbeat:
+        """What this worker says of itself once a second."""
+        beats: dict[str, UpstreamBeat] = {}
+        for profile in self.directory.current.snapshot.upstreams:
+            owner = self.upstreams.owner(profile.id)
+            if owner is not None and owner.is_owner:
+                figures = owner.figures
+                beats[profile.id] = UpstreamBeat(
+                    is_up=figures.binds_bound > 0 and figures.breaker_state != "open",
+                    binds=figures.binds_bound,
+                )
+        return Heartbeat(
+            owner=self.worker.owner,
+            at_ms=at_ms,
+            version=self.worker.version,
+            upstreams=beats,
+            writer_lag_seconds=self.writer_metrics.behind_seconds if self.writer.is_held else None,
+        )
+
+
+class Foundation:
+    """What everything else stands on: Redis is fit to be used, and the directory is loaded. Closes what was opened."""
+
+    name = "foundation"
+
+    def __init__(self, parts: Composition) -> None:
+        self._parts = parts
+
+    async def start(self) -> None:
+        """Check Redis and load the directory. Raises StartRefused."""
+        parts = self._parts
+        await parts.database.open()
+        try:
+            await parts.shared.command("PING")
+            await parts.directory.refresh()
+        except AWAY as error:
+            raise StartRefused(str(error)) from error
+        parts.bells.subscribe(b"config", parts.directory.refresh_soon)
+
+    async def drain(self) -> None:
+        """Nothing is under way here."""
+
+    async def stop(self) -> None:
+        """Close every connection to Redis and PostgreSQL."""
+        await self._parts.poster.close()
+        for link in self._parts.links:
+            await link.close()
+        await self._parts.database.close()
+
+
+class Doors:
+    """Both interfaces with the admitter behind them: opened last, closed first."""
+
+    name = "doors"
+
+    def __init__(self, parts: Composition) -> None:
+        self._parts = parts
+        self._services: list[Service] = []
+        self._smpp: SmppServer | None = None
+        self._http: HttpServer | None = None
+
+    async def start(self) -> None:
+        """Construct what needs the node's ids, and listen. Raises OSError."""
+        parts, config = self._parts, self._parts.config
+        gate = AdmissionGate(
+            parts.link("gate"),
+            memory_share_max=config.admission.memory_share_max,
+            disk_free_bytes_min=config.admission.disk_free_bytes_min,
+            data_dir=Path(config.state_dir),
+        )
+        admitter = BatchAdmitter(
+            AdmissionStore(parts.keys, parts.node.session),
+            metrics=admission_metrics(parts.metrics),
+            on_admitted=parts.wake_upstreams,
+            on_journal=parts.guard.saw,
+            is_open=lambda: gate.is_open,
+            pending_max=config.admission.pending_messages_max,
+        )
+        self._services = [
+            TaskService("gate", gate.run),
+            TaskService("admission", admitter.run, drain=admitter.drain),
+        ]
+        for service in self._services:
+            await service.start()
+        self._smpp, self._http = self._smpp_server(admitter), self._http_server(admitter)
+        await self._smpp.start(config.smpp.host, config.smpp.port, reuse_port=True)
+        await self._http.start(config.http.host, config.http.port, reuse_port=True)
+
+    def _smpp_server(self, admitter: BatchAdmitter) -> SmppServer:
+        parts, config = self._parts, self._parts.config.smpp
+        limiter = FailureLimiter(
+            max(1, config.bind_failures_max // parts.worker.workers), config.bind_failures_window_seconds
+        )
+        server = SmppServer(
+            config=SessionConfig(
+                pdu_size_max=config.pdu_size_max,
+                session_init_seconds=config.session_init_seconds,
+                response_seconds=config.response_seconds,
+                enquire_link_seconds=config.enquire_link_seconds,
+                inactivity_seconds=config.inactivity_seconds,
+            ),
+            directory=parts.directory.get,
+            admitter=admitter,
+            ids=parts.node.ids,
+            authenticator=Authenticator(parts.config.pepper.encode(), limiter),
+            sessions=parts.sessions,
+            now_ms=parts.redis_ms,
+            sink=parts.outbox,
+            request_key_tag=config.request_key_tag,
+            limits=ListenerLimits(connections_max=config.connections_max),
+        )
+        parts.metrics.add_source(lambda: smpp_samples(server))
+        return server
+
+    def _http_server(self, admitter: BatchAdmitter) -> HttpServer:
+        parts, config = self._parts, self._parts.config.http
+        figures = HttpFigures()
+        vitals = Vitals(
+            parts.link("vitals"),
+            parts.keys,
+            parts.count_upstreams,
+            version=parts.worker.version,
+            workers_expected=parts.worker.workers,
+            memory_share_max=parts.config.admission.memory_share_max,
+            disk_free_bytes_min=parts.config.admission.disk_free_bytes_min,
+            data_dir=Path(parts.config.state_dir),
+        )
+
+        async def health() -> HealthView:
+            found = await vitals.health()
+            return HealthView(status=found.body["status"], version=found.body["version"], checks=found.body["checks"])
+
+        resources = Resources(
+            admitter=admitter,
+            directory=parts.directory.get,
+            ids=parts.node.ids,
+            clock_ms=parts.redis_ms,
+            messages=Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get),
+            balance=Balances(parts.keys, parts.shared).balance,
+            health=health,
+            figures=figures,
+            version=parts.worker.version,
+            request_seconds=config.request_seconds,
+        )
+        parts.metrics.add_source(lambda: http_samples(figures))
+        return HttpServer(
+            resources.routes(),
+            directory=parts.directory.get,
+            figures=figures,
+            limits=ConnectionLimits(
+                connections_max=config.connections_max,
+                head_seconds=config.header_seconds,
+                idle_seconds=config.keepalive_seconds,
+            ),
+            request_seconds=config.request_seconds,
+        )
+
+    async def drain(self) -> None:
+        """Take nothing new; answer what was taken; say goodbye to everybody."""
+        work = [self._http.stop()] if self._http is not None else []
+        work += [self._smpp.drain()] if self._smpp is not None else []
+        await asyncio.gather(*work)
+        for service in self._services:
+            await service.drain()
+
+    async def stop(self) -> None:
+        """End both interfaces."""
+        if self._smpp is not None:
+            self._smpp.stop()
+        if self._http is not None:
+            await self._http.stop()
+        for service in reversed(self._services):
+            await service.stop()

@@ -1,0 +1,142 @@
+"""The deliver_sm of a callback: a receipt in the strict form with its TLVs, or a mobile-originated message. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
+from protocols.smpp import tlv
+from protocols.smpp.codec import encode_body
+from protocols.smpp.constants import TlvTag
+from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.receipt import EXCERPT_SIZE, format_receipt, receipt_tlvs
+from smscd.core.lifecycle import message_state_of
+from smscd.core.records import CallbackKind, CallbackRecord, State
+
+TEMPLATES_MAX: Final = 4096
+SHORT_MESSAGE_MAX: Final = 254
+MINUTE_MS: Final = 60_000
+GSM_NETWORK: Final = 3
+
+_RECEIPT: Final = int(CallbackKind.RECEIPT)
+_DELIVERED: Final = int(State.DELIVERED)
+_OTHER: Final = ord(".")
+_PRINTABLE: Final = bytes(octet if 0x20 <= octet < 0x7F else _OTHER for octet in range(256))
+
+
+def _gsm_to_ascii() -> bytes:
+    table = bytearray(b"." * 256)
+    for octet in range(128):
+        char = decode(bytes((octet,)), 0)
+        if len(char) == 1 and " " <= char <= "~":
+            table[octet] = ord(char)
+    return bytes(table)
+
+
+_GSM_PRINTABLE: Final = _gsm_to_ascii()
+
+
+class DeliverEncoder:
+    """Encodes callbacks; what many of them have in common is made once. Belongs to one event loop."""
+
+    __slots__ = ("_pdu", "_texts", "_tlvs")
+
+    def __init__(self) -> None:
+        self._pdu = DeliverSm()
+        self._texts: dict[tuple[int, int, bytes, bytes, int, int], bytes] = {}
+        self._tlvs: dict[tuple[int, int, bytes], tuple[bytes, bytes]] = {}
+
+    def body(self, record: CallbackRecord) -> bytes:
+        """The body of the deliver_sm. Raises EncodeError when a field does not fit."""
+        return self._receipt(record) if record.kind == _RECEIPT else self._inbound(record)
+
+    def _receipt(self, record: CallbackRecord) -> bytes:
+        pdu = self._pdu
+        message_id = b"%d" % record.id
+        pdu.source_addr_ton = record.dest_ton
+        pdu.source_addr_npi = record.dest_npi
+        pdu.source_addr = record.dest
+        pdu.dest_addr_ton = record.source_ton
+        pdu.dest_addr_npi = record.source_npi
+        pdu.destination_addr = record.source
+        pdu.esm_class = record.esm_class
+        pdu.data_coding = 0
+        form = (
+            record.submit_ms // MINUTE_MS,
+            record.done_ms // MINUTE_MS,
+            record.stat,
+            record.err,
+            record.segments,
+            record.state,
+        )
+        rest = self._texts.get(form) or self._remember_text(form, record)
+        pdu.short_message = b"id:" + message_id + rest + printable(record.body, record.data_coding)[:EXCERPT_SIZE]
+        key = (len(message_id), record.state, record.err)
+        around = self._tlvs.get(key) or self._remember_tlvs(key)
+        pdu.tlvs = around[0] + message_id + around[1]
+        return encode_body(pdu)
+
+    def _remember_text(self, form: tuple[int, int, bytes, bytes, int, int], record: CallbackRecord) -> bytes:
+        """What stands between the id and the excerpt."""
+        if len(self._texts) >= TEMPLATES_MAX:
+            self._texts.clear()
+        text = format_receipt(
+            b"",
+            submit_ms=record.submit_ms,
+            done_ms=record.done_ms,
+            stat=record.stat,
+            err=record.err,
+            sub=record.segments,
+            dlvrd=record.segments if record.state == _DELIVERED else 0,
+        )
+        rest = self._texts[form] = text.removeprefix(b"id:")
+        return rest
+
+    def _remember_tlvs(self, key: tuple[int, int, bytes]) -> tuple[bytes, bytes]:
+        """What stands before and after the id in the TLVs."""
+        if len(self._tlvs) >= TEMPLATES_MAX:
+            self._tlvs.clear()
+        size, state, err = key
+        placeholder = b"#" * size
+        tlvs = receipt_tlvs(placeholder, message_state_of(State(state)), network_error=network_error(err))
+        before, _, after = tlvs.partition(placeholder)
+        self._tlvs[key] = (before, after)
+        return before, after
+
+    def _inbound(self, record: CallbackRecord) -> bytes:
+        body, tlvs = record.body, record.tlvs
+        if len(body) > SHORT_MESSAGE_MAX:
+            body, tlvs = b"", tlv.encode([(TlvTag.MESSAGE_PAYLOAD, body)]) + tlvs
+        return encode_body(
+            DeliverSm(
+                source_addr_ton=record.source_ton,
+                source_addr_npi=record.source_npi,
+                source_addr=record.source,
+                dest_addr_ton=record.dest_ton,
+                dest_addr_npi=record.dest_npi,
+                destination_addr=record.dest,
+                esm_class=record.esm_class,
+                data_coding=record.data_coding,
+                short_message=body,
+                tlvs=tlvs,
+            )
+        )
+
+
+def network_error(err: bytes) -> bytes | None:
+    """`err` as the value of network_error_code, of a GSM network; None when it is no number."""
+    if not err.isdigit() or len(err) > 5 or int(err) > 0xFFFF:
+        return None
+    return bytes((GSM_NETWORK,)) + int(err).to_bytes(2, "big")
+
+
+def printable(excerpt: bytes, data_coding: int) -> bytes:
+    """The beginning of a message's text as printable ASCII: a receipt's text is read by machines."""
+    match alphabet_of(data_coding):
+        case Alphabet.GSM7:
+            return excerpt.translate(_GSM_PRINTABLE)
+        case Alphabet.UCS2:
+            text = excerpt.decode("utf-16-be", "ignore").encode("ascii", "replace")
+            return text.translate(_PRINTABLE)
+        case Alphabet.OCTETS:
+            return excerpt.translate(_PRINTABLE)

@@ -1,0 +1,92 @@
+"""What egress counts: plain numbers that the hot path adds to in batches, and telemetry reads when it is asked."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from smscd.metrics import Histogram
+
+
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """Count a batch of values."""
+    counts, bounds = histogram.counts, histogram.bounds
+    for value in values:
+        counts[bisect_left(bounds, value)] += 1
+    histogram.total += sum(values)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What turns decided; a Draft fills one, and the dispatcher adds it up.
+
+    accepted, doubted, resent, timed_out, late and without_id count segments, the others messages. late: accepted after
+    the time-out. without_id: accepted without an id, so that no receipt can be matched.
+    """
+
+    accepted: int = 0
+    failed: int = 0
+    retried: int = 0
+    throttled: int = 0
+    expired: int = 0
+    canceled: int = 0
+    doubted: int = 0
+    resent: int = 0
+    unknown: int = 0
+    timed_out: int = 0
+    late: int = 0
+    without_id: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add the counts of another one."""
+        for name in self.__slots__:
+            count = getattr(other, name)
+            if count:
+                setattr(self, name, getattr(self, name) + count)
+
+
+@dataclass(slots=True)
+class UpstreamFigures:
+    """Of one upstream, as its owner sees it.
+
+    Gauges: claimed, in_flight (segments), rest, binds_bound, binds_held, breaker_state. The rest only grows.
+    sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
+    """
+
+    upstream: str
+    tally: Tally = field(default_factory=Tally)
+    turns: int = 0
+    sent: int = 0
+    unwritten: int = 0
+    breaker_opened: int = 0
+    receipts: int = 0
+    receipts_parked: int = 0
+    receipts_repeated: int = 0
+    receipts_undelivered: int = 0
+    receipts_unreadable: int = 0
+    receipts_deferred: int = 0
+    inbound: int = 0
+    inbound_unknown: int = 0
+    claimed: int = 0
+    in_flight: int = 0
+    rest: int = 0
+    binds_bound: int = 0
+    binds_held: int = 0
+    breaker_state: str = "closed"
+    response_seconds: Histogram = field(default_factory=Histogram)
+    receipt_seconds: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(slots=True)
+class OutboxFigures:
+    """Of all accounts that this process delivers to over SMPP."""
+
+    sent: int = 0
+    delivered: int = 0
+    refused: int = 0
+    timed_out: int = 0
+    unanswered: int = 0
+    dead: int = 0
+    waiting: int = 0
+    response_seconds: Histogram = field(default_factory=Histogram)

@@ -1,0 +1,60 @@
+"""How long an upstream is left alone after a session with it ended, by why it ended. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.smpp.constants import CommandStatus
+from smscd.core.pacing import Backoff
+
+HOLD_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 10.0
+
+BAD_CREDENTIALS: Final = frozenset(
+    (
+        int(CommandStatus.ESME_RINVPASWD),
+        int(CommandStatus.ESME_RINVSYSID),
+        int(CommandStatus.ESME_RINVSYSTYP),
+        int(CommandStatus.ESME_RPROHIBITED),
+    )
+)
+_RECONNECT: Final = Backoff(base_seconds=0.25, max_seconds=30.0)
+_ALREADY_BOUND: Final = Backoff(base_seconds=5.0, max_seconds=30.0)
+_BIND_FAILED: Final = Backoff(base_seconds=2.0, max_seconds=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """How a session ended. refused: the status of the bind's refusal, 0 when there was none.
+
+    bound_seconds: how long it had been bound. reason: for the log.
+    """
+
+    reason: str
+    refused: int = 0
+    bound_seconds: float = 0.0
+
+    @property
+    def is_steady(self) -> bool:
+        """True when it had been bound so long that its end is no sign of a loop."""
+        return self.bound_seconds >= STEADY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """is_held: somebody must look at the credentials; a changed configuration ends the pause at once."""
+
+    seconds: float
+    is_held: bool = False
+
+
+def pause_after(end: SessionEnd, failures: int, chance: float) -> Pause:
+    """Never a tight loop. failures: sessions in a row, this one excluded, that ended early. chance: 0..1."""
+    if end.refused in BAD_CREDENTIALS:
+        return Pause(HOLD_SECONDS, is_held=True)
+    if end.refused == CommandStatus.ESME_RALYBND:
+        return Pause(_ALREADY_BOUND.delay_seconds(failures, chance))
+    if end.refused:
+        return Pause(_BIND_FAILED.delay_seconds(failures, chance))
+    return Pause(_RECONNECT.delay_seconds(failures, chance))

@@ -1,0 +1,246 @@
+"""What a process counts, and how the counts of all workers become one page for Prometheus.
+
+A worker holds plain numbers and no registry: the hot path adds to a bound Counter or Histogram once per batch, and
+other parts keep figures of their own, which a source reads when somebody asks. A process answers with `snapshot()`;
+the supervisor merges the snapshots (sums, except where a family says otherwise) and renders them. FAMILIES is the one
+list of names; what is not in it cannot be exported.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Final, TypeAlias
+
+import msgspec
+
+SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+Labels: TypeAlias = tuple[str, ...]
+
+
+class Kind(Enum):
+    """How a family is merged over workers: counters and histograms are summed, gauges by their rule."""
+
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    GAUGE_SUM = "gauge_sum"
+    GAUGE_MAX = "gauge_max"
+    GAUGE_MIN = "gauge_min"
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One metric name. labels: the names of its labels, whose values are small enums or configured ids."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: Labels = ()
+
+
+C, H = Kind.COUNTER, Kind.HISTOGRAM
+SUM, MAX, MIN = Kind.GAUGE_SUM, Kind.GAUGE_MAX, Kind.GAUGE_MIN
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    Family("sms_sent_total", C, "Messages that a carrier accepted.", ("upstream",)),
+    Family("sms_failed_total", C, "Messages that ended without delivery.", ("reason",)),
+    Family("smscd_admission_messages_total", C, "Submissions by door and verdict.", ("door", "verdict")),
+    Family("smscd_admission_seconds", H, "From a submission's arrival to its verdict, of the oldest in each batch."),
+    Family("smscd_admission_batch_messages", H, "Messages in one admission call."),
+    Family("smscd_admission_pending_messages", SUM, "Submissions that wait for their verdict."),
+    Family("smscd_admission_unannounced_total", C, "Refused, then found admitted: cancelled and refunded, or flagged."),
+    Family("smscd_smpp_connections", SUM, "Open connections of ESMEs."),
+    Family("smscd_smpp_sessions", SUM, "Bound ESME sessions by mode.", ("mode",)),
+    Family("smscd_smpp_binds_total", C, "Bind requests by outcome.", ("outcome",)),
+    Family("smscd_smpp_pdu_errors_total", C, "PDUs answered with an error or fatal to the session.", ("kind",)),
+    Family("smscd_http_requests_total", C, "HTTP requests by route and status class.", ("route", "status")),
+    Family("smscd_http_request_seconds", H, "From an HTTP request's headers to its answer.", ("route",)),
+    Family("smscd_http_connections", SUM, "Open HTTP connections."),
+    Family("smscd_http_replays_total", C, "Requests answered from what is stored under their key."),
+    Family("smscd_smpp_closed_total", C, "Ended connections of ESMEs by reason.", ("reason",)),
+    Family("smscd_queue_messages", MAX, "Messages that wait for an upstream.", ("upstream",)),
+    Family("smscd_upstream_binds", SUM, "Binds to an upstream that are up.", ("upstream",)),
+    Family("smscd_upstream_in_flight_messages", SUM, "Segments sent and not answered.", ("upstream",)),
+    Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
+    Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),
+    Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),
+    Family("smscd_upstream_timeouts_total", C, "submit_sm without an answer in time.", ("upstream",)),
+    Family("smscd_upstream_turns_total", C, "Turns of the dispatcher.", ("upstream",)),
+    Family("smscd_receipt_seconds", H, "From a carrier's acceptance to its receipt.", ("upstream",)),
+    Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
+    Family("smscd_inbound_messages_total", C, "Mobile-originated messages.", ("upstream", "outcome")),
+    Family("smscd_outbox_callbacks_total", C, "deliver_sm to ESMEs by outcome.", ("outcome",)),
+    Family("smscd_outbox_response_seconds", H, "From deliver_sm to an ESME's deliver_sm_resp."),
+    Family("smscd_webhook_deliveries_total", C, "Webhook attempts by outcome.", ("outcome",)),
+    Family("smscd_webhook_seconds", H, "From a webhook's request to its answer."),
+    Family("smscd_webhook_pending_deliveries", SUM, "Webhook requests that are under way."),
+    Family("smscd_writer_lag_seconds", H, "Age of a journal entry when PostgreSQL has committed it."),
+    Family("smscd_writer_behind_seconds", MAX, "Age of the oldest journal entry that PostgreSQL does not have yet."),
+    Family("smscd_writer_commit_seconds", H, "Time of one writer transaction."),
+    Family("smscd_writer_rows_total", C, "Rows written, by table.", ("table",)),
+    Family("smscd_writer_entries_total", C, "Journal entries committed."),
+    Family("smscd_writer_dead_letters_total", C, "Rows that PostgreSQL refused and that were set aside."),
+    Family("smscd_partitions_ahead_seconds", MAX, "How long from now there are partitions."),
+    Family("smscd_partitions_stray_rows", MAX, "Rows in DEFAULT partitions (counted to 10,000 a table)."),
+    Family("smscd_loop_lag_seconds", H, "How late the event loop of a worker ran a timer."),
+    Family("smscd_process_cpu_seconds_total", C, "CPU time by kind of process.", ("process",)),
+    Family("smscd_process_resident_bytes", SUM, "Resident memory by kind of process.", ("process",)),
+    Family("smscd_service_restarts_total", C, "Services that crashed and were started again.", ("service",)),
+    Family("smscd_worker_restarts_total", C, "Workers that died and were started again."),
+    Family("smscd_server_restarts_total", C, "Embedded servers that died and were started again.", ("server",)),
+    Family("smscd_workers", SUM, "Workers that are alive."),
+    Family("smscd_build_info", MAX, "Always 1; the version is a label.", ("version",)),
+)  # fmt: skip
+BY_NAME: Final = {family.name: family for family in FAMILIES}
+
+
+class Counter:
+    """A number that only grows. Hot path: `counter.value += n`, once per batch."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+class Histogram:
+    """Counts by upper bound, the last one unbounded, and the sum of what was observed."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float] = SECONDS_BOUNDS) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count one value, or several that are equal as far as anybody can tell."""
+        self.counts[bisect_left(self.bounds, value)] += count
+        self.total += value * count
+
+
+class Sample(msgspec.Struct, array_like=True):
+    """One value of one process. A histogram has its bounds, its counts (one more than bounds) and its sum."""
+
+    name: str
+    labels: Labels
+    value: float
+    bounds: tuple[float, ...] = ()
+    counts: list[int] = []
+
+
+Source: TypeAlias = Callable[[], Iterable[Sample]]
+
+
+class Metrics:
+    """The counts of one process."""
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[str, Labels], Counter] = {}
+        self._histograms: dict[tuple[str, Labels], Histogram] = {}
+        self._sources: list[Source] = []
+
+    def counter(self, name: str, *labels: str) -> Counter:
+        """The counter of these label values; bind it once, outside of the hot path."""
+        check(name, labels)
+        return self._counters.setdefault((name, labels), Counter())
+
+    def histogram(self, name: str, *labels: str, bounds: Sequence[float] = SECONDS_BOUNDS) -> Histogram:
+        """The histogram of these label values; bind it once, outside of the hot path."""
+        check(name, labels)
+        return self._histograms.setdefault((name, labels), Histogram(bounds))
+
+    def add_source(self, source: Source) -> None:
+        """Have figures that another part keeps read at each snapshot."""
+        self._sources.append(source)
+
+    def snapshot(self) -> list[Sample]:
+        """Everything, as it is now."""
+        samples = [Sample(name, labels, counter.value) for (name, labels), counter in self._counters.items()]
+        samples += [histogram_sample(name, labels, found) for (name, labels), found in self._histograms.items()]
+        for source in self._sources:
+            samples += source()
+        return samples
+
+
+def histogram_sample(name: str, labels: Labels, histogram: Histogram) -> Sample:
+    """The sample of a histogram, or of anything with bounds, counts and total."""
+    return Sample(name, labels, histogram.total, histogram.bounds, list(histogram.counts))
+
+
+def check(name: str, labels: Labels) -> None:
+    """Raise KeyError or ValueError for a name or a number of labels that FAMILIES does not have."""
+    if len(BY_NAME[name].labels) != len(labels):
+        raise ValueError(f"{name} has the labels {BY_NAME[name].labels}, not {len(labels)} of them")
+
+
+def merge(snapshots: Iterable[Iterable[Sample]]) -> dict[str, dict[Labels, Sample]]:
+    """One value for each name and label values out of those of all processes."""
+    merged: dict[str, dict[Labels, Sample]] = {}
+    for snapshot in snapshots:
+        for sample in snapshot:
+            family = BY_NAME.get(sample.name)
+            if family is None:
+                continue  # a worker of another release, during an upgrade
+            held = merged.setdefault(sample.name, {})
+            before = held.get(sample.labels)
+            held[sample.labels] = sample if before is None else _joined(family.kind, before, sample)
+    return merged
+
+
+def _joined(kind: Kind, one: Sample, other: Sample) -> Sample:
+    if kind is Kind.GAUGE_MAX:
+        return one if one.value >= other.value else other
+    if kind is Kind.GAUGE_MIN:
+        return one if one.value <= other.value else other
+    if kind is Kind.HISTOGRAM:
+        if one.bounds != other.bounds:
+            return other
+        counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
+        return Sample(one.name, one.labels, one.value + other.value, one.bounds, counts)
+    return Sample(one.name, one.labels, one.value + other.value)
+
+
+def render(merged: dict[str, dict[Labels, Sample]]) -> str:
+    """The Prometheus text format (version 0.0.4), families in the order of FAMILIES.
+
+    A family without samples still shows its name, so that an operator can see what there will be.
+    """
+    lines: list[str] = []
+    for family in FAMILIES:
+        kind = family.kind.value.split("_")[0]
+        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {kind}"]
+        samples = merged.get(family.name, {})
+        if not samples and not family.labels and family.kind is Kind.COUNTER:
+            samples = {(): Sample(family.name, (), 0)}
+        for labels, sample in sorted(samples.items()):
+            pairs = [f'{name}="{_escaped(value)}"' for name, value in zip(family.labels, labels, strict=True)]
+            if family.kind is Kind.HISTOGRAM:
+                lines += _histogram_lines(family.name, pairs, sample)
+            else:
+                lines.append(f"{family.name}{_braced(pairs)} {_number(sample.value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _histogram_lines(name: str, pairs: list[str], sample: Sample) -> list[str]:
+    lines, running = [], 0
+    for bound, count in zip([*map(_number, sample.bounds), "+Inf"], sample.counts, strict=True):
+        running += count
+        edge = f'le="{bound}"'
+        lines.append(f"{name}_bucket{_braced([*pairs, edge])} {running}")
+    lines.append(f"{name}_sum{_braced(pairs)} {_number(sample.value)}")
+    lines.append(f"{name}_count{_braced(pairs)} {running}")
+    return lines
+
+
+def _braced(pairs: list[str]) -> str:
+    return "{" + ",".join(pairs) + "}" if pairs else ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,1 @@
+"""Real Valkey and PostgreSQL servers from wheels, as child processes that die with the daemon (DESIGN section 9)."""

@@ -1,0 +1,112 @@
+"""Loads the configuration that changes while running, and writes it: accounts, keys, upstreams, routes, prices.
+
+Every add_* is an upsert. Whoever changes something publishes the notification afterwards (`smscd:config`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from smscd.core.directory import (
+    Account,
+    ApiKey,
+    Credential,
+    MoNumber,
+    Price,
+    Route,
+    Snapshot,
+    Upstream,
+)
+from storage.postgres.pool import Connection, Database, acquired
+from storage.postgres.statements import load
+
+_SQL = load("configuration")
+_Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Price, Route, Upstream)
+
+
+async def load_snapshot(database: Database) -> Snapshot:
+    """Everything, as it stood at one moment."""
+    async with acquired(database) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        return Snapshot(
+            accounts=await _rows(connection, "load_accounts", Account),
+            credentials=await _rows(connection, "load_credentials", Credential),
+            api_keys=await _rows(connection, "load_api_keys", ApiKey),
+            upstreams=await _rows(connection, "load_upstreams", Upstream),
+            routes=await _rows(connection, "load_routes", Route),
+            prices=await _rows(connection, "load_prices", Price),
+            mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
+        )
+
+
+async def add_account(database: Database, account: Account) -> None:
+    """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is)."""
+    await _execute(database, "add_account", *_values(account))
+
+
+async def add_credential(database: Database, credential: Credential) -> None:
+    """Make or change what an ESME binds with."""
+    await _execute(database, "add_credential", *_values(credential))
+
+
+async def add_api_key(database: Database, key: ApiKey) -> None:
+    """Make or change an HTTP key."""
+    await _execute(database, "add_api_key", *_values(key))
+
+
+async def revoke_api_keys(database: Database, account: str, prefix: str) -> int:
+    """Revoke the keys of an account that are shown with this prefix; returns how many."""
+    return int((await _execute(database, "revoke_api_keys", account, prefix)).split()[-1])
+
+
+async def add_upstream(database: Database, upstream: Upstream) -> None:
+    """Make or change an upstream."""
+    await _execute(database, "add_upstream", *_values(upstream))
+
+
+async def add_route(database: Database, route: Route) -> None:
+    """Make or change the route of an account (or of all, account "") for a prefix."""
+    await _execute(database, "add_route", *_values(route))
+
+
+async def delete_route(database: Database, account: str, prefix: str) -> bool:
+    """Delete a route; False when there was none."""
+    return await _execute(database, "delete_route", account, prefix) == "DELETE 1"
+
+
+async def add_price_plan(database: Database, plan: str, currency: str = "EUR") -> None:
+    """Make a price plan, or change its currency."""
+    await _execute(database, "add_price_plan", plan, currency)
+
+
+async def add_prices(database: Database, prices: Iterable[Price]) -> None:
+    """Make or change prices, any number at once. Their plans must be there. The last one of a prefix counts."""
+    last = {(price.plan, price.prefix): price.price_micros for price in prices}
+    plans, prefixes = [plan for plan, _ in last], [prefix for _, prefix in last]
+    await _execute(database, "add_prices", plans, prefixes, list(last.values()))
+
+
+async def add_mo_number(database: Database, number: MoNumber) -> None:
+    """Give a number of ours to an account."""
+    await _execute(database, "add_mo_number", *_values(number))
+
+
+async def _execute(database: Database, statement: str, *arguments: object) -> str:
+    async with acquired(database) as connection:
+        return await connection.execute(_SQL[statement], *arguments)
+
+
+async def _rows(connection: Connection, statement: str, kind: type[_Row]) -> tuple[_Row, ...]:
+    """Rows as structs; arrays become the tuples or frozensets that the struct declares."""
+    rows = await connection.fetch(_SQL[statement])
+    return tuple(msgspec.convert([dict(row) for row in rows], list[kind]))  # type: ignore[valid-type]  # a runtime type
+
+
+def _values(struct: msgspec.Struct) -> list[Any]:
+    """A struct's values in the order of its fields, as PostgreSQL takes them."""
+    return [
+        sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
+        for value in msgspec.structs.astuple(struct)
+    ]

@@ -1,0 +1,146 @@
+"""Reads messages out of the record: one with its timeline, and segments by the upstream's id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from smscd.core.records import State
+from storage.postgres.pool import Connection, Database, acquired
+from storage.postgres.rows import stored_text, wire_bytes
+from storage.postgres.statements import load
+
+_SQL = load("messages")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One thing that happened to a message. what: admitted, received, sent, retried, in doubt, receipt, ..."""
+
+    at: datetime
+    what: str
+    segment: int | None
+    attempt: int | None
+    upstream: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """One row of `messages`. source and dest: the bytes of the wire. segments: short_message of each, UDH included.
+
+    direction: rows.Direction; state: State; callback_state: rows.CallbackState. error_code: command_status as 0x%08x,
+    or the err of a receipt. timeline: empty unless it was asked for.
+    """
+
+    id: int
+    account: str
+    upstream: str
+    direction: int
+    door: int
+    state: State
+    source: bytes
+    source_ton: int
+    source_npi: int
+    dest: bytes
+    dest_ton: int
+    dest_npi: int
+    data_coding: int
+    esm_class: int
+    protocol_id: int
+    registered_delivery: int
+    service_type: bytes
+    segments: tuple[bytes, ...]
+    via: int
+    tariff: int
+    priority: int
+    price_micros: int
+    refunded_micros: int
+    attempts: int
+    maybe_duplicate: bool
+    error_code: str | None
+    client_ref: str | None
+    request_key: str | None
+    callback_url: str | None
+    metadata: str | None
+    callbacks_open: int
+    callback_state: int
+    callback_attempts: int
+    valid_until: datetime | None
+    done_at: datetime | None
+    callback_at: datetime | None
+    timeline: tuple[TimelineEntry, ...] = ()
+
+
+async def get_message(
+    database: Database, message_id: int, *, account: str | None = None, with_timeline: bool = False
+) -> StoredMessage | None:
+    """A message by its id; None when there is none, or when it is another account's (account None: the operator)."""
+    async with acquired(database) as connection:
+        row = await connection.fetchrow(_SQL["get_message"], message_id, account)
+        if row is None:
+            return None
+        timeline = await _timeline(connection, message_id) if with_timeline else ()
+    return _message(row, timeline)
+
+
+async def _timeline(connection: Connection, message_id: int) -> tuple[TimelineEntry, ...]:
+    return tuple(TimelineEntry(**dict(row)) for row in await connection.fetch(_SQL["get_timeline"], message_id))
+
+
+def _message(row: asyncpg.Record, timeline: tuple[TimelineEntry, ...]) -> StoredMessage:
+    values = dict(row)
+    count, sizes, body = values["segments"], values.pop("segment_sizes"), values.pop("body")
+    values["segments"] = (body,) if count == 1 else _cut(body, sizes)
+    values["source"] = wire_bytes(values["source"])
+    values["dest"] = wire_bytes(values["dest"])
+    values["service_type"] = wire_bytes(values["service_type"] or "")
+    values["state"] = State(values["state"])
+    return StoredMessage(**values, timeline=timeline)
+
+
+def _cut(body: bytes, sizes: Sequence[int]) -> tuple[bytes, ...]:
+    segments, start = [], 0
+    for size in sizes:
+        segments.append(body[start : start + size])
+        start += size
+    return tuple(segments)
+
+
+async def recorded_id(database: Database, shard: int) -> str | None:
+    """The id of the last journal entry of a shard that PostgreSQL has; None when its writer never worked."""
+    async with acquired(database) as connection:
+        found: str | None = await connection.fetchval(_SQL["recorded_offset"], shard)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentSegment:
+    """A segment that an upstream accepted, by the upstream's id for it."""
+
+    upstream_message_id: bytes
+    message_id: int
+    segment: int
+
+
+async def find_segments(
+    database: Database, upstream: str, upstream_message_ids: Sequence[bytes], oldest_id: int
+) -> list[SentSegment]:
+    """Segments that an upstream knows by these ids, of messages not older than oldest_id; newest first.
+
+    Two of the same id are both returned: the caller decides what an ambiguous receipt means.
+    """
+    wanted = [stored_text(upstream_message_id).decode() for upstream_message_id in upstream_message_ids]
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["find_segments"], upstream, wanted, oldest_id)
+    return [
+        SentSegment(
+            upstream_message_id=wire_bytes(row["upstream_message_id"]),
+            message_id=row["message_id"],
+            segment=row["segment"],
+        )
+        for row in rows
+    ]

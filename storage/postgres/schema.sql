@@ -1,0 +1,361 @@
+-- The schema of this release in one piece, to read: what the migrations produce. An integration test makes one database
+-- from this file and one from migrations/ and compares their catalogs. Change it together with a new migration.
+--
+-- The role smscd exists; the role that runs this owns everything.
+
+-- Written by the migration runner; checksum is the SHA-256 of the file.
+CREATE TABLE schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+GRANT SELECT ON schema_migrations TO smscd;
+
+-- ============================================================ the record
+
+-- The record: messages and what became of them, the ledger, and where the writer stands.
+--
+-- A 64-bit message id carries its time (id >> 22 = milliseconds since 2020-01-01T00:00Z), and everything that grows
+-- is partitioned by it. smallint codes are the enums of smscd/core/records.py and storage/postgres/rows.py.
+
+CREATE FUNCTION id_time(message_id bigint) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN to_timestamp(((message_id >> 22) + 1577836800000)::numeric / 1000);
+
+CREATE FUNCTION state_name(state smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('{scheduled,queued,sending,sent,delivered,undelivered,expired,rejected,failed,canceled,unknown}'::text[])[state + 1];
+
+CREATE FUNCTION event_name(kind smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE kind
+        WHEN 1 THEN 'accepted' WHEN 2 THEN 'failed' WHEN 3 THEN 'retried' WHEN 4 THEN 'expired' WHEN 5 THEN 'in doubt'
+        WHEN 6 THEN 'doubt unresolved' WHEN 7 THEN 'canceled' WHEN 10 THEN 'receipt' WHEN 11 THEN 'receipt repeated'
+        WHEN 20 THEN 'callback delivered' WHEN 21 THEN 'callback dead' END;
+
+-- One row: which installation this database belongs to, and what was fixed when it was made.
+CREATE TABLE installation (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    shards integer NOT NULL CHECK (shards BETWEEN 1 AND 1024),
+    granularity text NOT NULL CHECK (granularity IN ('year', 'month', 'day')),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- How far the journal of each shard is recorded. Moved in the transaction of the rows, and only from the old value:
+-- that is the fence against a second writer. ledger_id is the last ledger entry that this shard's writer wrote.
+CREATE TABLE journal_offsets (
+    shard integer PRIMARY KEY,
+    last_id text NOT NULL DEFAULT '0-0',
+    ledger_id bigint NOT NULL DEFAULT 0,
+    committed_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+
+-- What PostgreSQL refused to store, as the journal had it. What it charged is in the ledger all the same.
+CREATE TABLE journal_dead_letters (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    shard integer NOT NULL,
+    journal_from text NOT NULL,
+    journal_to text NOT NULL,
+    kind text NOT NULL,
+    message_id bigint,
+    account text,
+    price_micros bigint NOT NULL DEFAULT 0,
+    refunded_micros bigint NOT NULL DEFAULT 0,
+    charge_entry bigint,
+    record bytea NOT NULL,
+    error text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
+
+-- One row a message: what was admitted or came in (direction 1 outbound, 2 inbound), and its state now.
+-- body is the short_message of all segments, UDH included; segment_sizes cuts it, and is null for one segment.
+-- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
+-- state. callbacks_open: callbacks due and not ended. The columns that change are in no index, so that updates stay in
+-- their page (HOT).
+CREATE TABLE messages (
+    id bigint NOT NULL,
+    price_micros bigint NOT NULL,
+    refunded_micros bigint NOT NULL,
+    charge_entry bigint,
+    refund_entry bigint,
+    valid_until timestamptz,
+    done_at timestamptz,
+    callback_at timestamptz,
+    direction smallint NOT NULL,
+    door smallint NOT NULL,
+    state smallint NOT NULL,
+    priority smallint NOT NULL,
+    via smallint NOT NULL,
+    tariff smallint NOT NULL,
+    segments smallint NOT NULL,
+    source_ton smallint NOT NULL,
+    source_npi smallint NOT NULL,
+    dest_ton smallint NOT NULL,
+    dest_npi smallint NOT NULL,
+    esm_class smallint NOT NULL,
+    protocol_id smallint NOT NULL,
+    data_coding smallint NOT NULL,
+    registered_delivery smallint NOT NULL,
+    attempts smallint NOT NULL,
+    callbacks_open smallint NOT NULL,
+    callback_state smallint NOT NULL,
+    callback_attempts smallint NOT NULL,
+    maybe_duplicate boolean NOT NULL,
+    account text NOT NULL,
+    upstream text NOT NULL,
+    source text NOT NULL,
+    dest text NOT NULL,
+    body bytea NOT NULL,
+    segment_sizes integer[],
+    error_code text,
+    service_type text,
+    tlvs bytea,
+    client_ref text,
+    request_key text,
+    callback_url text,
+    metadata json,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+CREATE INDEX messages_account ON messages (account, id);
+CREATE TABLE messages_default PARTITION OF messages DEFAULT;
+
+-- One row for each submit_sm that an upstream accepted. The cold half of receipt correlation.
+CREATE TABLE segments (
+    message_id bigint NOT NULL,
+    sent_at timestamptz NOT NULL,
+    segment smallint NOT NULL,
+    attempt smallint NOT NULL,
+    upstream text NOT NULL,
+    upstream_message_id text NOT NULL
+) PARTITION BY RANGE (message_id);
+CREATE INDEX segments_message ON segments (message_id);
+CREATE INDEX segments_upstream_message_id ON segments (upstream_message_id);
+CREATE TABLE segments_default PARTITION OF segments DEFAULT;
+
+-- Append-only: what messages and segments do not already say. raw is what the upstream sent.
+CREATE TABLE message_events (
+    message_id bigint NOT NULL,
+    at timestamptz NOT NULL,
+    kind smallint NOT NULL,
+    segment smallint NOT NULL,
+    attempt smallint NOT NULL,
+    state smallint NOT NULL,
+    command_status bigint,
+    upstream text,
+    stat text,
+    err text,
+    detail text,
+    raw bytea
+) PARTITION BY RANGE (message_id);
+CREATE INDEX message_events_message ON message_events (message_id);
+CREATE TABLE message_events_default PARTITION OF message_events DEFAULT;
+
+-- Append-only and hash-chained per account (storage/postgres/ledger.py defines the hash). Charges and refunds: one
+-- row for each account and batch of the writer, with the journal range that it covers; messages.charge_entry and
+-- messages.refund_entry point here, so each sum can be made again from its parts.
+CREATE TABLE ledger_entries (
+    id bigint NOT NULL,
+    account text NOT NULL,
+    seq bigint NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('charge', 'refund', 'topup', 'adjust')),
+    amount_micros bigint NOT NULL,
+    balance_micros bigint NOT NULL,
+    messages integer NOT NULL,
+    journal_from text NOT NULL,
+    journal_to text NOT NULL,
+    reference text,
+    operator text,
+    note text,
+    at timestamptz NOT NULL,
+    prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+CREATE INDEX ledger_entries_account ON ledger_entries (account, seq);
+CREATE TABLE ledger_entries_default PARTITION OF ledger_entries DEFAULT;
+
+-- An operator's reference happens once: unique over all partitions of the ledger.
+CREATE TABLE ledger_references (
+    account text NOT NULL,
+    reference text NOT NULL,
+    entry bigint NOT NULL,
+    PRIMARY KEY (account, reference)
+);
+
+-- What a support desk reads of one message, from everything that is stored about it. Ask by message_id.
+CREATE VIEW message_timeline AS
+    SELECT id AS message_id, id_time(id) AS at, CASE direction WHEN 2 THEN 'received' ELSE 'admitted' END AS what,
+           NULL::smallint AS segment, NULL::smallint AS attempt, upstream, NULL::text AS detail
+      FROM messages
+    UNION ALL
+    SELECT message_id, sent_at, 'sent', segment, attempt, upstream, upstream_message_id
+      FROM segments
+    UNION ALL
+    SELECT message_id, at, event_name(kind), segment, attempt, upstream,
+           concat_ws(' ', '0x' || lpad(to_hex(command_status), 8, '0'), stat, err, detail, encode(raw, 'escape'))
+      FROM message_events
+    UNION ALL
+    SELECT id, done_at, 'callback due', NULL, NULL, NULL, state_name(state)
+      FROM messages WHERE callback_state > 0 AND done_at IS NOT NULL
+    UNION ALL
+    SELECT id, callback_at, CASE callback_state WHEN 3 THEN 'callback dead' ELSE 'callback delivered' END,
+           NULL, callback_attempts, NULL, NULL
+      FROM messages WHERE callback_at IS NOT NULL;
+
+GRANT SELECT, INSERT ON installation, journal_dead_letters, segments, message_events, ledger_entries, ledger_references
+    TO smscd;
+GRANT SELECT, INSERT, UPDATE ON messages, journal_offsets TO smscd;
+GRANT SELECT ON message_timeline TO smscd;
+
+-- ============================================================ configuration
+
+-- The configuration that changes while the daemon runs; the columns are those of smscd/core/directory.py.
+
+CREATE TABLE price_plans (
+    id text PRIMARY KEY,
+    currency text NOT NULL DEFAULT 'EUR'
+);
+INSERT INTO price_plans (id) VALUES ('default');
+
+CREATE TABLE accounts (
+    id text PRIMARY KEY CHECK (id <> ''),
+    currency text NOT NULL DEFAULT 'EUR',
+    plan text NOT NULL DEFAULT 'default' REFERENCES price_plans (id),
+    is_suspended boolean NOT NULL DEFAULT false,
+    credit_limit_micros bigint NOT NULL DEFAULT 0,
+    rate_per_second double precision NOT NULL DEFAULT 100,
+    burst integer NOT NULL DEFAULT 200,
+    segments_max integer NOT NULL DEFAULT 10,
+    tariff smallint NOT NULL DEFAULT 0,
+    priority smallint NOT NULL DEFAULT 1,
+    any_sender boolean NOT NULL DEFAULT false,
+    senders text[] NOT NULL DEFAULT '{}',
+    webhook_url text,
+    webhook_secret text NOT NULL DEFAULT '',
+    binds_max integer NOT NULL DEFAULT 4,
+    window_size integer NOT NULL DEFAULT 100,
+    allows_private_callbacks boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE api_keys (
+    key_hash bytea PRIMARY KEY CHECK (length(key_hash) = 32),
+    account text NOT NULL REFERENCES accounts (id),
+    prefix text NOT NULL DEFAULT '',
+    is_revoked boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX api_keys_account ON api_keys (account);
+
+CREATE TABLE smpp_credentials (
+    system_id text PRIMARY KEY,
+    account text NOT NULL REFERENCES accounts (id),
+    password_hmac bytea NOT NULL
+);
+CREATE INDEX smpp_credentials_account ON smpp_credentials (account);
+
+CREATE TABLE upstreams (
+    id text PRIMARY KEY CHECK (id <> ''),
+    host text NOT NULL,
+    port integer NOT NULL,
+    system_id text NOT NULL,
+    password text NOT NULL,
+    system_type text NOT NULL DEFAULT '',
+    bind_mode text NOT NULL DEFAULT 'transceiver',
+    binds integer NOT NULL DEFAULT 1,
+    window_size integer NOT NULL DEFAULT 100,
+    rate_per_second double precision NOT NULL DEFAULT 0,
+    is_enabled boolean NOT NULL DEFAULT true,
+    interface_version smallint NOT NULL DEFAULT 52,
+    response_timeout_seconds double precision NOT NULL DEFAULT 30,
+    enquire_link_seconds double precision NOT NULL DEFAULT 30,
+    registered_delivery smallint NOT NULL DEFAULT 1,
+    receipt_id text NOT NULL DEFAULT 'same',
+    in_doubt text NOT NULL DEFAULT 'resend',
+    queue_messages_max integer NOT NULL DEFAULT 5000000,
+    temporary_statuses bigint[] NOT NULL DEFAULT '{}',
+    permanent_statuses bigint[] NOT NULL DEFAULT '{}'
+);
+
+-- account '' is a route for all.
+CREATE TABLE routes (
+    account text NOT NULL DEFAULT '',
+    prefix text NOT NULL,
+    upstreams text[] NOT NULL CHECK (cardinality(upstreams) > 0),
+    PRIMARY KEY (account, prefix)
+);
+
+CREATE TABLE prices (
+    plan text NOT NULL REFERENCES price_plans (id),
+    prefix text NOT NULL,
+    price_micros bigint NOT NULL CHECK (price_micros >= 0),
+    PRIMARY KEY (plan, prefix)
+);
+
+CREATE TABLE mo_numbers (
+    number text PRIMARY KEY,
+    account text NOT NULL REFERENCES accounts (id),
+    via text NOT NULL DEFAULT 'smpp' CHECK (via IN ('smpp', 'webhook'))
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE
+    ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, mo_numbers TO smscd;
+
+-- ============================================================ partitions
+
+-- Partitions are made by the daemon, which owns nothing: through this function it may do that and nothing else.
+
+CREATE FUNCTION make_partition(parent text, suffix text, lower_id bigint, upper_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' AS $$
+-- Make the partition `parent`_`suffix` for ids from lower_id up to, not including, upper_id.
+-- Returns how many rows were moved out of the DEFAULT partition; null when there was such a partition already.
+-- It is made apart and then attached, so that writers to the parent wait only while the DEFAULT partition, normally
+-- empty, is looked through. fillfactor 50 leaves room for a second version of every row of a page, because one batch
+-- of the writer updates them all at once: at 75 two of three updates left their page and touched both indexes.
+DECLARE
+    name text := parent || '_' || suffix;
+    key text := CASE parent WHEN 'messages' THEN 'id' WHEN 'ledger_entries' THEN 'id' ELSE 'message_id' END;
+    storage text := CASE parent WHEN 'messages' THEN 'WITH (fillfactor = 50)' ELSE '' END;
+    moved bigint;
+BEGIN
+    IF parent NOT IN ('messages', 'segments', 'message_events', 'ledger_entries') THEN
+        RAISE EXCEPTION 'make_partition: % is not a table of the record', parent USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF suffix !~ '^[ymd][0-9_]{4,21}$' OR lower_id >= upper_id THEN
+        RAISE EXCEPTION 'make_partition: bad name or bounds' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent);
+    IF to_regclass(format('public.%I', name)) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) %s', name, parent, storage);
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
+    EXECUTE format('WITH moved AS (DELETE FROM %1$I WHERE %2$I >= $1 AND %2$I < $2 RETURNING *) '
+                   'INSERT INTO %3$I SELECT * FROM moved', parent || '_default', key, name)
+        USING lower_id, upper_id;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name, lower_id, upper_id);
+    RETURN moved;
+END
+$$;
+
+REVOKE ALL ON FUNCTION make_partition(text, text, bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION make_partition(text, text, bigint, bigint) TO smscd;
+
+-- The partitions there are: DEFAULT has null bounds.
+CREATE VIEW record_partitions AS
+    SELECT p.relname::text AS parent, c.relname::text AS name,
+           (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(-?\d+)''?\)'))[1]::bigint AS lower_id,
+           (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(-?\d+)''?\)'))[1]::bigint AS upper_id,
+           c.reltuples::bigint AS rows_estimate, pg_total_relation_size(c.oid) AS size_bytes
+      FROM pg_inherits i
+      JOIN pg_class c ON c.oid = i.inhrelid
+      JOIN pg_class p ON p.oid = i.inhparent
+     WHERE p.relname IN ('messages', 'segments', 'message_events', 'ledger_entries')
+       AND p.relnamespace = 'public'::regnamespace AND p.relkind = 'p';
+GRANT SELECT ON record_partitions TO smscd;
+-- Rows here mean that a partition was missing: they are counted for an alert.
+GRANT SELECT ON messages_default, segments_default, message_events_default, ledger_entries_default TO smscd;

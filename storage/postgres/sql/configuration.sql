@@ -1,0 +1,90 @@
+-- The configuration tables: one load, and an upsert for each. Columns stand in the order of the struct's fields in
+-- smscd/core/directory.py, because the parameters are the struct's values in that order.
+
+-- name: load_accounts
+SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
+       any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks
+  FROM accounts ORDER BY id;
+
+-- name: load_credentials
+SELECT system_id, account, password_hmac FROM smpp_credentials ORDER BY system_id;
+
+-- name: load_api_keys
+SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, key_hash;
+
+-- name: load_upstreams
+SELECT id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
+       interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
+       queue_messages_max, temporary_statuses, permanent_statuses
+  FROM upstreams ORDER BY id;
+
+-- name: load_routes
+SELECT prefix, upstreams, account FROM routes ORDER BY account, prefix;
+
+-- name: load_prices
+SELECT plan, prefix, price_micros FROM prices ORDER BY plan, prefix;
+
+-- name: load_mo_numbers
+SELECT number, account, via FROM mo_numbers ORDER BY number;
+
+-- name: add_account
+INSERT INTO accounts
+       (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
+        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (id) DO UPDATE SET
+       currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
+       credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
+       burst = excluded.burst, segments_max = excluded.segments_max, tariff = excluded.tariff,
+       priority = excluded.priority, any_sender = excluded.any_sender, senders = excluded.senders,
+       webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret, binds_max = excluded.binds_max,
+       window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks;
+
+-- name: add_credential
+INSERT INTO smpp_credentials (system_id, account, password_hmac) VALUES ($1, $2, $3)
+ON CONFLICT (system_id) DO UPDATE SET account = excluded.account, password_hmac = excluded.password_hmac;
+
+-- name: add_api_key
+INSERT INTO api_keys (key_hash, account, prefix, is_revoked) VALUES ($1, $2, $3, $4)
+ON CONFLICT (key_hash) DO UPDATE SET
+       account = excluded.account, prefix = excluded.prefix, is_revoked = excluded.is_revoked;
+
+-- name: add_upstream
+INSERT INTO upstreams
+       (id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
+        interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
+        queue_messages_max, temporary_statuses, permanent_statuses)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ON CONFLICT (id) DO UPDATE SET
+       host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
+       system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
+       window_size = excluded.window_size, rate_per_second = excluded.rate_per_second,
+       is_enabled = excluded.is_enabled, interface_version = excluded.interface_version,
+       response_timeout_seconds = excluded.response_timeout_seconds,
+       enquire_link_seconds = excluded.enquire_link_seconds, registered_delivery = excluded.registered_delivery,
+       receipt_id = excluded.receipt_id, in_doubt = excluded.in_doubt,
+       queue_messages_max = excluded.queue_messages_max, temporary_statuses = excluded.temporary_statuses,
+       permanent_statuses = excluded.permanent_statuses;
+
+-- name: add_route
+INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
+ON CONFLICT (account, prefix) DO UPDATE SET upstreams = excluded.upstreams;
+
+-- name: add_price_plan
+INSERT INTO price_plans (id, currency) VALUES ($1, $2)
+ON CONFLICT (id) DO UPDATE SET currency = excluded.currency;
+
+-- name: add_prices
+INSERT INTO prices (plan, prefix, price_micros)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+ON CONFLICT (plan, prefix) DO UPDATE SET price_micros = excluded.price_micros;
+
+-- name: add_mo_number
+INSERT INTO mo_numbers (number, account, via) VALUES ($1, $2, $3)
+ON CONFLICT (number) DO UPDATE SET account = excluded.account, via = excluded.via;
+
+-- name: revoke_api_keys
+UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT is_revoked;
+
+-- name: delete_route
+DELETE FROM routes WHERE account = $1 AND prefix = $2;

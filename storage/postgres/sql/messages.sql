@@ -1,0 +1,23 @@
+-- Reading messages.
+
+-- name: get_message
+SELECT id, account, upstream, direction, door, state, source, source_ton, source_npi, dest, dest_ton, dest_npi,
+       data_coding, esm_class, protocol_id, registered_delivery, service_type, segments, segment_sizes, body, via, tariff,
+       priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
+       callback_url, metadata, callbacks_open, callback_state, callback_attempts, valid_until, done_at, callback_at
+  FROM messages WHERE id = $1 AND ($2::text IS NULL OR account = $2);
+
+-- Oldest first; what happened at the same time, in the order of its cause.
+-- name: get_timeline
+SELECT at, what, segment, attempt, upstream, detail FROM message_timeline WHERE message_id = $1
+ ORDER BY at, array_position('{admitted,received,retried,in doubt,sent,receipt}'::text[], what) NULLS LAST, segment;
+
+-- name: recorded_offset
+SELECT last_id FROM journal_offsets WHERE shard = $1;
+
+-- Cold correlation: segments by what the upstream calls them, not older than a message id.
+-- name: find_segments
+SELECT s.upstream_message_id, s.message_id, s.segment
+  FROM segments s
+ WHERE s.upstream_message_id = ANY ($2::text[]) AND s.upstream = $1 AND s.message_id >= $3
+ ORDER BY s.sent_at DESC;

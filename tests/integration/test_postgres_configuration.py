@@ -1,0 +1,80 @@
+"""The configuration goes into PostgreSQL and comes back as one snapshot."""
+
+from __future__ import annotations
+
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
+from storage.postgres import configuration
+from storage.postgres.pool import Connection
+
+pytest_plugins = ("tests.integration.postgres_fixture",)
+
+ACCOUNT = Account(
+    id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1
+)
+UPSTREAM = Upstream(
+    id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
+    temporary_statuses=frozenset({0x58, 0x14}), permanent_statuses=frozenset({0xFFFFFFFF}),
+)  # fmt: skip
+SNAPSHOT = Snapshot(
+    accounts=(ACCOUNT,),
+    credentials=(Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32),),
+    api_keys=(ApiKey(key_hash=b"\1" * 32, account="acme", prefix="smk_a"),),
+    upstreams=(UPSTREAM,),
+    routes=(Route(prefix="44", upstreams=("carrier", "other")), Route(prefix="4477", upstreams=("o",), account="acme")),
+    prices=(Price(plan="default", prefix="", price_micros=10_000), Price(plan="default", prefix="44", price_micros=7)),
+    mo_numbers=(MoNumber(number="12345", account="acme", via="webhook"),),
+)
+
+
+async def add(daemon: Connection, snapshot: Snapshot) -> None:
+    for account in snapshot.accounts:
+        await configuration.add_account(daemon, account)
+    for credential in snapshot.credentials:
+        await configuration.add_credential(daemon, credential)
+    for key in snapshot.api_keys:
+        await configuration.add_api_key(daemon, key)
+    for upstream in snapshot.upstreams:
+        await configuration.add_upstream(daemon, upstream)
+    for route in snapshot.routes:
+        await configuration.add_route(daemon, route)
+    await configuration.add_prices(daemon, snapshot.prices)
+    for number in snapshot.mo_numbers:
+        await configuration.add_mo_number(daemon, number)
+
+
+async def test_what_was_added_is_what_is_loaded(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+
+
+async def test_adding_the_same_again_changes_nothing(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    await add(daemon, SNAPSHOT)
+    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+
+
+async def test_adding_with_other_values_replaces_them(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    changed = Account(id="acme", is_suspended=True, credit_limit_micros=5)
+    await configuration.add_account(daemon, changed)
+    await configuration.add_prices(
+        daemon,
+        [Price(plan="default", prefix="44", price_micros=8), Price(plan="default", prefix="44", price_micros=9)],
+    )
+    loaded = await configuration.load_snapshot(daemon)
+    assert loaded.accounts == (changed,)
+    assert loaded.prices[-1].price_micros == 9
+
+
+async def test_a_revoked_key_is_loaded_as_revoked(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    assert await configuration.revoke_api_keys(daemon, "acme", "smk_a") == 1
+    assert await configuration.revoke_api_keys(daemon, "acme", "smk_a") == 0
+    assert (await configuration.load_snapshot(daemon)).api_keys[0].is_revoked
+
+
+async def test_a_deleted_route_is_gone(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    assert await configuration.delete_route(daemon, "acme", "4477")
+    assert not await configuration.delete_route(daemon, "acme", "4477")
+    assert len((await configuration.load_snapshot(daemon)).routes) == 1

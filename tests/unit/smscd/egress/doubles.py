@@ -1,0 +1,376 @@
+"""What egress works with, played by the test: Redis as far as the stores show it, binds, and a clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from smscd.core.directory import Upstream
+from smscd.core.records import (
+    CallbackRecord,
+    MessageRecord,
+    ParkedReceipt,
+    ResultRecord,
+    SentContext,
+    Via,
+)
+from smscd.egress.blobs import Item
+from smscd.egress.turn import Ref
+from storage.redis.blobs import pack_array
+from storage.redis.dispatch import QueueEntry, Turn, TurnReply
+from storage.redis.errors import Fenced, StorageUnavailable
+from storage.redis.receipts import Effect, ReceiptBatch
+
+NOW_MS = 1_800_000_000_000
+FIRST_ID = (NOW_MS - 1_577_836_800_000) << 22
+QUEUE = "{s00}:q:carrier:1:acme"
+
+encode = msgspec.msgpack.Encoder().encode
+decode_results = msgspec.msgpack.Decoder(ResultRecord).decode
+decode_callback = msgspec.msgpack.Decoder(CallbackRecord).decode
+
+
+def profile(**changes: object) -> Upstream:
+    """An upstream with a window of 100."""
+    fields: dict[str, object] = {
+        "id": "carrier", "host": "127.0.0.1", "port": 2776, "system_id": "us", "password": "secret", **changes,
+    }  # fmt: skip
+    return Upstream(**fields)  # type: ignore[arg-type]  # the test names fields that exist
+
+
+def message(number: int = 1, **changes: object) -> MessageRecord:
+    """A message of one segment that wants its receipt over SMPP."""
+    fields: dict[str, object] = {
+        "id": FIRST_ID + number, "account": "acme", "upstream": "carrier", "priority": 1, "door": 1,
+        "source_ton": 5, "source_npi": 0, "source": b"Sender", "dest_ton": 1, "dest_npi": 1,
+        "dest": b"49170%07d" % number, "esm_class": 0, "protocol_id": 0, "data_coding": 0, "registered_delivery": 1,
+        "segments": [b"text %d" % number], "price_micros": 70_000, "valid_until_ms": NOW_MS + 3_600_000,
+        "via": int(Via.SMPP), **changes,
+    }  # fmt: skip
+    return MessageRecord(**fields)  # type: ignore[arg-type]  # the test names fields that exist
+
+
+@dataclass
+class Clock:
+    """Both clocks, moved by hand."""
+
+    now: float = 1000.0
+    now_ms: int = NOW_MS
+
+    def seconds(self) -> float:
+        """The monotonic clock."""
+        return self.now
+
+    def wall_ms(self) -> int:
+        """The other one."""
+        return self.now_ms
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.now_ms += int(seconds * 1000)
+
+
+class FakeSession:
+    """A role that is held until the test says otherwise."""
+
+    def __init__(self, deadline: float = 1e12) -> None:
+        self.deadline = deadline
+        self.epoch = 1
+
+    @property
+    def is_held(self) -> bool:
+        """As RoleSession."""
+        return self.epoch > 0
+
+
+@dataclass
+class FakeRedis:
+    """The data of one shard and one upstream, with the semantics of the Lua scripts."""
+
+    queues: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    open: dict[tuple[str, str], dict[bytes, bytes]] = field(default_factory=dict)
+    rest: dict[int, bytes] = field(default_factory=dict)
+    later: list[tuple[int, str, bytes]] = field(default_factory=list)
+    states: dict[int, int] = field(default_factory=dict)
+    parts: dict[tuple[int, int], int] = field(default_factory=dict)
+    refunded: dict[int, int] = field(default_factory=dict)
+    out: dict[str, list[bytes]] = field(default_factory=dict)
+    hooks: list[bytes] = field(default_factory=list)
+    depth: int = 0
+    turn_records: list[bytes] = field(default_factory=list)
+    receipt_records: list[object] = field(default_factory=list)
+    inbound_records: list[object] = field(default_factory=list)
+    corr: dict[bytes, bytes] = field(default_factory=dict)
+    park: dict[bytes, list[bytes]] = field(default_factory=dict)
+    changes: set[int] = field(default_factory=set)
+    turns: list[Turn] = field(default_factory=list)
+    unavailable: int = 0
+    fenced: bool = False
+    sequence: int = 0
+
+    def admit(self, *records: MessageRecord, queue: str = QUEUE) -> str:
+        """Queue a blob as admission does; return its entry id."""
+        self.sequence += 1
+        entry_id = f"{NOW_MS}-{self.sequence}"
+        self.queues.setdefault(queue, {})[entry_id] = pack_array([encode(record) for record in records])
+        self.depth += len(records)
+        return entry_id
+
+    def check(self) -> None:
+        """Be away as often as the test said."""
+        if self.unavailable:
+            self.unavailable -= 1
+            raise StorageUnavailable("away")
+        if self.fenced:
+            raise Fenced("another one")
+
+    def results(self) -> list[ResultRecord]:
+        """What the journal says of attempts, oldest first."""
+        return [decode_results(blob) for blob in self.turn_records]
+
+    def callbacks(self, account: str = "acme") -> list[CallbackRecord]:
+        """What is due to an account's ESME."""
+        return [decode_callback(blob) for blob in self.out.get(account, [])]
+
+
+class FakeDispatchStore:
+    """DispatchStore over a FakeRedis."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self.redis = redis
+        self.opens_asked = 0
+
+    async def queues(self) -> list[str]:
+        self.redis.check()
+        return sorted(self.redis.queues, key=lambda name: name.split(":q:carrier:", 1)[1])
+
+    async def read(self, cursors: Mapping[str, str], count: int) -> list[QueueEntry]:
+        self.redis.check()
+        entries = []
+        for queue, cursor in cursors.items():
+            held = self.redis.queues.get(queue, {})
+            after = [(entry, blob) for entry, blob in held.items() if order(entry) > order(cursor)]
+            entries += [QueueEntry(queue, entry, blob) for entry, blob in after[:count]]
+        return entries
+
+    async def opens(self, entries: Sequence[QueueEntry]) -> list[dict[bytes, bytes]]:
+        self.redis.check()
+        self.opens_asked += len(entries)
+        return [dict(self.redis.open.get((entry.queue, entry.entry_id), {})) for entry in entries]
+
+    async def rest(self) -> dict[int, bytes]:
+        self.redis.check()
+        return dict(self.redis.rest)
+
+    async def depth(self) -> int:
+        self.redis.check()
+        return self.redis.depth
+
+    async def promote(self, now_ms: int, limit: int = 500) -> int:
+        self.redis.check()
+        due = [entry for entry in sorted(self.redis.later) if entry[0] <= now_ms][:limit]
+        for entry in due:
+            self.redis.later.remove(entry)
+            self.redis.sequence += 1
+            self.redis.queues.setdefault(entry[1], {})[f"{NOW_MS}-{self.redis.sequence}"] = pack_array([entry[2]])
+        return len(due)
+
+    async def correlate(
+        self, items: Sequence[tuple[bytes, bytes]], at_ms: int
+    ) -> list[tuple[int, list[ParkedReceipt]]]:
+        redis = self.redis
+        redis.check()
+        parked = []
+        for index, (key, context) in enumerate(items):
+            known = redis.corr.get(key)
+            redis.corr[key] = b"!" if known not in (None, context) else context
+            if key in redis.park:
+                parked.append((index, [msgspec.msgpack.decode(blob, type=ParkedReceipt) for blob in redis.park[key]]))
+        return parked
+
+    async def turn(self, turn: Turn) -> TurnReply:
+        redis = self.redis
+        redis.check()
+        redis.turns.append(turn)
+        withheld = {at for at, intent in enumerate(turn.intents) if intent.message_id in redis.changes}
+        late = []
+        for message_id, state in turn.finals:
+            if message_id in redis.changes:
+                redis.changes.discard(message_id)
+                if state != 9:
+                    late.append(message_id)
+        refunded = [message_id not in redis.refunded for _, message_id, _ in turn.refunds]
+        for (_, message_id, micros), is_new in zip(turn.refunds, refunded, strict=True):
+            if is_new:
+                redis.refunded[message_id] = micros
+        redis.turn_records += turn.journal
+        for at, intent in enumerate(turn.intents):
+            assert intent.entry_id in redis.queues[intent.queue], "an intent for a blob that is gone"
+            if at not in withheld:
+                fields = redis.open.setdefault((intent.queue, intent.entry_id), {})
+                fields[intent.field] = b"i%d" % intent.attempt
+        for queue, entry_id, name in turn.settled:
+            redis.open.setdefault((queue, entry_id), {})[name] = b"d"
+        redis.later += turn.later
+        redis.rest.update(turn.rest_set)
+        for message_id in turn.rest_del:
+            redis.rest.pop(message_id, None)
+        for queue, entry_id in turn.finished:
+            redis.queues[queue].pop(entry_id)
+            redis.open.pop((queue, entry_id), None)
+            if not redis.queues[queue]:
+                del redis.queues[queue]
+        for message_id, state in turn.finals:
+            redis.states.setdefault(message_id, state)
+        for account, callbacks in turn.out.items():
+            redis.out.setdefault(account, []).extend(callbacks)
+        redis.hooks += turn.hooks
+        redis.depth += turn.depth_delta
+        return TurnReply(NOW_MS, "1-1", withheld, refunded, late)
+
+
+class FakeReceiptStore:
+    """ReceiptStore over a FakeRedis."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self.redis = redis
+        self.applied = 0
+
+    async def match(self, items: Sequence[tuple[bytes, bytes]], now_ms: int | None = None) -> list[SentContext | None]:
+        redis = self.redis
+        redis.check()
+        found: list[SentContext | None] = []
+        for key, parked in items:
+            context = redis.corr.get(key)
+            if context is None or context == b"!":
+                held = redis.park.setdefault(key, [])
+                if parked not in held:
+                    held.append(parked)
+                found.append(None)
+            else:
+                found.append(msgspec.msgpack.decode(context, type=SentContext))
+        return found
+
+    async def apply(self, batch: ReceiptBatch) -> list[Effect]:
+        redis = self.redis
+        redis.check()
+        self.applied += 1
+        effects = []
+        for item in batch.items:
+            record = item.record
+            effect = self._effect(record.id, record.segment, record.segments, record.state, item.is_final)
+            effects.append(effect)
+            redis.receipt_records.append(record)
+            if record.refund_micros and effect is Effect.FINAL and record.id not in redis.refunded:
+                redis.refunded[record.id] = record.refund_micros
+            wanted = Effect.RECORDED if item.callback_is_intermediate else Effect.FINAL
+            if item.callback is not None and effect is wanted:
+                redis.out.setdefault(record.account, []).append(item.callback)
+        for inbound in batch.inbound:
+            redis.inbound_records.append(inbound.record)
+            if inbound.callback is not None:
+                target = redis.hooks if inbound.via == Via.WEBHOOK else redis.out.setdefault(inbound.record.account, [])
+                target.append(inbound.callback)
+        return effects
+
+    def _effect(self, message_id: int, segment: int, segments: int, state: int, is_final: bool) -> Effect:
+        redis = self.redis
+        if not is_final:
+            return Effect.REPEATED if message_id in redis.states else Effect.RECORDED
+        if segments > 1:
+            if (message_id, segment) in redis.parts:
+                return Effect.REPEATED
+            redis.parts[(message_id, segment)] = state
+            delivered = sum(state == 4 for (known, _), state in redis.parts.items() if known == message_id)
+            if state == 4 and delivered < segments:
+                return Effect.RECORDED
+            if message_id in redis.states:
+                return Effect.RECORDED
+        elif message_id in redis.states:
+            return Effect.REPEATED
+        redis.states[message_id] = state
+        return Effect.FINAL
+
+    async def unpark(self, canonical_ids: Sequence[bytes]) -> None:
+        self.redis.check()
+        for key in canonical_ids:
+            self.redis.park.pop(key, None)
+
+
+class FakeLink:
+    """A bind as the dispatcher sees it; what was written stays in `written`."""
+
+    def __init__(self, window: int = 100) -> None:
+        self.window = window
+        self.can_send = True
+        self.begun: deque[Item] = deque()
+        self.written: list[tuple[bytes, Ref]] = []
+        self.pending: list[Ref] = []
+        self.throttled = 0
+
+    @property
+    def free(self) -> int:
+        return self.window - len(self.pending)
+
+    def room(self, now: float) -> int:
+        return self.free
+
+    def send(self, items: Sequence[tuple[bytes, Ref]], now: float) -> None:
+        assert self.can_send
+        self.written += items
+        self.pending += [ref for _, ref in items]
+
+    def rated(self, throttled: int, now: float) -> None:
+        self.throttled += throttled
+
+    def answer(self, *answers: tuple[int, bytes]) -> list[tuple[Ref, int, bytes]]:
+        """Answer the oldest pending requests, one for each (status, message id)."""
+        refs = [self.pending.pop(0) for _ in answers]
+        return [(ref, status, message_id) for ref, (status, message_id) in zip(refs, answers, strict=True)]
+
+
+class FakeSenders:
+    """A pool of FakeLinks without a rate."""
+
+    def __init__(self, *links: FakeLink) -> None:
+        self.links = list(links)
+        self.rate: int | None = None
+
+    def senders(self) -> list[FakeLink]:
+        return [link for link in self.links if link.can_send]
+
+    def take_rate(self, wanted: int, now: float) -> int:
+        return wanted if self.rate is None else min(wanted, self.rate)
+
+    def give_back_rate(self, unused: int) -> None:
+        pass
+
+    def count(self) -> None:
+        pass
+
+    def next_room_at(self, now: float) -> float | None:
+        return None
+
+
+class FakeParkedSink:
+    """Receipts.apply_parked, remembered."""
+
+    def __init__(self) -> None:
+        self.parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]] = []
+
+    async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
+        self.parked += parked
+
+
+async def at_once() -> None:
+    """What has not to be waited for."""
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """Entry ids in their order."""
+    first, second = entry_id.split("-")
+    return int(first), int(second)

@@ -1,0 +1,216 @@
+"""One bind's life, over real sessions in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from protocols.smpp.codec import encode_body
+from protocols.smpp.constants import CommandStatus
+from protocols.smpp.pdu import DeliverSm, SubmitSm
+from smscd.core.directory import Upstream
+from smscd.egress.links import BindKind, Link, LinkState
+from tests.unit.smscd.egress.doubles import profile
+from tests.unit.smscd.egress.pipes import Smsc, until
+
+
+class Sink:
+    """Remembers what a link tells."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.late: list[Any] = []
+        self.unanswered: list[Any] = []
+        self.losses = 0
+        self.delivered: list[DeliverSm] = []
+
+    def answered(self, link: Link, answers: Any, now: float) -> None:
+        self.answers += answers
+
+    def timed_out(self, refs: list[Any]) -> None:
+        self.late += refs
+
+    def lost(self, link: Link, refs: list[Any]) -> None:
+        self.unanswered += refs
+        self.losses += 1
+
+    def links_changed(self) -> None:
+        pass
+
+    def received(self, link: Link, pdus: list[DeliverSm]) -> None:
+        self.delivered += pdus
+        assert link.connection is not None
+        link.answer(link.connection, [(pdu.sequence_number, 0) for pdu in pdus])
+
+
+@asynccontextmanager
+async def running(
+    smsc: Smsc, kind: BindKind = BindKind.TRANSCEIVER, upstream: Upstream | None = None
+) -> AsyncIterator[tuple[Link, Sink]]:
+    """A link that runs until the test is over."""
+    sink = Sink()
+    loop = asyncio.get_running_loop()
+    link = Link(
+        upstream or profile(), kind, dial=smsc.dial, sink=sink, delivers=sink, clock=loop.time, chance=lambda: 1.0
+    )
+    task = asyncio.create_task(link.run())
+    try:
+        yield link, sink
+    finally:
+        link.cut()
+        await task
+
+
+def submits(*texts: bytes) -> list[tuple[bytes, Any]]:
+    return [(encode_body(SubmitSm(destination_addr=b"1", short_message=text)), text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_name", "can_send"),
+    [
+        (BindKind.TRANSCEIVER, "BindTransceiver", True),
+        (BindKind.TRANSMITTER, "BindTransmitter", True),
+        (BindKind.RECEIVER, "BindReceiver", False),
+    ],
+)
+async def test_a_link_binds_as_its_kind(kind: BindKind, request_name: str, can_send: bool) -> None:
+    smsc = Smsc()
+    async with running(smsc, kind) as (link, _):
+        await until(lambda: link.state is LinkState.BOUND)
+        assert smsc.binds == [request_name]
+        assert link.can_send is can_send
+
+
+async def test_answers_free_the_window() -> None:
+    smsc = Smsc()
+    async with running(smsc, upstream=profile(window_size=2)) as (link, sink):
+        await until(lambda: link.can_send)
+        assert link.room(0.0) == 2
+        link.send(submits(b"a", b"b"), asyncio.get_running_loop().time())
+        assert link.room(0.0) == 0
+        await until(lambda: len(sink.answers) == 2)
+        assert sink.answers == [(b"a", 0, b"id-a"), (b"b", 0, b"id-b")]
+        assert link.free == 2
+
+
+async def test_a_cut_connection_gives_what_was_not_answered_and_is_dialed_again() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc) as (link, sink):
+        await until(lambda: link.can_send)
+        link.send(submits(b"a", b"b"), asyncio.get_running_loop().time())
+        await until(lambda: len(smsc.submits) == 2)
+        smsc.connections[0].abort()
+        await until(lambda: sink.losses == 1)
+        assert sink.unanswered == [b"a", b"b"]
+        await until(lambda: link.can_send)
+        assert smsc.dialed == 2
+
+
+async def test_an_upstream_that_is_down_is_dialed_again_after_a_pause() -> None:
+    smsc = Smsc()
+    smsc.is_down = True
+    async with running(smsc) as (link, _):
+        await until(lambda: smsc.dialed == 2)
+        smsc.is_down = False
+        await until(lambda: link.state is LinkState.BOUND)
+
+
+async def test_bad_credentials_hold_the_link_until_the_configuration_changes() -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RINVPASWD)
+    with capture_logs() as logs:
+        async with running(smsc) as (link, _):
+            await until(lambda: link.state is LinkState.HELD)
+            assert [log["log_level"] for log in logs if log["event"] == "upstream.held"] == ["warning"]
+            smsc.refuses = 0
+            link.reconfigure(profile(password="right"))
+            await until(lambda: link.state is LinkState.BOUND)
+    assert not any("right" in str(log) or "secret" in str(log) for log in logs)
+
+
+async def test_another_refusal_waits_and_tries_again() -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RALYBND)
+    async with running(smsc) as (link, _):
+        await until(lambda: link.state is LinkState.WAITING)
+        assert smsc.dialed == 1
+
+
+async def test_stopping_unbinds() -> None:
+    smsc = Smsc()
+    async with running(smsc) as (link, sink):
+        await until(lambda: link.can_send)
+        await link.stop(1.0)
+        await until(lambda: sink.losses == 1)
+        assert link.state is LinkState.DOWN and not smsc.connections
+
+
+async def test_an_unbind_of_the_upstream_is_agreed_to_when_the_window_is_empty() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc) as (link, sink):
+        await until(lambda: link.can_send)
+        link.send(submits(b"a"), asyncio.get_running_loop().time())
+        await until(lambda: len(smsc.submits) == 1)
+        far = smsc.connections[0]
+        far.session.unbind(asyncio.get_running_loop().time())
+        far.flush()
+        await until(lambda: link.state is LinkState.DRAINING)
+        assert not link.can_send
+        far.session.answer_submits([(smsc.submits[0].sequence_number, 0, b"x")])
+        far.flush()
+        await until(lambda: sink.losses == 1)
+        assert sink.answers == [(b"a", 0, b"x")] and sink.unanswered == []
+
+
+async def test_ten_time_outs_in_a_row_close_the_bind() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc, upstream=profile(response_timeout_seconds=0.05)) as (link, sink):
+        await until(lambda: link.can_send)
+        link.send(submits(*[b"%d" % at for at in range(9)]), asyncio.get_running_loop().time())
+        await until(lambda: len(sink.late) == 9)
+        assert link.can_send and link.free == 100
+        link.send(submits(b"9"), asyncio.get_running_loop().time())
+        await until(lambda: sink.losses == 1)
+        assert len(sink.unanswered) == 10
+
+
+async def test_an_answer_between_time_outs_keeps_the_bind() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: (0, b"x") if pdu.short_message == b"good" else None
+    async with running(smsc, upstream=profile(response_timeout_seconds=0.05)) as (link, sink):
+        await until(lambda: link.can_send)
+        for _ in range(2):
+            link.send(submits(*[b"%d" % at for at in range(9)]), asyncio.get_running_loop().time())
+            before = len(sink.late)
+            await until(lambda before=before: len(sink.late) == before + 9)  # type: ignore[misc]
+            link.send(submits(b"good"), asyncio.get_running_loop().time())
+            await until(lambda: link.pending == 0)
+        assert sink.losses == 0 and len(sink.answers) == 2
+
+
+async def test_deliver_sm_reaches_the_receipts_side_and_is_answered() -> None:
+    smsc = Smsc()
+    async with running(smsc, BindKind.RECEIVER) as (link, sink):
+        await until(lambda: link.state is LinkState.BOUND)
+        smsc.deliver(DeliverSm(short_message=b"hello"), "ref")
+        await until(lambda: smsc.deliver_answers)
+        assert smsc.deliver_answers == [("ref", 0)]
+        assert sink.delivered[0].short_message == b"hello"
+
+
+async def test_throttling_slows_the_link_down() -> None:
+    smsc = Smsc()
+    async with running(smsc) as (link, _):
+        await until(lambda: link.can_send)
+        now = asyncio.get_running_loop().time()
+        link.rated(1, now)
+        assert link.room(now) < 100
+        assert link.next_room_at(now) is not None

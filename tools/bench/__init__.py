@@ -1,0 +1,1 @@
+"""Load generators for both doors, and the benchmark that runs the daemon as shipped and prints what a message costs."""
