@@ -15,7 +15,8 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
  && /opt/smscd/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /var/lib/smscd --create-home --shell /usr/sbin/nologin smscd
+RUN groupadd --system --gid 10001 smscd \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/smscd --create-home --shell /usr/sbin/nologin smscd
 COPY --from=build /opt/smscd /opt/smscd
 COPY conf/smscd.toml /etc/smscd/smscd.toml
 ENV PATH=/opt/smscd/bin:$PATH \
@@ -23,7 +24,7 @@ ENV PATH=/opt/smscd/bin:$PATH \
     SMSCD_SMPP_HOST=0.0.0.0 \
     SMSCD_HTTP_HOST=0.0.0.0 \
     SMSCD_LOG_FORMAT=json
-USER smscd
+USER 10001:10001
 WORKDIR /var/lib/smscd
 VOLUME /var/lib/smscd
 EXPOSE 2775 8080 8081

@@ -55,7 +55,7 @@ test: dev peers
 	SMSCD_TEST_REDIS=embedded,debian SMSCD_TEST_POSTGRES=embedded,debian $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: install
-	$(BIN)/smscd bench whole $(ARGS)
+	$(BIN)/smscd bench run $(ARGS)
 
 faults: dev
 	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)

@@ -53,7 +53,6 @@ from storage.redis.bell import CONFIG_CHANNEL
 from storage.redis.errors import StorageUnavailable
 
 LOCK_SECONDS = 10.0
-READY_FILE = "ready.json"
 REFUSALS = (StartupError, InstanceError, PortTaken, WorkerFailed, CarrierFailed)
 _log = structlog.get_logger(__name__)
 
@@ -314,8 +313,6 @@ class Supervisor:
         entry = register(run, self._environment)
         if entry is not None:
             stack.callback(entry.unlink, missing_ok=True)
-        write_ready(self._state.path / READY_FILE, ready)
-        stack.callback((self._state.path / READY_FILE).unlink, missing_ok=True)
         if launch.ready_file is not None:
             write_ready(launch.ready_file, ready)
         notify("READY=1")

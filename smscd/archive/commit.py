@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -27,12 +27,14 @@ from storage.postgres.journal import (
     update_messages,
 )
 from storage.postgres.ledger import Head
+from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
 from storage.postgres.rows import EventKind
 
 ROWS_A_CHUNK = 400
 UPDATES_A_STATEMENT = 4_000
 HEADS_MAX = 100_000
+DAY_MS = 86_400_000
 REFUSED: tuple[type[Exception], ...] = (*REFUSALS, *ROW_ERRORS)
 """What is raised when a row is at fault: said by PostgreSQL, or found while the row was built."""
 
@@ -124,8 +126,8 @@ class _Attempt:
         await copy("message_events", batch.attempts, self._build_attempts)
         await copy("message_events", batch.dead_callbacks, self._build_dead_callbacks)
         changes = batch.changes()
-        for start in range(0, len(changes), UPDATES_A_STATEMENT):
-            await update_messages(self._connection, changes[start : start + UPDATES_A_STATEMENT])
+        for part in _parts(changes):
+            await update_messages(self._connection, part)
         self.rows["messages_updated"] += len(changes)
 
     async def write_around(self) -> None:
@@ -195,6 +197,20 @@ async def _chunks(records: Sequence[Item], build: Callable[[Sequence[Item]], byt
     for start in range(0, len(records), ROWS_A_CHUNK):
         yield build(records[start : start + ROWS_A_CHUNK])
         await asyncio.sleep(0)  # other parts of this worker have their turn
+
+
+def _parts(changes: Sequence[tuple[int, Learned]]) -> Iterator[list[tuple[int, Learned]]]:
+    """Changes by the day of the message, so that a late receipt does not have a week's partitions looked through."""
+    days: dict[int, list[tuple[int, Learned]]] = {}
+    for change in changes:
+        day = (change[0] >> ID_TIME_SHIFT) // DAY_MS
+        if day in days:
+            days[day].append(change)
+        else:
+            days[day] = [change]
+    for part in days.values():
+        for start in range(0, len(part), UPDATES_A_STATEMENT):
+            yield part[start : start + UPDATES_A_STATEMENT]
 
 
 def said(error: Exception) -> str:

@@ -127,16 +127,18 @@ class Batch:
     def _add_admitted(self, entry: Entry) -> int:
         records = _decode_admitted(entry.blob)
         admitted, charges = self.admitted, self.charges
+        payer, sums = "", [0, 0]
         for record in records:
-            sums = charges.get(record.account)
-            if sums is None:
-                sums = charges[record.account] = [0, 0]
+            if record.account != payer:
+                payer = record.account
+                sums = charges.setdefault(payer, [0, 0])
             sums[0] += record.price_micros
             sums[1] += 1
-            if record.id in admitted:
-                self.dead.append(dead_letter("A", record, f"entry {entry.id}: the id {record.id} was admitted twice"))
+            message_id = record.id
+            if message_id in admitted:
+                self.dead.append(dead_letter("A", record, f"entry {entry.id}: the id {message_id} was admitted twice"))
             else:
-                admitted[record.id] = record
+                admitted[message_id] = record
         return len(records)
 
     def _add_turn(self, entry: Entry) -> int:

@@ -134,9 +134,12 @@ class Writer:
                 return
             except _TROUBLE as error:
                 if not isinstance(error, _AWAY):
+                    # Its text may quote a customer's: the state tells enough.
                     _log.error("writer.refused", shard=self._shard, sqlstate=getattr(error, "sqlstate", None))
                 elif pause == limits.backoff_seconds_first:
-                    _log.warning("writer.interrupted", shard=self._shard, error=type(error).__name__)
+                    _log.warning(
+                        "writer.interrupted", shard=self._shard, error=type(error).__name__, reason=str(error)[:200]
+                    )
                 self._observer.interrupted(error)
             if loop.time() - began > 10 * limits.backoff_seconds_max:
                 pause = limits.backoff_seconds_first
@@ -216,10 +219,10 @@ class Writer:
         return new
 
     async def _wait_and_tell(self, seconds: float) -> None:
-        """Pause, and say how far behind this leaves the record; the journal's oldest entry is asked for if need be."""
-        if not self._oldest_ms and self.offset is not None:
+        """Pause, and say how far behind this leaves the record: at most, when the offset was not read yet."""
+        if not self._oldest_ms:
             try:
-                entries = await self._journal.read(self.offset.last_id, 1)
+                entries = await self._journal.read(self.offset.last_id if self.offset else "0-0", 1)
                 self._oldest_ms = int(entries[0].id.partition("-")[0]) if entries else 0
             except StorageUnavailable:
                 pass  # it is Redis that is away: the age is told when it is back

@@ -205,8 +205,6 @@ def _supervise(launch: Launch, steps: object, as_json: bool) -> None:
 
 def _invite(ready: ReadyFile, state_dir: Path, is_temporary: bool, seconds: float, as_json: bool) -> None:
     """Say where everything is, and what to try next."""
-    from smscd.supervisor import READY_FILE
-
     if as_json:
         import msgspec
 
@@ -234,7 +232,7 @@ Try next, in another terminal:
 
   {own} message show ID                               its timeline, with the receipt
   {own} send --to +447700900001 --text Hi --wait      a number ending in 001 is never delivered
-  {own} bench smpp --ready-file {state_dir / READY_FILE}
+  {own} bench smpp                                    a load of 10,000 messages, receipts included
 """
     )
 

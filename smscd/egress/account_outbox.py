@@ -32,6 +32,7 @@ TAKE_AGAIN_SECONDS: Final = 1.0
 ENTRIES_MAX: Final = 200
 SETTLED_AT_ONCE: Final = 1000
 WINDOW_DEFAULT: Final = 100
+BLOB_CALLBACKS_GUESS: Final = 200.0
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +70,7 @@ class AccountOutbox:
         self._work = Delivering(account, chance)
         self._cursor = "0-0"
         self._is_rung = True
-        self._blob_callbacks = 8.0
+        self._blob_callbacks = BLOB_CALLBACKS_GUESS
         self._turn = 0
         self._is_leaving = False
 
@@ -177,7 +178,7 @@ class AccountOutbox:
         wanted = 2 * sum(self._window(connection) for connection in self._sessions.sessions(self.account))
         if not self._is_rung or self._work.ready >= wanted or self._work.held >= 2 * wanted:
             return False
-        asked = min(ENTRIES_MAX, max(1, int(wanted / self._blob_callbacks)))
+        asked = min(ENTRIES_MAX, int(wanted / self._blob_callbacks) + 2)
         try:
             entries = await self._store.read(self._cursor, asked)
         except StorageUnavailable as error:

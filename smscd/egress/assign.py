@@ -54,9 +54,9 @@ def assign(
         begun = lot.link.begun
         while begun and lot.room > 0 and used < limit:
             item = begun[0]
-            if not item.is_over and not item.due_ms:
+            if not item.due_ms:
                 used += _place(draft, lot, item, limit - used, encoder)
-                if WAITING in item.states and not item.is_over:
+                if _goes_on(item):
                     break
             begun.popleft()
             item.is_queued = False
@@ -72,7 +72,7 @@ def assign(
                 item = items.pop()
                 left -= 1
                 used += _place(draft, lot, item, limit - used, encoder)
-                if WAITING in item.states and not item.is_over:
+                if _goes_on(item):
                     item.is_queued = True
                     lot.link.begun.append(item)
     if items:
@@ -84,6 +84,8 @@ def assign(
 def _place(draft: Draft, lot: Lot, item: Item, limit: int, encoder: SubmitEncoder) -> int:
     """Put the waiting segments of a message on a bind, as many as there is room for; return how many."""
     record = item.record
+    if item.is_over or item.refusal:
+        return 0
     if record.valid_until_ms <= draft.now_ms:
         draft.end_of_validity((item,))
         return 0
@@ -114,6 +116,11 @@ def _place(draft: Draft, lot: Lot, item: Item, limit: int, encoder: SubmitEncode
         placed += 1
     lot.room -= placed
     return placed
+
+
+def _goes_on(item: Item) -> bool:
+    """True when more of it is to follow on the same bind. A refused one is stopped until it is judged."""
+    return WAITING in item.states and not item.is_over and not item.refusal
 
 
 def drop_withheld(lots: Sequence[Lot], withheld: set[int]) -> list[Item]:

@@ -9,7 +9,7 @@ from typing import Final
 from smscd.egress.blobs import Item
 
 TURN_OF_ACCOUNT: Final = 8
-BLOB_MESSAGES_GUESS: Final = 8.0
+BLOB_MESSAGES_GUESS: Final = 100.0
 ENTRIES_READ_MAX: Final = 200
 QUEUES_READ_MAX: Final = 64
 
@@ -154,7 +154,7 @@ class ClaimPlan:
                 start = self._turn % len(hungry)
                 self._turn += 1
                 chosen = (hungry[start:] + hungry[:start])[:QUEUES_READ_MAX]
-                per_queue = max(1.0, wanted / len(chosen) / self._blob_messages)
-                return chosen, min(ENTRIES_READ_MAX, int(per_queue + 0.5))
+                # One more than is wanted tells whether the queue was read to its end.
+                return chosen, min(ENTRIES_READ_MAX, int(wanted / len(chosen) / self._blob_messages) + 2)
             at = end
         return [], 0

@@ -171,6 +171,7 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(draft)
+            await self._count_queued()
         if self._resting and self._resting[0][0] <= now_ms:
             self._wake_rest(now_ms)
         if now_ms >= self._next_promote_ms:
@@ -234,6 +235,12 @@ class Dispatcher:
         figures.claimed = len(self._backlog)
         figures.rest = len(self._rest)
         figures.breaker_state = self.breaker.state.value
+
+    async def _count_queued(self) -> None:
+        try:
+            self.figures.queued = await self._store.depth()
+        except StorageUnavailable:
+            pass  # the gauge stays what it was; whatever else needs Redis waits for it
 
     def _wake_rest(self, now_ms: int) -> None:
         resting = self._resting

@@ -50,7 +50,8 @@ class Tally:
 class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
-    Gauges: claimed, in_flight (segments), rest, binds_bound, binds_held, breaker_state. The rest only grows.
+    Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
+    breaker_state. The rest only grows.
     sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
     """
 
@@ -68,6 +69,7 @@ class UpstreamFigures:
     receipts_deferred: int = 0
     inbound: int = 0
     inbound_unknown: int = 0
+    queued: int = 0
     claimed: int = 0
     in_flight: int = 0
     rest: int = 0

@@ -24,6 +24,7 @@ from storage.redis.session import RoleSession
 
 TAKE_AGAIN_SECONDS: Final = 1.0
 DRAIN_LOOK_SECONDS: Final = 0.02
+DRAIN_RECEIPTS_SECONDS: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -110,7 +111,11 @@ class UpstreamOwner:
         if dispatcher is None or receipts is None or pool is None:
             return
         dispatcher.drain()
-        while self.is_owner and (pool.pending or dispatcher.has_unrecorded or not receipts.is_idle):
+        while self.is_owner and (pool.pending or dispatcher.has_unrecorded):
+            await asyncio.wait((self._stopped,), timeout=DRAIN_LOOK_SECONDS)
+        # Receipts may never cease to come; what is not answered when we unbind comes again.
+        quiet_by = self._around.clock() + DRAIN_RECEIPTS_SECONDS
+        while self.is_owner and not receipts.is_idle and self._around.clock() < quiet_by:
             await asyncio.wait((self._stopped,), timeout=DRAIN_LOOK_SECONDS)
 
     def end(self) -> None:

@@ -31,8 +31,9 @@ MEMBERS_MAX: Final = 200
 SETTLED_MAX: Final = 500
 LEASE_MS: Final = 60_000
 LOOK_SECONDS: Final = 1.0
+SHED_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 0.2
-POSTPONED_SECONDS_MIN: Final = 10.0
+POSTPONED_SECONDS_MIN: Final = 2.0
 POSTPONED_SECONDS_MAX: Final = 3_600.0
 FIRST_ENTRY: Final = "0-0"
 
@@ -127,6 +128,7 @@ class Webhooks:
         self._members: set[bytes] = set()
         self._ended: list[Group] = []
         self._is_draining = False
+        self._shed_at = self._clock()
         self._drained = asyncio.Event()
 
     def ring(self) -> None:
@@ -175,6 +177,11 @@ class Webhooks:
         except StorageUnavailable:
             await asyncio.sleep(PAUSE_SECONDS)
             return False
+        now = self._clock()
+        if now - self._shed_at >= SHED_SECONDS:
+            self._shed_at = now
+            for endpoint, job in self._endpoints.shed(now):
+                self._postpone(endpoint, job)
         self._begin()
         return bool(settled or taken)
 
@@ -228,7 +235,7 @@ class Webhooks:
             self._failed(Job(record, group, _NOWHERE), Posted(0, "no URL" if account else "no account"))
             return
         endpoint = self._endpoints.of(record.account, url)
-        job = Job(record, group, url)
+        job = Job(record, group, url, self._clock())
         if group.member and endpoint.beyond:
             endpoint.beyond -= 1
         if self._is_draining:
@@ -242,14 +249,14 @@ class Webhooks:
         """Send a callback back to storage because its receiver is too slow for all that waits.
 
         While nothing gets through at all, that counts as a failed attempt, so that a dead receiver's callbacks come
-        to their end; else it is due when its turn should come.
+        to their end; else it is due before its turn should come, since that is but a guess.
         """
         endpoint.beyond += 1
         self._figures.postponed += 1
         if endpoint.is_failing:
             self._failed(job, Posted(0, "receiver is failing"))
             return
-        seconds = min(max(endpoint.wait_seconds(), POSTPONED_SECONDS_MIN), POSTPONED_SECONDS_MAX)
+        seconds = min(max(endpoint.wait_seconds() / 2, POSTPONED_SECONDS_MIN), POSTPONED_SECONDS_MAX)
         self._keep(job, self._wall_ms() + int(seconds * 1000), job.record.attempt)
 
     # --- attempts ----------------------------------------------------------------------------------------------------
@@ -271,9 +278,7 @@ class Webhooks:
         seconds = self._clock() - began
         self._figures.seconds.observe(seconds)
         is_success = 200 <= posted.status < 300
-        endpoint.answered(seconds, is_success=is_success, is_slow=posted.is_slow)
-        for shed in self._endpoints.shed(endpoint):
-            self._postpone(endpoint, shed)
+        endpoint.answered(began + seconds, seconds, is_success=is_success, is_slow=posted.is_slow)
         self._endpoints.ended(endpoint)
         if is_success:
             self._end(job, CallbackOutcome.DELIVERED, "")

@@ -1,7 +1,7 @@
 """Endpoints and fairness: what waits for each receiver, and whose turn it is when requests are scarce.
 
-A receiver is an account's scheme, host and port. Its queue in memory is at most some seconds long at the pace that it
-answers; what would wait longer goes back to storage, so that a slow one fills its own small queue and nothing more.
+A receiver is an account's scheme, host and port. Its queue in memory is as long as what it takes in ten seconds; what
+is too much goes back to storage, so that a slow one fills its own small queue and nothing more.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from yarl import URL
 
 from smscd.core.records import CallbackRecord
 
-QUEUE_SECONDS_MAX: Final = 10.0
 QUEUE_MIN: Final = 4
+QUEUE_SECONDS_MAX: Final = 10.0
+ANSWER_SECONDS_FIRST: Final = 0.1
+WINDOW_SECONDS: Final = 1.0
 CONCURRENCY_MIN: Final = 2
 FAILING_AFTER: Final = 10
-SMOOTHING: Final = 0.2
 
 EndpointKey: TypeAlias = tuple[str, str, str, int]
 
@@ -42,20 +43,24 @@ class Group:
 
 
 class Job(msgspec.Struct, gc=False):
-    """One callback that waits for its attempt."""
+    """One callback that waits for its attempt. since: when it came, monotonic seconds."""
 
     record: CallbackRecord
     group: Group
     url: URL
+    since: float = 0.0
 
 
 class Endpoint:
-    """One receiver. mean_seconds: how long its answers take, smoothed. limit: requests at once, fewer when it is slow.
+    """One receiver. limit: requests at once, fewer when it is slow. answer_seconds: how long it takes, measured.
 
-    beyond: how many of its callbacks were sent back to storage and have not come again.
+    beyond: how many of its callbacks were sent back to storage and have not come again. now: monotonic seconds.
     """
 
-    __slots__ = ("active", "beyond", "failures", "key", "limit", "limit_max", "mean_seconds", "queue", "queued_in_ring")
+    __slots__ = (
+        "_counted", "_counted_seconds", "_counted_since", "active", "answer_seconds", "beyond", "failures",
+        "is_in_ring", "is_measured", "key", "limit", "limit_max", "queue",
+    )  # fmt: skip
 
     def __init__(self, key: EndpointKey, limit_max: int) -> None:
         self.key = key
@@ -64,8 +69,12 @@ class Endpoint:
         self.beyond = 0
         self.failures = 0
         self.limit = self.limit_max = limit_max
-        self.mean_seconds = 0.05
-        self.queued_in_ring = False
+        self.answer_seconds = ANSWER_SECONDS_FIRST
+        self.is_measured = False
+        self.is_in_ring = False
+        self._counted = 0
+        self._counted_seconds = 0.0
+        self._counted_since = 0.0
 
     @property
     def account(self) -> str:
@@ -82,19 +91,40 @@ class Endpoint:
         """True when it may be forgotten."""
         return not self.queue and not self.active and not self.beyond
 
-    def wait_seconds(self) -> float:
-        """How long a callback that came now would wait."""
-        return (len(self.queue) + self.beyond) * self.mean_seconds / self.limit
+    @property
+    def pace(self) -> float:
+        """Callbacks that it can take in a second."""
+        return self.limit / self.answer_seconds
+
+    @property
+    def room(self) -> int:
+        """The longest queue that it may have."""
+        return max(QUEUE_MIN, int(self.pace * QUEUE_SECONDS_MAX))
 
     @property
     def has_room(self) -> bool:
-        """False when one more would make the queue too long for the pace."""
-        queued = len(self.queue)
-        return queued < QUEUE_MIN or queued * self.mean_seconds / self.limit < QUEUE_SECONDS_MAX
+        """False when one more would be too many. A receiver that nothing is known of gets the benefit of the doubt."""
+        return not self.is_measured or len(self.queue) < self.room
 
-    def answered(self, seconds: float, *, is_success: bool, is_slow: bool) -> None:
-        """Learn from an attempt that has ended."""
-        self.mean_seconds += (seconds - self.mean_seconds) * SMOOTHING
+    def wait_seconds(self) -> float:
+        """How long a callback that came now would wait."""
+        return (len(self.queue) + self.beyond) / self.pace
+
+    def excess(self, now: float) -> int:
+        """How many callbacks at the end of the queue are too many, judged by how long the first has waited."""
+        if not self.queue or now - self.queue[0].since < QUEUE_SECONDS_MAX:
+            return 0
+        return max(0, len(self.queue) - (self.room if self.is_measured else QUEUE_MIN))
+
+    def answered(self, now: float, seconds: float, *, is_success: bool, is_slow: bool) -> None:
+        """Learn from an attempt that has ended and took `seconds`; one that takes long counts for much."""
+        self._counted += 1
+        self._counted_seconds += seconds
+        if now - self._counted_since >= WINDOW_SECONDS:
+            mean = max(self._counted_seconds / self._counted, 1e-4)
+            self.answer_seconds = (self.answer_seconds + mean) / 2 if self.is_measured else mean
+            self.is_measured = True
+            self._counted, self._counted_seconds, self._counted_since = 0, 0.0, now
         if is_success:
             self.failures = 0
             self.limit = min(self.limit + 1, self.limit_max)
@@ -143,7 +173,7 @@ class Endpoints:
             if self.active >= self._requests_max:
                 return None
             endpoint = self._ring.popleft()
-            endpoint.queued_in_ring = False
+            endpoint.is_in_ring = False
             if not endpoint.queue or endpoint.active >= endpoint.limit:
                 continue
             account = endpoint.account
@@ -171,11 +201,13 @@ class Endpoints:
         if endpoint.is_unused:
             self._endpoints.pop(endpoint.key, None)
 
-    def shed(self, endpoint: Endpoint) -> list[Job]:
-        """Take out of a queue, from its end, what has become too much for the pace."""
-        shed: list[Job] = []
-        while not endpoint.has_room:
-            shed.append(endpoint.queue.pop())
+    def shed(self, now: float) -> list[tuple[Endpoint, Job]]:
+        """Take out of all queues, from their ends, what has become too much for the pace."""
+        shed = [
+            (endpoint, endpoint.queue.pop())
+            for endpoint in self._endpoints.values()
+            for _ in range(endpoint.excess(now))
+        ]
         self.waiting -= len(shed)
         return shed
 
@@ -189,6 +221,6 @@ class Endpoints:
 
     def _line_up(self, endpoint: Endpoint) -> None:
         """Give it a turn if it could use one."""
-        if endpoint.queue and endpoint.active < endpoint.limit and not endpoint.queued_in_ring:
-            endpoint.queued_in_ring = True
+        if endpoint.queue and endpoint.active < endpoint.limit and not endpoint.is_in_ring:
+            endpoint.is_in_ring = True
             self._ring.append(endpoint)

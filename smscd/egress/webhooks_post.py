@@ -163,6 +163,8 @@ class Poster:
 async def _finish(response: aiohttp.ClientResponse) -> None:
     """Read the answer's body so that the connection can be used again; a long or slow one closes it instead."""
     content = response.content
+    if content.at_eof():
+        return
     left = ANSWER_BYTES_MAX
     try:
         async with asyncio.timeout(ANSWER_SECONDS):

@@ -220,23 +220,24 @@ class RowBuilder:
 
     def segments(self, records: Iterable[ResultRecord]) -> bytes:
         """Rows of accepted submit_sm."""
-        pack, name = _SEGMENT_HEAD.pack, self._name
+        pack, lengths, names = _SEGMENT_HEAD.pack, _LENGTHS, self._names
         rows: list[bytes] = []
         for record in records:
-            theirs = record.upstream_message_id
+            theirs, upstream = record.upstream_message_id, record.upstream
             if not theirs.isalnum():
                 theirs = stored_text(theirs)
-            sent_at = (record.at_ms - _EPOCH_MS) * 1000
+            size = len(theirs)
             rows += (
-                pack(6, 8, record.id, 8, sent_at, 2, record.segment, 2, record.attempt),
-                name(record.upstream),
-                field(theirs),
+                pack(6, 8, record.id, 8, (record.at_ms - _EPOCH_MS) * 1000, 2, record.segment, 2, record.attempt),
+                names[upstream] if upstream in names else self._name(upstream),
+                lengths[size] if size < 1024 else size.to_bytes(4, "big"),
+                theirs,
             )
         return b"".join(rows)
 
     def receipts(self, records: Iterable[ReceiptRecord], kind: int) -> bytes:
         """Events of receipts. kind: RECEIPT or RECEIPT_REPEATED."""
-        pack, known_receipts = _EVENT_HEAD.pack, self._receipts
+        pack, lengths, known_receipts = _EVENT_HEAD.pack, _LENGTHS, self._receipts
         rows: list[bytes] = []
         for record in records:
             key = (kind, record.state, record.stat, record.err)
@@ -250,8 +251,14 @@ class RowBuilder:
                     NULL,
                 )
                 known = self._keep(known_receipts, key, b"".join(columns))
-            at = (record.at_ms - _EPOCH_MS) * 1000
-            rows += (pack(12, 8, record.id, 8, at, 2, record.segment), known, field(record.text))
+            text = record.text
+            size = len(text)
+            rows += (
+                pack(12, 8, record.id, 8, (record.at_ms - _EPOCH_MS) * 1000, 2, record.segment),
+                known,
+                lengths[size] if size < 1024 else size.to_bytes(4, "big"),
+                text,
+            )
         return b"".join(rows)
 
     def attempts(self, records: Iterable[ResultRecord]) -> bytes:

@@ -18,7 +18,10 @@ def parse(text: str) -> dict[str, str]:
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
         if name in statements:
             raise ValueError(f"statement {name} stands twice")
-        statements[name] = body.strip().removesuffix(";")
+        lines = body.splitlines()
+        while lines and (not lines[-1].strip() or lines[-1].startswith("--")):
+            lines.pop()  # what introduces the next statement
+        statements[name] = "\n".join(lines).strip().removesuffix(";")
     return statements
 
 

@@ -9,9 +9,9 @@ from enum import IntEnum
 
 import msgspec
 
-from smscd.core.records import InboundRecord, ReceiptRecord, SentContext, Via
+from smscd.core.records import InboundRecord, ParkedReceipt, ReceiptRecord, SentContext, Via
 from storage.redis import scripts
-from storage.redis.blobs import KeyList, pack_array
+from storage.redis.blobs import KeyList, pack_array, split_sized
 from storage.redis.dispatch import HOT_SECONDS, id8
 from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
@@ -19,6 +19,8 @@ from storage.redis.session import RoleSession
 
 PARKED_MAX = 1_000_000
 HOT_HOURS = 25
+AMBIGUOUS = b"!"
+_parked = msgspec.msgpack.Decoder(ParkedReceipt)
 _context = msgspec.msgpack.Decoder(SentContext)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -145,6 +147,35 @@ class ReceiptStore:
             commands.append(["HDEL", names.park(bucket), *ids])
             commands.append(["ZREM", names.park_times(bucket), *ids])
         await self._reads.pipeline(commands)
+
+    async def find_parked(
+        self, start: int, limit: int, now_ms: int
+    ) -> tuple[int, list[tuple[bytes, SentContext, list[ParkedReceipt]]]]:
+        """Parked receipts whose submit_sm_resp is known by now: (canonical id, what it speaks of, the receipts).
+
+        A process that died between correlate() and applying what it returned leaves such pairs. start: how many ids,
+        longest parked first, to pass over in each bucket; limit: how many to look at. Also returns how many were seen.
+        """
+        names = self._upstream_keys
+        hour = now_ms // HOUR_MS
+        pairs: list[tuple[bytes, SentContext, list[ParkedReceipt]]] = []
+        seen = 0
+        for bucket in range(names.buckets):
+            ids = await self._reads.command("ZRANGE", names.park_times(bucket), start, start + limit - 1)
+            seen = max(seen, len(ids))
+            if not ids:
+                continue
+            hours = [names.corr(bucket, hour - back) for back in range(-1, HOT_HOURS)]
+            replies = await self._reads.pipeline(
+                [("HMGET", names.park(bucket), *ids), *(("HMGET", name, *ids) for name in hours)]
+            )
+            for index, canonical_id in enumerate(ids):
+                blob = next((reply[index] for reply in replies[1:] if reply[index]), None)
+                held = replies[0][index]
+                if blob and blob != AMBIGUOUS and held:
+                    receipts = [_parked.decode(receipt) for receipt in split_sized(held)]
+                    pairs.append((canonical_id, _context.decode(blob), receipts))
+        return seen, pairs
 
     async def parked_count(self) -> int:
         """How many upstream ids have receipts that nothing matched yet."""

@@ -45,23 +45,24 @@ class Rig:
         """What the generators write down."""
         return self.directory / "client.record"
 
+    @property
+    def hooks_record(self) -> Path:
+        """What the webhook receiver writes down."""
+        return self.directory / "hooks.record"
+
     def generate(self, *options: str, count: int = MESSAGES) -> BenchChild:
-        """Start a generator that sends `count` messages in about eight seconds, and binds again when it is cut off."""
-        name = f"client{len(self.generators)}"
-        generator = BenchChild(
-            self.directory,
-            name,
-            "smpp",
-            f"--ready-file={self.demo.ready_file}",
-            f"--record={self.client_record}",
-            f"--count={count}",
-            f"--rate={count / RUN_SECONDS}",
-            "--connections=2",
-            "--reconnect",
-            "--patience=25",
-            "--linger=3",
-            *options,
-        )
+        """Start an ESME that sends `count` messages in about eight seconds, and binds again when it is cut off."""
+        esme = ("--connections=2", "--reconnect", "--patience=25", "--linger=3")
+        return self._generate("smpp", count, *esme, *options)
+
+    def generate_http(self, callback_url: str, count: int = MESSAGES) -> BenchChild:
+        """Start an HTTP generator that sends `count` messages in about eight seconds, with callbacks to a webhook."""
+        return self._generate("http", count, "--connections=20", f"--callback-url={callback_url}")
+
+    def _generate(self, kind: str, count: int, *options: str) -> BenchChild:
+        pace = (f"--count={count}", f"--rate={count / RUN_SECONDS}")
+        where = (f"--ready-file={self.demo.ready_file}", f"--record={self.client_record}")
+        generator = BenchChild(self.directory, f"client{len(self.generators)}", kind, *where, *pace, *options)
         self.generators.append(generator)
         generator.start()
         return generator
@@ -97,7 +98,7 @@ class Rig:
         """What the checker says now."""
         ready = self.demo.ready
         stored = asyncio.run(read_stored(ready.valkey_url, ready.postgres_dsn))
-        records = read_records([self.client_record, self.directory / "hooks.record"])
+        records = read_records([self.client_record, self.hooks_record])
         return judge(records, read_records([self.carrier.record]), stored, expects_receipts=expects_receipts)
 
     def settled(self, *, expects_receipts: bool = True) -> Judgement:
@@ -129,7 +130,8 @@ def running_rig(directory: Path, *carrier_options: str) -> Iterator[Rig]:
 
 def say(row: str, report: dict[str, Any], judgement: Judgement, **figures: object) -> None:
     """Print a row's figures, which `make faults` shows."""
-    told = {name: report[name] for name in ("sent", "accepted", "refused_by_status", "unanswered", "receipts")}
+    names = ("sent", "accepted", "refused_by_status", "unanswered", "receipts")
+    told = {name: report[name] for name in names if name in report}
     print(json.dumps({"row": row, "messages": MESSAGES, **told, **figures, "checker": summary(judgement)}))
 
 

@@ -1,5 +1,6 @@
 """kill -9 of the daemon, of Redis and of PostgreSQL in the middle of the traffic: K2, K3, K4 of the fault catalogue."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.faults.rig import (
     say,
     slowest_refusal_ms,
 )
-from tools.checker import read_records
+from tools.checker import Judgement, read_records
+from tools.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -71,3 +73,26 @@ def test_killed_postgres_leaves_no_row_missing_or_double_and_admission_goes_on(t
         assert judgement.flagged == 0
         assert report["accepted"] == MESSAGES
         assert pause <= (1_000 if IS_FULL else 5_000)
+
+
+async def test_killed_daemon_forgets_no_webhook(tmp_path: Path) -> None:
+    """K2 through the other door: the third side of the record is the webhook receiver."""
+
+    def run(sink: WebhookSink) -> Judgement:
+        with running_rig(tmp_path) as rig:
+            generator = rig.generate_http(sink.url)
+            restarts = [rig.restart_daemon() for _ in rig.kill_points()]
+            report = generator.report(GENERATOR_SECONDS)
+            judgement = rig.settled()
+            say("K2 HTTP", report, judgement, restart_seconds=[round(seconds, 2) for seconds in restarts])
+            assert report["accepted"] > MESSAGES // 2
+            return judgement
+
+    sink = WebhookSink(tmp_path / "hooks.record")
+    await sink.start()
+    try:
+        judgement = await asyncio.to_thread(run, sink)
+    finally:
+        await sink.close()
+    assert judgement.is_clean, judgement
+    assert judgement.flagged <= KILLS * DEMO_WINDOW

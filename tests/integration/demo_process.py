@@ -40,6 +40,14 @@ class DemoProcess:
             )
         self.ready: dict[str, Any] = {}
 
+    def __enter__(self) -> DemoProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever happened in the test, nothing is left."""
+        if self.process.poll() is None:
+            self.stop()
+
     @property
     def text(self) -> str:
         """What it has printed."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.demo_process import ROOT, DemoProcess, is_gone, until
+from tests.integration.demo_process import READY_SECONDS, ROOT, DemoProcess, is_gone, until
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,8 @@ def environment_of(place: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(place: Path) -> Iterator[DemoProcess]:
-    running = DemoProcess(place, "--workers=2", environment=environment_of(place))
-    try:
+    with DemoProcess(place, "--workers=2", environment=environment_of(place)) as running:
         yield running.wait_ready()
-    finally:
-        running.stop()
 
 
 def test_the_ready_file_has_the_documented_form(demo: DemoProcess) -> None:
@@ -124,6 +121,32 @@ def test_the_seed_of_a_running_demo_shows_what_its_account_signs_in_with(demo: D
     assert shown["password"] == demo.ready["smpp"]["password"]
 
 
+def test_a_message_is_sent_and_its_timeline_shows_the_receipt(demo: DemoProcess) -> None:
+    demo.until(lambda: json.loads(demo.get("/health/")[1])["status"] == "healthy", 30.0)
+    sent = demo.command("send", "--to", "+447700900123", "--from", "ACME", "--text", "Hello", "--wait", "--json")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    message = json.loads(sent.stdout)
+    assert message["status"] == "delivered"
+    shown = demo.command("message", "show", message["id"], "--json")
+    timeline = json.loads(shown.stdout)["timeline"]
+    assert [entry["what"] for entry in timeline][:3] == ["admitted", "sent", "receipt"]
+    printed = demo.command("message", "show", message["id"])
+    assert printed.returncode == 0
+    assert message["id"] in printed.stdout
+    assert "receipt" in printed.stdout
+
+
+def test_a_message_that_is_not_delivered_or_not_taken_is_status_1(demo: DemoProcess) -> None:
+    undelivered = demo.command("send", "--to", "+447700900001", "--text", "Hi", "--wait", "--json")
+    assert undelivered.returncode == 1
+    assert json.loads(undelivered.stdout)["status"] == "undelivered"
+    refused = demo.command("send", "--to", "nowhere", "--text", "Hi")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("smscd: /to ")
+    unknown = demo.command("message", "show", "1")
+    assert (unknown.returncode, unknown.stderr) == (1, "smscd: There is no message 1 in the record.\n")
+
+
 def test_a_killed_worker_is_replaced_within_a_second_or_so(demo: DemoProcess) -> None:
     before = demo.metric("smscd_worker_restarts_total")
     victim = worker_pids(demo)[0]
@@ -157,50 +180,58 @@ def test_a_hangup_reads_the_configuration_again_and_ends_nothing(demo: DemoProce
 
 
 def test_the_first_output_comes_within_a_second_and_sigint_ends_everything(place: Path) -> None:
-    demo = DemoProcess(place, environment=environment_of(place))
-    demo.until(lambda: bool(demo.text), 1.0)
-    demo.wait_ready()
-    left = demo.descendants()
-    data = Path(
-        json.loads(next((place / "runtime" / "smscd").glob(f"{demo.process.pid}.json")).read_text())["data_dir"]
-    )
-    assert data.is_dir()
-    assert len(left) >= 4
-    assert demo.stop(signal.SIGINT) == 0
-    until(lambda: all(is_gone(pid) for pid in left), 5.0)
-    assert not data.exists()
-    assert not list((place / "runtime" / "smscd").glob(f"{demo.process.pid}.json"))
+    with DemoProcess(place, environment=environment_of(place)) as demo:
+        demo.until(lambda: bool(demo.text), 1.0)
+        demo.wait_ready()
+        left = demo.descendants()
+        entry = place / "runtime" / "smscd" / f"{demo.process.pid}.json"
+        data = Path(json.loads(entry.read_text())["data_dir"])
+        assert data.is_dir()
+        assert len(left) >= 4
+        assert demo.stop(signal.SIGINT) == 0
+        until(lambda: all(is_gone(pid) for pid in left), 5.0)
+        assert not data.exists()
+        assert not entry.exists()
 
 
 def test_a_signal_in_the_middle_of_the_start_ends_it_and_leaves_nothing(place: Path) -> None:
-    demo = DemoProcess(place, environment=environment_of(place))
-    demo.until(lambda: "Valkey" in demo.text)
-    left = demo.descendants()
-    assert demo.stop(signal.SIGTERM) == 0
-    until(lambda: all(is_gone(pid) for pid in left), 5.0)
-    assert not demo.ready_file.exists()
+    with DemoProcess(place, environment=environment_of(place)) as demo:
+        demo.until(lambda: "Valkey" in demo.text, READY_SECONDS)
+        left = demo.descendants()
+        assert demo.stop(signal.SIGTERM) == 0
+        until(lambda: all(is_gone(pid) for pid in left), 5.0)
+        assert not demo.ready_file.exists()
 
 
 def test_a_killed_demo_leaves_no_process_and_the_next_start_goes_on_with_its_data(place: Path) -> None:
-    kept = place / "kept"
-    demo = DemoProcess(place, f"--data-dir={kept}", environment=environment_of(place)).wait_ready()
-    first, left = demo.ready, demo.descendants()
-    demo.process.kill()
-    demo.process.wait()
-    again = DemoProcess(place, f"--data-dir={kept}", environment=environment_of(place)).wait_ready()
-    try:
+    environment, kept = environment_of(place), f"--data-dir={place / 'kept'}"
+    with DemoProcess(place, kept, environment=environment) as demo:
+        first, left = demo.wait_ready().ready, demo.descendants()
+        demo.process.kill()
+        demo.process.wait()
+    with DemoProcess(place, kept, environment=environment) as again:
+        again.wait_ready()
         assert all(is_gone(pid) for pid in left)
-        for part in ("smpp", "http"):
-            secret = "password" if part == "smpp" else "api_key"
-            assert again.ready[part][secret] == first[part][secret]
-        listed = again.command("account", "list", "--json", f"--data-dir={kept}")
+        assert again.ready["smpp"]["password"] == first["smpp"]["password"]
+        assert again.ready["http"]["api_key"] == first["http"]["api_key"]
+        listed = again.command("account", "list", "--json", kept)
         assert json.loads(listed.stdout)[0]["account"] == "demo"
-        refused = DemoProcess(place / "runtime", f"--data-dir={kept}", environment=environment_of(place))
-        assert refused.process.wait(30) == 1
-        assert "Another smscd is running on" in refused.text
-    finally:
-        again.stop()
-    assert kept.is_dir()
+        with DemoProcess(place / "runtime", kept, environment=environment) as refused:
+            assert refused.process.wait(30) == 1
+            assert "Another smscd is running on" in refused.text
+    assert (place / "kept").is_dir()
+
+
+def test_a_second_interrupt_does_not_wait_for_the_workers_and_leaves_nothing(place: Path) -> None:
+    with DemoProcess(place, "--workers=1", environment=environment_of(place)) as demo:
+        left = demo.wait_ready().descendants()
+        for pid in demo.pids_of("smscd.worker"):
+            os.kill(pid, signal.SIGSTOP)  # one that would never drain
+        demo.process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            demo.process.wait(1.5)
+        assert demo.stop(signal.SIGINT, 10.0) == 0
+        until(lambda: all(is_gone(pid) for pid in left), 5.0)
 
 
 def test_a_taken_port_is_a_sentence_and_status_1(place: Path) -> None:
@@ -208,8 +239,8 @@ def test_a_taken_port_is_a_sentence_and_status_1(place: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        demo = DemoProcess(place, f"--http-port={port}", environment=environment_of(place))
-        assert demo.process.wait(30) == 1
+        with DemoProcess(place, f"--http-port={port}", environment=environment_of(place)) as demo:
+            assert demo.process.wait(30) == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in demo.text
     assert "--http-port (0 picks a free one)" in demo.text
     assert "Traceback" not in demo.text

@@ -32,8 +32,9 @@ pytest_plugins = ("tests.integration.postgres_fixture",)
 DAY_MS = 86_400_000
 
 
-def ms(*moment: int) -> int:
-    return int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc]  # year, month, day, ...
+def ms(year: int, month: int, day: int, *time: int) -> int:
+    hour, minute, second = (*time, 0, 0, 0)[:3]
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() * 1000)
 
 
 @dataclass

@@ -306,6 +306,19 @@ async def test_either_order_of_response_and_receipt_finds_the_pair_exactly_once(
     assert await receipts.parked_count() == 0
 
 
+async def test_a_pair_that_a_dead_process_left_parked_is_found_again(rig: Rig) -> None:
+    dispatch, receipts = await rig.dispatch(), await rig.receipts()
+    now_ms = int(time.time() * 1000)
+    await receipts.match([(b"left", parked(b"left")), (b"orphan", parked(b"orphan"))])
+    await dispatch.correlate([(b"left", encode(context(1)))], now_ms)
+    seen, pairs = await receipts.find_parked(0, 10, now_ms)
+    assert seen == 2
+    assert [(key, found, [one.stat for one in many]) for key, found, many in pairs] == [
+        (b"left", context(1), [b"DELIVRD"])
+    ]
+    assert await receipts.find_parked(2, 10, now_ms) == (0, [])
+
+
 async def test_an_upstream_id_of_two_messages_is_ambiguous_and_its_receipt_stays_parked(rig: Rig) -> None:
     dispatch, receipts = await rig.dispatch(), await rig.receipts()
     now_ms = int(time.time() * 1000)

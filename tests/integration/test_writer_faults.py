@@ -191,7 +191,8 @@ async def test_a_commit_whose_answer_is_lost_is_not_repeated(
     journal = FakeJournal()
     append_lives(journal, 500, batch=100)
     observed = Observed()
-    commit = asyncpg.transaction.Transaction._Transaction__commit
+    name = "_Transaction__commit"  # what leaving the `async with` calls
+    commit = getattr(asyncpg.transaction.Transaction, name)
     losses = 0
 
     async def lose(self: asyncpg.transaction.Transaction) -> None:
@@ -201,7 +202,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_repeated(
             losses += 1
             raise ConnectionResetError("the answer to COMMIT is lost")
 
-    monkeypatch.setattr(asyncpg.transaction.Transaction, "_Transaction__commit", lose)
+    monkeypatch.setattr(asyncpg.transaction.Transaction, name, lose)
     await write_all(record_database.dsn, journal, SMALL, observed)
     assert len(observed.errors) == losses == 2
     await assert_exact(daemon, 500)

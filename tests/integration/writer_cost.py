@@ -10,46 +10,19 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
 
-from smscd.archive.writer import Commit, Writer, WriterLimits
+from smscd.archive.writer import Writer, WriterLimits
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres.migrate import migrate
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import WRITER_SETTINGS, Connection, connect
 from tests.integration.journal_fake import NOW_MS, FakeJournal, append_lives
+from tests.integration.writer_fixture import Observed
 
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass
-class Observed:
-    """What the writer told."""
-
-    commits: list[Commit] = field(default_factory=list)
-    errors: list[BaseException] = field(default_factory=list)
-    behind_seconds: list[float] = field(default_factory=list)
-
-    def committed(self, commit: Commit) -> None:
-        self.commits.append(commit)
-
-    def behind(self, seconds: float) -> None:
-        self.behind_seconds.append(seconds)
-
-    def interrupted(self, error: BaseException) -> None:
-        self.errors.append(error)
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """Rows by table, all commits together."""
-        total: dict[str, int] = {}
-        for commit in self.commits:
-            for table, count in commit.rows.items():
-                total[table] = total.get(table, 0) + count
-        return total
 
 
 def cpu_seconds(pid: int) -> float:
@@ -130,7 +103,7 @@ async def main(messages: int) -> None:
                 await migrate(server.owner_dsn.rsplit("/", 1)[0] + "/" + name)
                 dsn = server.dsn.rsplit("/", 1)[0] + "/" + name
                 figures = await measure(server, dsn, messages, gap)
-                print(f"receipt {2 * gap * 20} ms after admission:")
+                print(f"receipt {2 * gap * 20} ms after admission, load average {os.getloadavg()[0]:.1f}:")
                 for key, value in figures.items():
                     print(f"  {key:28} {value:12.2f}")
         finally:

@@ -12,6 +12,7 @@ import uvloop
 from smscd.cli.output import Failure, find_instance, instance_options, json_option, print_fields, print_json
 from smscd.ready import ReadyFile
 from tools.bench.http import HttpOptions, run_http
+from tools.bench.run import run
 from tools.bench.smpp import BenchError, SmppOptions, run_smpp
 from tools.bench.workload import COUNT_MAX
 
@@ -21,6 +22,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group(name="bench")
 def bench() -> None:
     """Measure a gateway, or anything else that speaks SMPP, from outside."""
+
+
+bench.add_command(run)
 
 
 def ready_of(

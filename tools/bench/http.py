@@ -126,12 +126,11 @@ class HttpRun:
         )
 
     async def _dial(self) -> None:
-        await self._loop.create_connection(self._new_connection, self.host, self.port)
-
-    def _new_connection(self) -> HttpConnection:
-        connection = HttpConnection(self._on_response, self._on_closed)
-        self._idle.append(connection)
-        return connection
+        _, connection = await self._loop.create_connection(
+            lambda: HttpConnection(self._on_response, self._on_closed), self.host, self.port
+        )
+        if connection.is_open:
+            self._idle.append(connection)
 
     async def _tick(self) -> None:
         """Release what the pace allows, and write the record."""
@@ -146,8 +145,8 @@ class HttpRun:
         wanted = min(len(self._idle), self.options.count - self.sent)
         if wanted <= 0:
             return
-        now = self._loop.time()
-        for _ in range(self._pace.take(wanted, now)):
+        now = time.monotonic()
+        for _ in range(self._pace.take(wanted, self._loop.time())):
             self._send(self._idle.popleft(), now)
 
     def _send(self, connection: HttpConnection, now: float) -> None:
@@ -177,8 +176,7 @@ class HttpRun:
         return request_bytes("POST", "/v1/messages", headers, msgspec.json.encode(body))
 
     def _on_response(self, connection: HttpConnection, status: int, body: bytes) -> None:
-        now = self._loop.time()
-        self.latencies.samples.append(now - connection.sent_at)
+        self.latencies.samples.append(time.monotonic() - connection.sent_at)
         self.statuses[status] += 1
         self._busy.discard(connection)
         self._idle.append(connection)

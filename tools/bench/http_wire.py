@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 RESPONSE_HEAD_MAX = 64 * 1024
 RESPONSE_BODY_MAX = 4 * 1024 * 1024
@@ -85,10 +86,14 @@ class HttpConnection(asyncio.Protocol):
         self.slot = 0
         self.sent_at = 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """True while requests may be sent."""
+        return self._transport is not None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
 
     def send(self, data: bytes) -> None:
         """Write a request (or several)."""

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import cast
 
-from protocols.smpp import tlv
-from protocols.smpp.constants import CommandStatus, TlvTag
+from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import (
     BindRequested,
     DeliverAnswers,
@@ -27,8 +26,7 @@ from tools import record
 from tools.carrier.behaviour import BEHAVIOURS, DELIVERED, Attempts, Behaviour, decide, wants_receipt
 from tools.carrier.deliveries import Deliveries
 from tools.carrier.receipts import ID_FORMS, Accepted, Buckets, Delivery, ReceiptBuilder
-
-Answer = tuple[int, int, bytes]
+from tools.carrier.taken import Answer, Taken, submit_line, text_of
 
 RESEND_SECONDS = 1.0
 RECORD_FLUSH_SECONDS = 0.02
@@ -65,17 +63,6 @@ class Bound:
 
     system_id: bytes
     deliveries: Deliveries
-
-
-@dataclass(slots=True)
-class Taken:
-    """What one read of submit_sm comes to. drops: the connection is cut after the answers that came before."""
-
-    answers: list[Answer] = field(default_factory=list)
-    at_once: list[Accepted] = field(default_factory=list)
-    later: list[Accepted] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
-    drops: bool = False
 
 
 class Carrier:
@@ -211,7 +198,7 @@ class Carrier:
         taken.answers.append((pdu.sequence_number, 0, id))
         if self._record:
             token = record.token_of(text_of(pdu), pdu.esm_class, pdu.data_coding)
-            taken.lines.append(_submit_line(pdu, seconds, token, id, b"0"))
+            taken.lines.append(submit_line(pdu, seconds, token, id, b"0"))
         if behaviour.receipts and wants_receipt(pdu.registered_delivery, behaviour.stat):
             receipt = Accepted(pdu, number, token, seconds, behaviour.stat, behaviour.err)
             due = taken.at_once if behaviour.receipt_first else taken.later
@@ -225,7 +212,7 @@ class Carrier:
     def _note_untaken(self, taken: Taken, pdu: SubmitSm, seconds: float, status: bytes) -> None:
         if self._record:
             token = record.token_of(text_of(pdu), pdu.esm_class, pdu.data_coding)
-            taken.lines.append(_submit_line(pdu, seconds, token, b"-", status))
+            taken.lines.append(submit_line(pdu, seconds, token, b"-", status))
 
     def _take_magic(self, taken: Taken, pdu: SubmitSm, seconds: float) -> None:
         """A message whose destination says what to do with it."""
@@ -389,23 +376,3 @@ def _status_name(status: int) -> str:
         return CommandStatus(status).name
     except ValueError:
         return f"0x{status:08x}"
-
-
-def text_of(pdu: SubmitSm) -> bytes:
-    """The text of a message, which is in message_payload when short_message is empty."""
-    if pdu.short_message or not pdu.tlvs:
-        return pdu.short_message
-    return next((value for tag, value in tlv.parse(pdu.tlvs) if tag == TlvTag.MESSAGE_PAYLOAD), b"")
-
-
-def _submit_line(pdu: SubmitSm, seconds: float, token: bytes, id: bytes, status: bytes) -> bytes:
-    """The line of a record for a submit_sm that came in."""
-    return b"submit\t%d\t%b\t%b\t%b\t%b\t%b\t%b\n" % (
-        seconds * 1000,
-        token,
-        id,
-        status,
-        record.field(pdu.source_addr),
-        record.field(pdu.destination_addr),
-        record.part_of(pdu.short_message, pdu.esm_class),
-    )

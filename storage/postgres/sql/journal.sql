@@ -42,8 +42,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- Rows of earlier batches. s has what was learned, a line for all messages of which the same was learned (a shape), u
 -- which message has which. A final state stays. `m.id = ANY` makes the plan certain (one pass over the primary key of
--- the partitions that hold these ids, hash-joined), whatever the statistics of a young partition say: see
--- WRITER_SETTINGS.
+-- the partitions between the bounds, hash-joined: see WRITER_SETTINGS), whatever the statistics of a young partition
+-- say. `(SELECT $1)` keeps the planner from comparing each id with each partition, which took longer than the update.
 -- name: update_messages
 UPDATE messages m
    SET state = CASE WHEN m.state >= 4 THEN m.state ELSE greatest(m.state, s.state) END,
@@ -68,4 +68,4 @@ UPDATE messages m
        WITH ORDINALITY AS s (state, done_ms, upstream, attempts, callbacks_open, callback_state, callback_ms,
                              callback_attempts, refunded_micros, refund_entry, error_code, maybe_duplicate, shape)
        ON s.shape = u.shape
- WHERE m.id = u.id AND m.id = ANY ($1) AND m.id >= $15 AND m.id < $16;
+ WHERE m.id = u.id AND m.id = ANY ((SELECT $1)::bigint[]) AND m.id >= $15 AND m.id < $16;

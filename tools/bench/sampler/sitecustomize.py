@@ -1,8 +1,8 @@
 """Samples where the workers of a profiled run spend their CPU; the interpreter imports it before anything else.
 
 The benchmark puts this directory on PYTHONPATH and names a directory in SMSCD_BENCH_SAMPLES; nothing of the daemon is
-changed for it. Every 2 ms of CPU time the stack of the main thread is noted as the modules of this repository on it,
-outermost first; at exit the counts are written to <directory>/<pid>.json.
+changed for it. While a file `on` is there, every 2 ms of CPU time the stack of the main thread is noted as the modules
+of this repository on it, outermost first; at exit the counts are written to <directory>/<pid>.json.
 """
 
 import atexit
@@ -14,8 +14,12 @@ from collections import Counter
 from types import FrameType
 
 INTERVAL_SECONDS = 0.002
+LOOK_EVERY = 25
 PACKAGES = ("/smscd/", "/protocols/", "/storage/")
 
+_directory = os.environ.get("SMSCD_BENCH_SAMPLES", "")
+_switch = os.path.join(_directory, "on")
+_state = {"is_on": False, "ticks": 0}
 _counts: Counter[str] = Counter()
 _names: dict[str, str] = {}
 
@@ -33,6 +37,11 @@ def _name(path: str) -> str:
 
 
 def _sample(_number: int, frame: FrameType | None) -> None:
+    if _state["ticks"] % LOOK_EVERY == 0:
+        _state["is_on"] = os.path.exists(_switch)
+    _state["ticks"] += 1
+    if not _state["is_on"]:
+        return
     stack: list[str] = []
     while frame is not None:
         name = _name(frame.f_code.co_filename)
@@ -46,18 +55,13 @@ def _sample(_number: int, frame: FrameType | None) -> None:
     _counts[" > ".join(reversed(stack))] += 1
 
 
-def _write(directory: str) -> None:
+def _write() -> None:
     signal.setitimer(signal.ITIMER_PROF, 0)
-    with open(os.path.join(directory, f"{os.getpid()}.json"), "w") as out:
+    with open(os.path.join(_directory, f"{os.getpid()}.json"), "w") as out:
         json.dump({"interval_seconds": INTERVAL_SECONDS, "counts": _counts}, out)
 
 
-def _begin() -> None:
-    directory = os.environ.get("SMSCD_BENCH_SAMPLES")
-    if directory and "smscd.worker" in sys.orig_argv:
-        signal.signal(signal.SIGPROF, _sample)
-        signal.setitimer(signal.ITIMER_PROF, INTERVAL_SECONDS, INTERVAL_SECONDS)
-        atexit.register(_write, directory)
-
-
-_begin()
+if _directory and "smscd.worker" in sys.orig_argv:
+    signal.signal(signal.SIGPROF, _sample)
+    signal.setitimer(signal.ITIMER_PROF, INTERVAL_SECONDS, INTERVAL_SECONDS)
+    atexit.register(_write)

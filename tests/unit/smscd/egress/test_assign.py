@@ -18,7 +18,7 @@ class Rig:
 
     def claim(self, *segments: int) -> list[Item]:
         """Messages of as many segments."""
-        items = []
+        items: list[Item] = []
         for number in segments:
             item = Item(message(number, segments=[b"part %d" % at for at in range(number)]), self.blob, len(items))
             items.append(item)
@@ -75,7 +75,7 @@ def test_a_begun_message_goes_on_where_it_was_begun_and_before_others() -> None:
     rig = Rig(2, 2)
     [long] = rig.claim(5)
     lots = rig.assign()
-    begun = next(link for link in rig.links if link.begun)
+    begun: object = next(link for link in rig.links if link.begun)
     assert sum(sizes(lots)) == 2
     rig.claim(1, 1)
     lots = rig.assign()

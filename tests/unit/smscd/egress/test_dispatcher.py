@@ -485,6 +485,17 @@ async def test_a_permanent_error_of_one_segment_stops_the_rest() -> None:
     assert not rig.redis.queues
 
 
+async def test_a_refused_segment_is_not_sent_again_while_others_are_awaited() -> None:
+    rig = Rig()
+    rig.link.window = 2
+    rig.redis.admit(message(1, segments=[b"a", b"b", b"c"]))
+    await rig.work()
+    await rig.answer((RSYSERR, b""))
+    assert len(rig.link.written) == 2
+    await rig.answer((RSYSERR, b""))
+    assert len(rig.link.written) == 2 and len(rig.redis.later) == 1
+
+
 @pytest.mark.parametrize(("tariff", "refunds"), [(Tariff.ON_ACCEPT, 0), (Tariff.ON_DELIVERY, 1)])
 async def test_the_tariff_decides_the_refund_of_a_message_of_which_a_part_was_accepted(
     tariff: Tariff, refunds: int
@@ -504,6 +515,7 @@ async def test_only_the_refused_segment_is_sent_again_when_others_were_accepted(
     await rig.answer((ROK, b"1"), (RSYSERR, b""), (ROK, b"3"))
     assert not rig.redis.queues and not rig.redis.later
     assert list(rig.redis.rest) == [FIRST_ID + 1]
+    assert len(rig.link.written) == 3
     rig.clock.advance(2.1)
     await rig.work()
     assert [pdu.short_message for pdu in rig.sent()] == [b"a", b"b", b"c", b"b"]
@@ -522,6 +534,19 @@ async def test_a_successor_sends_only_the_missing_segments() -> None:
     heir = Rig(rig.redis)
     await heir.work()
     assert [pdu.short_message for pdu in heir.sent()] == [b"b", b"c"]
+
+
+async def test_a_doubt_that_was_sent_again_and_refused_for_now_keeps_its_count() -> None:
+    rig = Rig(links=2)
+    rig.redis.admit(message())
+    await rig.work()
+    lost = next(link for link in rig.links if link.pending)
+    await rig.lose(lost)
+    other = next(link for link in rig.links if link is not lost)
+    await rig.answer((RSYSERR, b""), link=other)
+    rig.clock.advance(2.1)
+    await rig.work()
+    assert set(next(iter(rig.redis.open.values())).values()) == {b"i1"}
 
 
 async def test_the_breaker_opens_and_lets_one_probe_through() -> None:

@@ -19,6 +19,7 @@ from smscd.core.lifecycle import canonical_id
 from smscd.core.records import InboundRecord, ReceiptRecord, State, Tariff
 from smscd.egress import receipts as module
 from smscd.egress.figures import UpstreamFigures
+from smscd.egress.gate import AnswerGate
 from smscd.egress.receipts import Receipts
 from smscd.egress.turn import sent_context
 from storage.redis.errors import Fenced
@@ -27,7 +28,6 @@ from tests.unit.smscd.egress.doubles import (
     NOW_MS,
     FakeReceiptStore,
     FakeRedis,
-    at_once,
     decode_callback,
     encode,
     message,
@@ -66,6 +66,7 @@ class Rig:
         self.redis = redis or FakeRedis()
         self.store = FakeReceiptStore(self.redis)
         self.link = AnsweringLink()
+        self.gate = AnswerGate()
         self.held: list[bool] = []
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
@@ -77,7 +78,7 @@ class Rig:
             store=self.store,  # type: ignore[arg-type]  # the double
             directory=lambda: directory,
             ids=lambda now_ms, wanted: [next(ids) for _ in range(wanted)],
-            correlated=at_once,
+            correlated=self.gate.wait,
             hold_reading=self.held.append,
             figures=self.figures,
             clock=asyncio.get_running_loop().time,
@@ -141,6 +142,19 @@ async def test_an_unknown_receipt_is_parked_and_answered() -> None:
     assert list(rig.redis.park) == [b"abc"] and not rig.redis.receipt_records
     assert rig.link.answers == [(1, ROK)]
     assert rig.figures.receipts_parked == 1
+
+
+async def test_a_receipt_waits_for_the_answers_that_came_before_it() -> None:
+    rig = Rig()
+    rig.gate.come(1)
+    rig.come(receipt(b"abc"))
+    async with rig.running():
+        await asyncio.sleep(0.01)
+        assert not rig.redis.park
+        rig.know(b"abc")
+        rig.gate.correlated(1)
+        await until(lambda: rig.receipts.is_idle)
+    assert not rig.redis.park and rig.redis.states
 
 
 async def test_parked_receipts_are_applied_and_then_unparked() -> None:

@@ -14,6 +14,8 @@ from smscd.core.records import CallbackOutcome, CallbackRecord
 from smscd.egress.webhooks_schedule import SCHEDULE_SECONDS, Posted
 from tests.unit.smscd.egress.webhook_fixture import SECRET, START_MS, callback, rig
 
+IN = URL("https://hooks.example/in")
+
 
 async def test_a_callback_is_posted_signed_and_recorded() -> None:
     async with rig() as hooks:
@@ -166,39 +168,44 @@ async def test_one_account_takes_no_more_than_a_quarter_of_all_requests() -> Non
 
 async def test_callbacks_of_a_slow_receiver_go_back_to_storage_without_losing_an_attempt() -> None:
     async with rig(per_endpoint_max=2) as hooks:
-        loop = asyncio.get_running_loop()
         await hooks.pass_time(0)
-        endpoint = hooks.webhooks._endpoints.of("acme", URL("https://hooks.example/in"))
-        endpoint.mean_seconds = 5.0
+        hooks.webhooks._endpoints.of("acme", IN).answered(5.0, 1.0, is_success=True, is_slow=False)
         gate = hooks.gates["hooks.example"] = asyncio.Event()
-        hooks.store.add(*(callback(number) for number in range(30)))
-        await hooks.until(lambda: len(hooks.sent) == 2)
-        assert hooks.figures.postponed > 15
-        loop.call_soon(gate.set)
+        hooks.store.add(*(callback(number) for number in range(100)))
+        await hooks.until(lambda: hooks.figures.postponed == 80)
+        gate.set()
         await hooks.until(lambda: not hooks.store.stream)
         kept = hooks.store.kept()
-        assert kept
-        assert all(record.attempt == 0 for _, record in kept)
-        assert kept[0][0] >= 10
-        for _ in range(50):
-            await hooks.pass_time(60)
-            if len(hooks.store.results) == 30:
-                break
-        assert sorted(result.id for result in hooks.store.results) == list(range(30))
+        assert {record.attempt for _, record in kept} == {0}
+        assert (kept[0][0], kept[-1][0]) == (5, 25)
+        while len(hooks.store.results) < 100:
+            await hooks.pass_time(5)
+        assert sorted(result.id for result in hooks.store.results) == list(range(100))
         assert {result.attempts for result in hooks.store.results} == {1}
+
+
+async def test_what_stands_still_in_memory_goes_back_to_storage() -> None:
+    async with rig(per_endpoint_max=2) as hooks:
+        gate = hooks.gates["hooks.example"] = asyncio.Event()
+        hooks.store.add(*(callback(number) for number in range(100)))
+        await hooks.until(lambda: len(hooks.sent) == 2)
+        hooks.elapsed = 11.0
+        await hooks.pass_time(11)
+        assert (hooks.figures.waiting, hooks.figures.postponed) == (4, 94)
+        gate.set()
+        await hooks.until(lambda: len(hooks.store.results) == 6)
 
 
 async def test_callbacks_of_a_dead_receiver_come_to_their_end() -> None:
     async with rig(per_endpoint_max=2) as hooks:
+        await hooks.pass_time(0)
+        hooks.webhooks._endpoints.of("acme", IN).answered(5.0, 10.0, is_success=False, is_slow=True)
         hooks.answer = lambda _: Posted(0, "time-out", is_slow=True)
-        hooks.store.add(*(callback(number) for number in range(100)))
+        hooks.store.add(*(callback(number) for number in range(200)))
         await hooks.until(lambda: not hooks.store.stream)
-        for _ in range(12):
-            hooks.webhooks._endpoints.of("acme", URL("https://hooks.example/in")).mean_seconds = 15.0
+        while len(hooks.store.results) < 200:
             await hooks.pass_time(90_000)
-            await hooks.until(lambda: hooks.figures.active == 0)
-        await hooks.until(lambda: len(hooks.store.results) == 100)
-        assert {result.outcome for result in hooks.store.results} == {CallbackOutcome.DEAD}
+        assert {(result.outcome, result.attempts) for result in hooks.store.results} == {(CallbackOutcome.DEAD, 10)}
 
 
 async def test_storage_that_goes_away_is_waited_for() -> None:

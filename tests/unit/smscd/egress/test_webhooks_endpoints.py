@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from yarl import URL
 
-from smscd.egress.webhooks_endpoints import Endpoint, Endpoints, Group, Job
+from smscd.egress.webhooks_endpoints import QUEUE_MIN, Endpoint, Endpoints, Group, Job
 from tests.unit.smscd.egress.webhook_fixture import callback
 
 
@@ -57,27 +58,43 @@ def test_another_port_or_account_is_another_receiver() -> None:
 def test_a_slow_receiver_is_asked_less_at_once_and_recovers_one_by_one() -> None:
     endpoint = Endpoints(100, 10).of("a", URL("https://one/"))
     for _ in range(5):
-        endpoint.answered(15.0, is_success=False, is_slow=True)
+        endpoint.answered(15.0, 15.0, is_success=False, is_slow=True)
     assert (endpoint.limit, endpoint.is_failing) == (2, False)
     for _ in range(5):
-        endpoint.answered(0.01, is_success=False, is_slow=False)
+        endpoint.answered(15.0, 0.1, is_success=False, is_slow=False)
     assert (endpoint.limit, endpoint.is_failing) == (2, True)
-    endpoint.answered(0.01, is_success=True, is_slow=False)
+    endpoint.answered(15.0, 0.1, is_success=True, is_slow=False)
     assert (endpoint.limit, endpoint.is_failing) == (3, False)
 
 
-def test_a_queue_is_as_long_as_the_pace_allows_and_what_is_too_much_is_shed_from_its_end() -> None:
+def test_a_queue_that_stands_still_is_cut_to_what_ten_seconds_bring() -> None:
     endpoints = Endpoints(100, 10)
-    endpoint = fill(endpoints, "a", "one", 1_000)
-    assert endpoint.has_room
-    endpoint.mean_seconds = 5.0
+    endpoint = fill(endpoints, "a", "one", 500)
+    endpoint.answered(5.0, 5.0, is_success=True, is_slow=False)
     assert not endpoint.has_room
-    shed = endpoints.shed(endpoint)
-    assert (len(endpoint.queue), len(shed), endpoints.waiting) == (19, 981, 19)
-    assert shed[0].record.id == 999
-    endpoint.mean_seconds, endpoint.limit = 15.0, 2
-    endpoints.shed(endpoint)
-    assert len(endpoint.queue) == 3
+    assert endpoints.shed(9.9) == []
+    shed = endpoints.shed(10.0)
+    assert (len(endpoint.queue), len(shed), endpoints.waiting) == (20, 480, 20)
+    assert shed[0][1].record.id == 499
+
+
+def test_a_receiver_that_never_answered_gets_room_for_ten_seconds_and_then_next_to_none() -> None:
+    endpoints = Endpoints(100, 10)
+    endpoint = fill(endpoints, "a", "one", 3_000)
+    assert endpoint.has_room
+    endpoints.shed(10.0)
+    assert len(endpoint.queue) == QUEUE_MIN
+
+
+def test_the_pace_is_what_it_can_take_and_not_what_it_was_given() -> None:
+    endpoint = Endpoints(100, 10).of("a", URL("https://one/"))
+    for tick in range(1, 21):
+        endpoint.answered(tick * 60.0, 0.5, is_success=True, is_slow=False)
+    assert endpoint.pace == pytest.approx(20.0)
+    endpoint.beyond = 100
+    assert endpoint.wait_seconds() == pytest.approx(5.0)
+    endpoint.answered(1_200.1, 9.0, is_success=True, is_slow=False)
+    assert endpoint.pace == pytest.approx(20.0)
 
 
 def test_receivers_that_are_done_are_forgotten() -> None:
@@ -85,6 +102,6 @@ def test_receivers_that_are_done_are_forgotten() -> None:
     for number in range(50):
         endpoint = fill(endpoints, "a", f"h{number}", 1)
         endpoints.next()
-        endpoint.answered(0.1, is_success=False, is_slow=False)
+        endpoint.answered(0.1, 0.1, is_success=False, is_slow=False)
         endpoints.ended(endpoint)
     assert len(endpoints) == 0

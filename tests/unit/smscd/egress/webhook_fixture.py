@@ -116,6 +116,7 @@ class Rig:
     figures: WebhookFigures = field(default_factory=WebhookFigures)
     sent: list[Sent] = field(default_factory=list)
     now_ms: int = START_MS
+    elapsed: float = 0.0
     is_held: bool = True
     index: DirectoryIndex = field(default_factory=lambda: DirectoryIndex(Snapshot(accounts=ACCOUNTS)))
     answer: Callable[[URL], Posted] = lambda _: Posted(204)
@@ -163,7 +164,7 @@ async def rig(*, requests_max: int = 200, per_endpoint_max: int = 10, chance: fl
             post=found.post,
             directory=lambda: found.index,
             figures=found.figures,
-            clock=asyncio.get_running_loop().time,
+            clock=lambda: asyncio.get_running_loop().time() + found.elapsed,
             wall_ms=lambda: found.now_ms,
             chance=lambda: chance,
             requests_max=requests_max,

@@ -362,3 +362,28 @@ async def test_a_peer_that_goes_away_while_it_waits_does_no_harm() -> None:
         connection.writer.transport.abort()
         http.admitter.release()
         assert (await http.get("/v1/balance")).status == 200
+
+
+async def test_an_offer_to_speak_another_protocol_is_not_taken_up() -> None:
+    async with service() as http:
+        connection = await http.connect()
+        offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+        connection.write(POST + offer + b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON)
+        assert (await connection.reply()).status == 202
+        connection = await http.connect()
+        offer = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n"
+        connection.write(GET[:-2] + offer + b"\r\n")
+        assert (await connection.reply()).status == 200
+        connection = await http.connect()
+        connection.write(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+        assert (await connection.reply()).status == 404
+        connection = await http.connect()
+        connection.write(b"OPTIONS * HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert (await connection.reply()).status == 404
+
+
+async def test_a_target_with_its_host_is_understood() -> None:
+    async with service() as http:
+        connection = await http.connect()
+        connection.write(GET.replace(b"GET /", b"GET http://smscd.example/"))
+        assert (await connection.reply()).status == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,11 +22,13 @@ from storage.postgres.partitions import (
 
 DAY_MS = 86_400_000
 MOMENTS = st.integers(1_600_000_000_000, 3_000_000_000_000)
+MARCH = [f"d2024_03_{day:02}" for day in range(1, 14)]
 GRANULARITIES = st.sampled_from(sorted(AHEAD))
 
 
-def ms(*moment: int) -> int:
-    return int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc]  # year, month, day, ...
+def ms(year: int, month: int, day: int, *time: int) -> int:
+    hour, minute, second = (*time, 0, 0, 0)[:3]
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp() * 1000)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ def test_the_spans_are_those_around_now(granularity: str, now: tuple[int, ...], 
 @given(MOMENTS, GRANULARITIES, st.integers(0, 20))
 def test_spans_have_no_gap_and_cover_now_and_what_is_ahead(now_ms: int, granularity: str, ahead: int) -> None:
     found = spans(now_ms, granularity, ahead)
-    assert all(one.upper_id == other.lower_id for one, other in zip(found, found[1:], strict=False))
+    assert all(one.upper_id == other.lower_id for one, other in pairwise(found))
     assert found[0].lower_id <= id_at(now_ms - DAY_MS)
     covering = [index for index, span in enumerate(found) if span.lower_id <= id_at(now_ms) < span.upper_id]
     assert covering == [len(found) - 1 - ahead]
@@ -65,7 +68,7 @@ def test_what_is_missing_fills_the_gaps_and_overlaps_nothing(
     added = missing(wanted, existing, later_ms)
     assert len({span.suffix for span in added}) == len(added)
     whole = sorted([*existing, *((span.lower_id, span.upper_id) for span in added)])
-    assert all(one[1] <= other[0] for one, other in zip(whole, whole[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(whole))
     assert missing(wanted, whole, later_ms) == []
     position = id_at(later_ms)
     for lower, upper in whole:

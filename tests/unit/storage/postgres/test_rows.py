@@ -24,4 +24,4 @@ def test_ordinary_addresses_are_stored_as_they_are(wire: bytes) -> None:
 
 def test_every_outcome_but_acceptance_has_its_event() -> None:
     assert {outcome.name for outcome in Outcome} - {"ACCEPTED"} <= {kind.name for kind in EventKind}
-    assert all(EventKind[outcome.name] == outcome for outcome in Outcome if outcome is not Outcome.ACCEPTED)
+    assert all(EventKind[outcome.name].value == outcome.value for outcome in Outcome if outcome is not Outcome.ACCEPTED)

@@ -1,0 +1,27 @@
+"""`smscd bench run`, scaled down to seconds: every section works, and the checker is clean at the end."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tools.children import ROOT
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_whole_benchmark_runs_and_nothing_is_lost() -> None:
+    counts = ["--runs=1", "--count=500", "--http-count=200", "--queue-count=500", "--burst-count=500"]
+    command = [sys.executable, "-m", "tools.bench", "run", *counts, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout)
+    assert results["smpp"]["median"]["report"]["receipts"] == 500
+    assert results["smpp"]["median"]["rows_written"]["messages"] == 500
+    assert set(results["smpp"]["median"]["cpu_ms"]) == {"supervisor", "worker", "valkey", "postgres"}
+    assert results["burst"]["report"]["accepted"] == 500
+    assert results["http"]["median"]["report"]["accepted"] == 200
+    assert results["queued"]["messages"] == 500
+    assert {stage for stage, _, _ in results["stages"]["rows"]} >= {"ingress SMPP", "writer Python", "PostgreSQL"}
+    assert not any(results["checker"][name] for name in ("lost", "duplicated", "stuck", "left_in_redis"))
