@@ -49,8 +49,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    body_bytes_max: Annotated[int, Meta(ge=1_024)] = 1_048_576
-    header_seconds: Seconds = 10.0
+    header_seconds: Seconds = 8.0
     request_seconds: Seconds = 10.0
     keepalive_seconds: Seconds = 75.0
     connections_max: Count = 10_000
@@ -88,7 +87,7 @@ class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     request_seconds: Seconds = 15.0
     concurrency_max: Count = 200
-    concurrency_per_host_max: Count = 10
+    concurrency_per_host_max: Count = 32
     allows_private_addresses: bool = False
 
 

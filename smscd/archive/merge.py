@@ -127,7 +127,8 @@ class Batch:
     def _add_admitted(self, entry: Entry) -> int:
         records = _decode_admitted(entry.blob)
         admitted, charges = self.admitted, self.charges
-        payer, sums = "", [0, 0]
+        payer: str | None = None
+        sums = [0, 0]
         for record in records:
             if record.account != payer:
                 payer = record.account

@@ -170,9 +170,12 @@ async def _prepare_roles(connection: Connection, daemon_password: str | None) ->
         if await connection.fetchval(_SQL["may_create_in_public"], DAEMON_ROLE):
             raise MigrationError(f"{DAEMON_ROLE} may create in the schema public: revoke that as its owner.")
     if me["rolsuper"]:
-        await _ensure_role(connection, TABLES_ROLE, "NOLOGIN", may_create=True, me=me["rolname"])
-        await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {TABLES_ROLE}")
-        await connection.execute(f"SET ROLE {TABLES_ROLE}")
+        # Who migrated before goes on owning everything.
+        if (owner := await connection.fetchval(_SQL["owner"])) is None:
+            owner = TABLES_ROLE
+            await _ensure_role(connection, TABLES_ROLE, "NOLOGIN", may_create=True, me=me["rolname"])
+            await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {TABLES_ROLE}")
+        await connection.execute(await connection.fetchval(_SQL["set_role_statement"], owner))
 
 
 async def _ensure_role(connection: Connection, role: str, login: str, *, may_create: bool, me: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
 from storage.postgres import configuration
-from storage.postgres.pool import Connection
+from storage.postgres.pool import Connection, open_pool
+from tests.integration.postgres_databases import RecordDatabase
 
 pytest_plugins = ("tests.integration.postgres_fixture",)
 
@@ -64,6 +65,24 @@ async def test_adding_with_other_values_replaces_them(daemon: Connection) -> Non
     loaded = await configuration.load_snapshot(daemon)
     assert loaded.accounts == (changed,)
     assert loaded.prices[-1].price_micros == 9
+
+
+async def test_an_account_can_have_a_price_plan_of_its_own(daemon: Connection) -> None:
+    await configuration.add_price_plan(daemon, "gold", "GBP")
+    await configuration.add_price_plan(daemon, "gold", "USD")
+    await configuration.add_account(daemon, Account(id="acme", plan="gold"))
+    await configuration.add_prices(daemon, [Price(plan="gold", prefix="", price_micros=1)])
+    assert (await configuration.load_snapshot(daemon)).prices == (Price(plan="gold", prefix="", price_micros=1),)
+    assert await daemon.fetchval("SELECT currency FROM price_plans WHERE id = 'gold'") == "USD"
+
+
+async def test_a_snapshot_is_loaded_from_a_pool_as_well(record_database: RecordDatabase) -> None:
+    pool = await open_pool(record_database.dsn)
+    try:
+        await configuration.add_account(pool, ACCOUNT)
+        assert (await configuration.load_snapshot(pool)).accounts == (ACCOUNT,)
+    finally:
+        await pool.close()
 
 
 async def test_a_revoked_key_is_loaded_as_revoked(daemon: Connection) -> None:

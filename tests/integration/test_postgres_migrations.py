@@ -144,6 +144,7 @@ async def test_an_owner_without_superuser_rights_migrates_its_own_database(postg
     dsn = database.owner_dsn.replace(database.owner_dsn.split("//")[1].split("@")[0], "plain_owner:plain")
     try:
         assert len(await migrate(dsn)) == len(migrations())
+        assert await migrate(database.owner_dsn) == []  # and a superuser leaves the ownership as it is
         daemon = await connect(database.dsn)
         assert await unsafe_settings(daemon) == []
         await daemon.close()

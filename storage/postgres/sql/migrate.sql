@@ -15,6 +15,12 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1);
 -- name: set_password_statement
 SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text);
 
+-- name: set_role_statement
+SELECT format('SET ROLE %I', $1::text);
+
+-- name: owner
+SELECT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'schema_migrations';
+
 -- name: may_create_in_public
 SELECT has_schema_privilege($1, 'public', 'CREATE');
 
