@@ -31,6 +31,8 @@ POLL_SECONDS: Final = 1.0
 TAKE_AGAIN_SECONDS: Final = 1.0
 ENTRIES_MAX: Final = 200
 SETTLED_AT_ONCE: Final = 1000
+RESULTS_GATHERED: Final = 50
+GATHER_SECONDS: Final = 0.005
 WINDOW_DEFAULT: Final = 100
 BLOB_CALLBACKS_GUESS: Final = 200.0
 
@@ -66,7 +68,8 @@ class AccountOutbox:
         self._clock = clock
         self._wall_ms = wall_ms
         self._chance = chance
-        self._wake = Wake(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._wake = Wake(self._loop)
         self._work = Delivering(account, chance)
         self._cursor = "0-0"
         self._is_rung = True
@@ -142,6 +145,7 @@ class AccountOutbox:
     async def _serve(self) -> None:
         while True:
             self._wake.clear()
+            began = self._loop.time()
             now = self._clock()
             next_due = self._work.wake(now)
             await self._settle()
@@ -152,8 +156,13 @@ class AccountOutbox:
             if may_read_more:
                 continue
             pause = POLL_SECONDS if next_due is None else min(POLL_SECONDS, max(0.001, next_due - now))
-            if not await self._wake.wait(pause):
+            if await self._wake.wait(pause):
+                await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
+            else:
                 self._is_rung = True
+
+    def _has_enough(self) -> bool:
+        return self._is_leaving or not self._session.epoch or len(self._work.results) >= RESULTS_GATHERED
 
     async def _settle(self) -> None:
         work = self._work

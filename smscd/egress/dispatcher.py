@@ -33,6 +33,8 @@ from storage.redis.errors import StorageUnavailable
 from storage.redis.session import RoleSession
 
 ANSWERS_A_TURN: Final = 500
+ANSWERS_GATHERED: Final = 100
+GATHER_SECONDS: Final = 0.005
 SWEEP_SECONDS: Final = 1.0
 REST_AFTER_MS: Final = 10_000
 STORAGE_RETRY_SECONDS: Final = 0.1
@@ -80,7 +82,8 @@ class Dispatcher:
         self._rest: dict[int, Item] = {}
         self._resting: list[tuple[int, int, Item]] = []
         self._tie = count()
-        self._wake = Wake(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._wake = Wake(self._loop)
         self._answers: list[tuple[Ref, int, bytes]] = []
         self._late_refs: list[Ref] = []
         self._lost_refs: list[Ref] = []
@@ -153,14 +156,23 @@ class Dispatcher:
             await self.take_rest_over()
             while True:
                 self._wake.clear()
+                began = self._loop.time()
                 self._is_in_cycle = True
                 is_idle = await self.cycle()
                 self._is_in_cycle = False
                 if is_idle:
                     await self._wake.wait(self._pause(self._clock()))
+                else:
+                    await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
         finally:
             self._is_in_cycle = False
             self.gate.correlated(self.gate.seen)
+
+    def _has_enough(self) -> bool:
+        """Half a window of answers, or any trouble, is worth a turn of its own."""
+        if self._lost_refs or self._withheld or self._is_draining:
+            return True
+        return len(self._answers) >= min(ANSWERS_GATHERED, self.profile.window_size // 2)
 
     async def cycle(self) -> bool:
         """One turn; True when there was nothing to do."""

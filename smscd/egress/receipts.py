@@ -32,6 +32,8 @@ from storage.redis.errors import StorageUnavailable
 from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptItem, ReceiptStore
 
 BATCH_MAX: Final = 500
+RECEIPTS_GATHERED: Final = 50
+GATHER_SECONDS: Final = 0.005
 DEFER_SECONDS: Final = 10.0
 STORAGE_RETRY_SECONDS: Final = 0.1
 UNREADABLE_PREFIX: Final = b"unreadable:"
@@ -113,11 +115,16 @@ class Receipts:
             if not self._waiting:
                 await self._wake.wait(60.0)
                 continue
+            began = self._loop.time()
             self._is_busy = True
             try:
                 await self.work_off(self.next_batch())
             finally:
                 self._is_busy = False
+            await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
+
+    def _has_enough(self) -> bool:
+        return sum(len(read.pdus) for read in self._waiting) >= RECEIPTS_GATHERED
 
     def next_batch(self) -> list[Read]:
         reads: list[Read] = []

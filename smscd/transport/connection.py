@@ -81,7 +81,8 @@ class SmppConnection(asyncio.Protocol):
         self._limits = limits or WriteLimits()
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._reason: str | None = None
         self._is_held = False
         self._is_paused = False
@@ -257,9 +258,11 @@ class SmppConnection(asyncio.Protocol):
             return
         when = self._next_moment()
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_at <= when:
                 return
             self._timer.cancel()
+        # uvloop gives a handle without when() for a moment that is nearly now, so we remember it ourselves.
+        self._timer_at = when
         self._timer = self._loop.call_at(when, self._on_timer)
 
     def _next_moment(self) -> float:

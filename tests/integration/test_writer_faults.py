@@ -168,7 +168,7 @@ async def test_connections_that_are_cut_at_any_moment_cost_nothing(
     record_database: RecordDatabase, daemon: Connection, owner: Connection
 ) -> None:
     journal = FakeJournal()
-    append_lives(journal, 4_000, batch=100)
+    append_lives(journal, 2_000, batch=100)
     observed = Observed()
     writer = writer_on(record_database.dsn, journal, observed, SMALL)
     writer.drain()
@@ -178,11 +178,11 @@ async def test_connections_that_are_cut_at_any_moment_cost_nothing(
         cuts += await owner.fetchval(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'writer'"
         )
-        await asyncio.wait([running], timeout=0.004 * (cuts % 7 + cuts / 4))  # longer each round, so that it ends
+        await asyncio.wait([running], timeout=0.01 * (cuts % 5 + cuts))  # longer each round, so that it ends
     await running
     assert cuts > 5
     assert observed.errors
-    await assert_exact(daemon, 4_000)
+    await assert_exact(daemon, 2_000)
 
 
 async def test_a_commit_whose_answer_is_lost_is_not_repeated(

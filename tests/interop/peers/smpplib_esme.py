@@ -35,7 +35,7 @@ def main() -> None:
     client = smpplib.client.Client(plan["host"], plan["port"], allow_unknown_opt_params=True)
     client.set_message_sent_handler(lambda pdu: answered(pdu))
     client.set_message_received_handler(lambda pdu: delivered(pdu))
-    client.set_error_pdu_handler(answered)
+    client.set_error_pdu_handler(lambda pdu: None)  # an error response reaches the sent handler as well
     client.connect()
     client.bind_transceiver(system_id=plan["system_id"], password=plan["password"])
     for message in plan["messages"]:

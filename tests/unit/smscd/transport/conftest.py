@@ -14,13 +14,12 @@ from smscd.transport.connection import Callbacks, SmppConnection, WriteLimits
 
 
 class FakeTimer:
-    def __init__(self, when: float, callback: Callable[[], None]) -> None:
-        self._when = when
+    """Without when(), because uvloop gives a plain Handle for a moment that is nearly now."""
+
+    def __init__(self, moment: float, callback: Callable[[], None]) -> None:
+        self.moment = moment
         self.callback = callback
         self.is_cancelled = False
-
-    def when(self) -> float:
-        return self._when
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -47,10 +46,10 @@ class FakeLoop:
 
     def advance(self, until: float) -> None:
         """Let the time pass, running each timer at its moment."""
-        while due := [timer for timer in self.running() if timer.when() <= until]:
-            timer = min(due, key=FakeTimer.when)
+        while due := [timer for timer in self.running() if timer.moment <= until]:
+            timer = min(due, key=lambda timer: timer.moment)
             self.timers.remove(timer)
-            self.now = max(self.now, timer.when())
+            self.now = max(self.now, timer.moment)
             timer.callback()
         self.now = until
 
