@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from typing import Final, TypeVar
 
 import structlog
@@ -21,6 +21,7 @@ from smscd.egress.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.backlog import Backlog
 from smscd.egress.blobs import Item, open_rest
 from smscd.egress.claims import Claims
+from smscd.egress.doubts import Doubts
 from smscd.egress.figures import UpstreamFigures, observe_all
 from smscd.egress.gate import AnswerGate
 from smscd.egress.links import Link
@@ -79,6 +80,7 @@ class Dispatcher:
         self._encoder = SubmitEncoder(profile)
         self._backlog = Backlog()
         self._claims = Claims(profile.id, store)
+        self._doubts = Doubts()
         self._rest: dict[int, Item] = {}
         self._resting: list[tuple[int, int, Item]] = []
         self._tie = count()
@@ -129,6 +131,20 @@ class Dispatcher:
                 self._backlog.add_begun(item)
         link.begun.clear()
         self._wake.set()
+
+    def reported(self, source: bytes, dest: bytes, upstream_message_id: bytes) -> None:
+        """A receipt came for a message from source to dest, with an id that no answer gave.
+
+        When it must be of the one segment in doubt between the two, it is the answer that was missing: that is
+        correlated, and the receipt, which is parked by now, found by it.
+        """
+        open_items = (item for blob in self._claims.blobs() for item in blob.items)
+        ref = self._doubts.find(source, dest, chain(open_items, self._rest.values()))
+        if ref is not None:
+            _log.info("doubt.settled", upstream=self.profile.id, message_id=ref[0].record.id)
+            self._answers.append((ref, 0, upstream_message_id))
+            self.gate.come(1)
+            self._wake.set()
 
     def drain(self) -> None:
         """Send nothing new; what is on the way is still recorded when it is answered."""
@@ -242,6 +258,7 @@ class Dispatcher:
                         draft.to_rest(item)
         draft.end_of_validity(self._rest.values())
         self._claims.ring()
+        self._doubts.prune()
         self._senders.count()
         figures = self.figures
         figures.claimed = len(self._backlog)
@@ -318,6 +335,7 @@ class Dispatcher:
 
     def _recorded(self, draft: Draft, reply: TurnReply) -> None:
         """The turn is durable: forget what it ended."""
+        self._doubts.add(draft.doubtful)
         self._claims.forget(draft.finished_blobs)
         for message_id, item in draft.rests.items():
             if item.is_over:

@@ -65,7 +65,8 @@ class Receipts:
     """Takes one upstream's deliver_sm, for as long as the role `receipts:<upstream>` is held.
 
     ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
-    before can be found by its receipt. hold_reading: stops and resumes reading from
+    before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
+    nobody could match. hold_reading: stops and resumes reading from
     all binds of the upstream.
     """
 
@@ -77,6 +78,7 @@ class Receipts:
         directory: Callable[[], DirectoryIndex],
         ids: Callable[[int, int], list[int]],
         correlated: Callable[[], Awaitable[None]],
+        reported: Callable[[bytes, bytes, bytes], None],
         hold_reading: Callable[[bool], None],
         figures: UpstreamFigures,
         clock: Callable[[], float],
@@ -87,6 +89,7 @@ class Receipts:
         self._directory = directory
         self._ids = ids
         self._correlated = correlated
+        self._reported = reported
         self._hold_reading = hold_reading
         self._figures = figures
         self._clock = clock
@@ -138,7 +141,7 @@ class Receipts:
         return reads
 
     async def work_off(self, reads: list[Read]) -> None:
-        receipts: list[Receipt] = []
+        receipts: list[tuple[DeliverSm, Receipt]] = []
         messages: list[DeliverSm] = []
         receipt_numbers: list[list[tuple[int, int]]] = []
         message_numbers: list[list[tuple[int, int]]] = []
@@ -151,7 +154,7 @@ class Receipts:
                     messages.append(pdu)
                     for_messages.append((pdu.sequence_number, _ROK))
                 else:
-                    receipts.append(receipt)
+                    receipts.append((pdu, receipt))
                     for_receipts.append((pdu.sequence_number, _ROK))
             receipt_numbers.append(for_receipts)
             message_numbers.append(for_messages)
@@ -181,22 +184,24 @@ class Receipts:
                 read.link.answer(read.connection, [(number, _RX_T_APPN) for number, _ in answers])
                 answers.clear()
 
-    async def _make_durable(self, receipts: list[Receipt], messages: list[DeliverSm]) -> None:
+    async def _make_durable(self, receipts: list[tuple[DeliverSm, Receipt]], messages: list[DeliverSm]) -> None:
         """Return when all of it is in the journal or parked."""
         now_ms = self._wall_ms()
         form = self.profile.receipt_id
         figures = self._figures
         batch = ReceiptBatch()
         if receipts:
-            parked = [parked_receipt(receipt, now_ms) for receipt in receipts]
+            parked = [parked_receipt(receipt, now_ms) for _, receipt in receipts]
             keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
             await self._correlated()
             contexts = await self._match(keys, now_ms)
             upstream = self.profile.id
             items = batch.items
-            for context, receipt in zip(contexts, parked, strict=True):
+            for context, receipt, (pdu, _) in zip(contexts, parked, receipts, strict=True):
                 if context is not None:
                     items.append(receipt_item(context, receipt, upstream, now_ms))
+                elif receipt.upstream_message_id:
+                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
             figures.receipts += len(receipts)
             figures.receipts_parked += len(receipts) - len(items)
         if messages:

@@ -37,6 +37,7 @@ class Draft:
     profile: of the upstream. chance: 0..1, for the jitter of retries.
     correlated, contexts: (canonical id, encoded SentContext) of accepted segments, and the contexts themselves.
     again: messages that the dispatcher shall send as soon as it can, or at their due_ms.
+    doubtful: messages with a segment in doubt that is not sent again.
     """
 
     profile: Upstream
@@ -46,6 +47,7 @@ class Draft:
     correlated: list[tuple[bytes, bytes]] = field(default_factory=list)
     contexts: list[SentContext] = field(default_factory=list)
     again: list[Item] = field(default_factory=list)
+    doubtful: list[Item] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     rests: dict[int, Item] = field(default_factory=dict)
     _touched: list[Blob] = field(default_factory=list)
@@ -241,6 +243,8 @@ class Draft:
         if sends_again:
             item.resends += 1
             self.tally.resent += len(segments)
+        else:
+            self.doubtful.append(item)
         if item.blob is None:
             self.rests[item.record.id] = item
         if item.refusal:

@@ -11,7 +11,7 @@ from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.pdu import SubmitSm
 from smscd.core.breaker import Breaker, BreakerState
 from smscd.core.directory import Upstream
-from smscd.core.records import Outcome, ParkedReceipt, State, Tariff
+from smscd.core.records import MessageRecord, Outcome, ParkedReceipt, State, Tariff
 from smscd.egress.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
 from storage.redis.errors import Fenced
@@ -365,6 +365,41 @@ async def test_hold_and_fail_send_nothing_again(policy: str, outcome: Outcome) -
     await rig.work()
     assert sum(len(link.written) for link in rig.links) == 1
     assert rig.outcomes() == [Outcome.DOUBTED, outcome] and not rig.redis.refunded
+
+
+async def doubted(*records: MessageRecord) -> Rig:
+    """A dispatcher whose policy is to hold, with these messages in doubt."""
+    rig = Rig(upstream=profile(in_doubt="hold"), links=2)
+    rig.redis.admit(*records)
+    await rig.work()
+    for link in rig.links:
+        await rig.lose(link)
+    return rig
+
+
+async def test_a_receipt_between_the_same_addresses_settles_the_one_doubt() -> None:
+    rig = await doubted(message(1), message(2))
+    parked = ParkedReceipt(b"abc", b"DELIVRD", b"000", int(State.DELIVERED), 1, b"raw", 1)
+    rig.redis.park[b"abc"] = [encode(parked)]
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    await rig.work()
+    assert rig.redis.results()[-1].outcome == Outcome.ACCEPTED
+    [(key, context, receipts)] = rig.parked.parked
+    assert (key, context.id, receipts) == (b"abc", FIRST_ID + 1, [parked])
+
+
+async def test_a_receipt_that_fits_two_doubts_or_an_awaited_answer_settles_nothing() -> None:
+    rig = await doubted(message(1), message(2, dest=message(1).dest))
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    await rig.work()
+    assert rig.outcomes() == [Outcome.DOUBTED] * 2
+    rig = await doubted(message(1))
+    rig.link.can_send = True
+    rig.redis.admit(message(2, dest=message(1).dest))
+    await rig.work()
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    await rig.work()
+    assert rig.outcomes() == [Outcome.DOUBTED]
 
 
 async def test_a_successor_finds_the_intents_without_results_in_doubt() -> None:

@@ -67,6 +67,7 @@ class Rig:
         self.store = FakeReceiptStore(self.redis)
         self.link = AnsweringLink()
         self.gate = AnswerGate()
+        self.reported: list[tuple[bytes, bytes, bytes]] = []
         self.held: list[bool] = []
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
@@ -79,6 +80,7 @@ class Rig:
             directory=lambda: directory,
             ids=lambda now_ms, wanted: [next(ids) for _ in range(wanted)],
             correlated=self.gate.wait,
+            reported=lambda *told: self.reported.append(told),
             hold_reading=self.held.append,
             figures=self.figures,
             clock=asyncio.get_running_loop().time,
@@ -140,6 +142,7 @@ async def test_an_unknown_receipt_is_parked_and_answered() -> None:
     rig.come(receipt(b"abc"))
     await rig.settle()
     assert list(rig.redis.park) == [b"abc"] and not rig.redis.receipt_records
+    assert rig.reported == [(b"", b"4917", b"abc")]
     assert rig.link.answers == [(1, ROK)]
     assert rig.figures.receipts_parked == 1
 
