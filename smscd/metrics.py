@@ -81,6 +81,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_writer_rows_total", C, "Rows written, by table.", ("table",)),
     Family("smscd_writer_entries_total", C, "Journal entries committed."),
     Family("smscd_writer_dead_letters_total", C, "Rows that PostgreSQL refused and that were set aside."),
+    Family("smscd_writer_interruptions_total", C, "Times that the writer lost PostgreSQL or Redis."),
     Family("smscd_partitions_ahead_seconds", MAX, "How long from now there are partitions."),
     Family("smscd_partitions_stray_rows", MAX, "Rows in DEFAULT partitions (counted to 10,000 a table)."),
     Family("smscd_loop_lag_seconds", H, "How late the event loop of a worker ran a timer."),

@@ -51,6 +51,8 @@ class WriterMetrics:
         self._commit = metrics.histogram("smscd_writer_commit_seconds")
         self._behind = metrics.counter("smscd_writer_behind_seconds")
         self._entries = metrics.counter("smscd_writer_entries_total")
+        self._dead = metrics.counter("smscd_writer_dead_letters_total")
+        self._interruptions = metrics.counter("smscd_writer_interruptions_total")
 
     def committed(self, commit: Commit) -> None:
         """A batch is in PostgreSQL."""
@@ -58,6 +60,7 @@ class WriterMetrics:
             self._lag.observe(max(0.0, (commit.committed_ms - entry_ms) / 1000))
         self._commit.observe(commit.seconds)
         self._entries.value += commit.entries
+        self._dead.value += commit.rows.get("journal_dead_letters", 0)
         for table, rows in commit.rows.items():
             self._metrics.counter("smscd_writer_rows_total", table).value += rows
 
@@ -66,7 +69,8 @@ class WriterMetrics:
         self.behind_seconds = self._behind.value = seconds
 
     def interrupted(self, error: BaseException) -> None:
-        """Logged by the writer itself."""
+        """PostgreSQL or Redis is away; logged by the writer itself."""
+        self._interruptions.value += 1
 
 
 class PartitionMetrics:

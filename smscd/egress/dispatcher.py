@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from heapq import heappop, heappush
-from itertools import chain, count
+from itertools import chain
 from typing import Final, TypeVar
 
 import structlog
@@ -19,13 +18,14 @@ from smscd.core.directory import Upstream
 from smscd.core.lifecycle import StatusKind, kind_of_status
 from smscd.egress.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.backlog import Backlog
-from smscd.egress.blobs import Item, open_rest
+from smscd.egress.blobs import SENDING, WAITING, Item, open_rest
 from smscd.egress.claims import Claims
 from smscd.egress.doubts import Doubts
 from smscd.egress.figures import UpstreamFigures, observe_all
 from smscd.egress.gate import AnswerGate
 from smscd.egress.links import Link
 from smscd.egress.ports import ParkedSink, Senders
+from smscd.egress.resting import Resting
 from smscd.egress.submits import SubmitEncoder
 from smscd.egress.turn import Answers, Draft, Ref
 from smscd.egress.wake import Wake
@@ -82,8 +82,7 @@ class Dispatcher:
         self._claims = Claims(profile.id, store)
         self._doubts = Doubts()
         self._rest: dict[int, Item] = {}
-        self._resting: list[tuple[int, int, Item]] = []
-        self._tie = count()
+        self._resting = Resting()
         self._loop = asyncio.get_running_loop()
         self._wake = Wake(self._loop)
         self._answers: list[tuple[Ref, int, bytes]] = []
@@ -200,8 +199,8 @@ class Dispatcher:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(draft)
             await self._count_queued()
-        if self._resting and self._resting[0][0] <= now_ms:
-            self._wake_rest(now_ms)
+        for item in self._resting.take_due(now_ms):
+            self._backlog.add_begun(item)
         if now_ms >= self._next_promote_ms:
             await self._promote(now_ms)
         if draft.correlated:
@@ -271,14 +270,6 @@ class Dispatcher:
         except StorageUnavailable:
             pass  # the gauge stays what it was; whatever else needs Redis waits for it
 
-    def _wake_rest(self, now_ms: int) -> None:
-        resting = self._resting
-        while resting and resting[0][0] <= now_ms:
-            item = heappop(resting)[2]
-            item.due_ms = 0
-            if not item.is_over:
-                self._backlog.add_begun(item)
-
     async def _promote(self, now_ms: int) -> None:
         try:
             moved = await self._store.promote(now_ms, PROMOTED_AT_ONCE)
@@ -311,7 +302,7 @@ class Dispatcher:
             if item.is_over:
                 continue
             if item.due_ms > draft.now_ms:
-                heappush(self._resting, (item.due_ms, next(self._tie), item))
+                self._resting.add(item)
             else:
                 item.due_ms = 0
                 self._backlog.add_begun(item)
@@ -374,10 +365,10 @@ class Dispatcher:
         for message_id, blob in blobs.items():
             item = open_rest(blob)
             self._rest[message_id] = item
-            lost = [(item, segment) for segment, state in enumerate(item.states) if state == 1]
+            lost = [(item, segment) for segment, state in enumerate(item.states) if state == SENDING]
             self._lost_refs += lost
-            if not lost and 0 in item.states:
-                heappush(self._resting, (item.due_ms, next(self._tie), item))
+            if not lost and WAITING in item.states:
+                self._resting.add(item)
         self.wake()
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -401,7 +392,7 @@ class Dispatcher:
         probe_at = self.breaker.next_probe_at if self._backlog.size else None
         if probe_at is not None:
             until = min(until, probe_at)
-        due_ms = min(self._next_promote_ms, self._resting[0][0] if self._resting else self._next_promote_ms)
+        due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)
         return max(0.001, min(until - now, (due_ms - self._wall_ms()) / 1000))
 
     def _breaker_changed(self) -> None:

@@ -66,8 +66,7 @@ class Receipts:
 
     ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
     before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
-    nobody could match. hold_reading: stops and resumes reading from
-    all binds of the upstream.
+    nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
     """
 
     def __init__(

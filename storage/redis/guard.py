@@ -65,6 +65,12 @@ class Guard:
                 f"Redis is behind the record: its journal ends at {last}, but {behind} was already recorded. It is "
                 "empty or an older copy. Bring the right data directory back, or rebuild it from PostgreSQL."
             )
+        trimmed = await command("HGET", keys.meta, "trimmed")
+        if trimmed and recorded is not None and entry_order(recorded) < entry_order(trimmed.decode()):
+            raise UnsafeStorage(
+                f"PostgreSQL is behind the journal: it has recorded up to {recorded}, but the journal begins at "
+                f"{trimmed.decode()}. It was restored to an older state. Bring the newer database back."
+            )
         if install.decode() != self._install_id:
             raise UnsafeStorage(
                 f"Redis belongs to installation {install.decode()}, PostgreSQL to {self._install_id}. "

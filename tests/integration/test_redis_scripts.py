@@ -460,6 +460,21 @@ async def test_an_empty_redis_behind_a_record_is_refused(rig: Rig) -> None:
     await link.close()
 
 
+async def test_a_postgres_that_was_restored_to_before_the_trim_is_refused(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    await rig.raw.command("HSET", KEYS.meta, "install", "here", "shards", 1)
+    kept = (await admit(await rig.admission(), [item(1)])).journal_id
+    await rig.journal.trim(kept)
+
+    async def recorded() -> str | None:
+        return "1700000000000-0"
+
+    link = RedisLink(rig.url, name="guarded", verify=Guard(KEYS, "here", 1, recorded).verify)
+    with pytest.raises(UnsafeStorage, match="restored to an older state"):
+        await link.command("PING")
+    await link.close()
+
+
 async def test_a_redis_of_another_installation_is_refused(rig: Rig) -> None:
     for install, shards, complaint in (("here", 1, ""), ("there", 1, "belongs to"), ("here", 2, "shards")):
         link = RedisLink(rig.url, name="guarded", verify=Guard(KEYS, install, shards, nothing_recorded).verify)
