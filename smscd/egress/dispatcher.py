@@ -37,7 +37,6 @@ ANSWERS_A_TURN: Final = 500
 ANSWERS_GATHERED: Final = 100
 GATHER_SECONDS: Final = 0.005
 SWEEP_SECONDS: Final = 1.0
-REST_AFTER_MS: Final = 10_000
 STORAGE_RETRY_SECONDS: Final = 0.1
 PROMOTED_AT_ONCE: Final = 500
 
@@ -245,17 +244,8 @@ class Dispatcher:
             self._breaker_changed()
 
     def _sweep(self, draft: Draft) -> None:
-        """What only time brings: the end of validity, and stuck messages that pin their blobs."""
-        now_ms = draft.now_ms
-        for blob in self._claims.blobs():
-            if blob.valid_until_ms <= now_ms:
-                draft.end_of_validity(blob.items)
-            if now_ms - blob.claimed_ms >= REST_AFTER_MS:
-                left = [item for item in blob.items if not item.is_over]
-                if left and all(item.is_stuck for item in left):
-                    for item in left:
-                        draft.to_rest(item)
-        draft.end_of_validity(self._rest.values())
+        """Once a second: what only time brings, and another look at the queues."""
+        draft.time_passed(self._claims.blobs(), self._rest.values())
         self._claims.ring()
         self._doubts.prune()
         self._senders.count()

@@ -34,6 +34,8 @@ from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptIte
 BATCH_MAX: Final = 500
 RECEIPTS_GATHERED: Final = 50
 GATHER_SECONDS: Final = 0.005
+SWEEP_SECONDS: Final = 5.0
+SWEPT_AT_ONCE: Final = 200
 DEFER_SECONDS: Final = 10.0
 STORAGE_RETRY_SECONDS: Final = 0.1
 UNREADABLE_PREFIX: Final = b"unreadable:"
@@ -97,6 +99,8 @@ class Receipts:
         self._wake = Wake(self._loop)
         self._waiting: list[Read] = []
         self._is_busy = False
+        self._next_sweep = 0.0
+        self._swept = 0
 
     def received(self, link: Link, pdus: list[DeliverSm]) -> None:
         """A bind delivered these. The session itself stops reading when too many are unanswered."""
@@ -114,8 +118,10 @@ class Receipts:
         """Work until cancelled. Raises Fenced when the role was lost."""
         while True:
             self._wake.clear()
+            if self._clock() >= self._next_sweep:
+                await self.sweep()
             if not self._waiting:
-                await self._wake.wait(60.0)
+                await self._wake.wait(SWEEP_SECONDS)
                 continue
             began = self._loop.time()
             self._is_busy = True
@@ -127,6 +133,17 @@ class Receipts:
 
     def _has_enough(self) -> bool:
         return sum(len(read.pdus) for read in self._waiting) >= RECEIPTS_GATHERED
+
+    async def sweep(self) -> None:
+        """Apply parked receipts whose answer is known: a process may have died between writing one and the other."""
+        self._next_sweep = self._clock() + SWEEP_SECONDS
+        try:
+            seen, pairs = await self._store.find_parked(self._swept, SWEPT_AT_ONCE, self._wall_ms())
+        except StorageUnavailable:
+            return
+        if pairs:
+            await self.apply_parked(pairs)
+        self._swept = self._swept + seen - len(pairs) if seen == SWEPT_AT_ONCE else 0
 
     def next_batch(self) -> list[Read]:
         reads: list[Read] = []

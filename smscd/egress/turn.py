@@ -22,6 +22,7 @@ from smscd.egress.figures import Tally
 from storage.redis.dispatch import Turn
 
 RESENDS_MAX: Final = 2
+REST_AFTER_MS: Final = 10_000
 
 Ref: TypeAlias = tuple[Item, int]
 Answers: TypeAlias = Sequence[tuple[Ref, int, bytes]]
@@ -150,6 +151,18 @@ class Draft:
             else:
                 self.tally.expired += 1
                 self._end(item, Outcome.EXPIRED, State.EXPIRED, refund=refund_of(item))
+
+    def time_passed(self, blobs: Iterable[Blob], rest: Iterable[Item]) -> None:
+        """What only time brings: the end of validity, and a place of their own for stuck messages that pin a blob."""
+        for blob in blobs:
+            if blob.valid_until_ms <= self.now_ms:
+                self.end_of_validity(blob.items)
+            if self.now_ms - blob.claimed_ms >= REST_AFTER_MS:
+                left = [item for item in blob.items if not item.is_over]
+                if left and all(item.is_stuck for item in left):
+                    for item in left:
+                        self.to_rest(item)
+        self.end_of_validity(rest)
 
     def to_rest(self, item: Item) -> None:
         """Move an unsettled message out of its blob, so that it does not pin the others."""

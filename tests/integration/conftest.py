@@ -100,8 +100,8 @@ def valkey_server(servers: tuple[str, str], servers_dir: Path) -> Iterator[Embed
             patch.setenv(VALKEY_VARIABLE, debian_redis())
         server = EmbeddedValkey(servers_dir / "valkey")
         run(server.start())
-        yield server
-        run(server.stop())
+    yield server
+    run(server.stop())
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def postgres_server(servers: tuple[str, str], servers_dir: Path) -> Iterator[Emb
             patch.setenv(POSTGRES_VARIABLE, debian_postgres())
         server = EmbeddedPostgres(servers_dir / "postgres")
         run(server.start())
-        yield server
-        run(server.stop())
+    yield server
+    run(server.stop())
 
 
 async def administer(server: EmbeddedPostgres, statement: str) -> None:

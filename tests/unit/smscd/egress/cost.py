@@ -76,6 +76,9 @@ class IdleStore:
     async def match(self, items: Sequence[Any], now_ms: int | None = None) -> list[SentContext | None]:
         return [self.context] * len(items)
 
+    async def find_parked(self, start: int, limit: int, now_ms: int) -> tuple[int, list[Any]]:
+        return 0, []
+
     async def apply(self, batch: ReceiptBatch) -> list[Effect]:
         return [Effect.FINAL] * len(batch.items)
 

@@ -295,6 +295,22 @@ class FakeReceiptStore:
         redis.states[message_id] = state
         return Effect.FINAL
 
+    async def find_parked(
+        self, start: int, limit: int, now_ms: int
+    ) -> tuple[int, list[tuple[bytes, SentContext, list[ParkedReceipt]]]]:
+        redis = self.redis
+        redis.check()
+        keys = list(redis.park)[start : start + limit]
+        return len(keys), [
+            (
+                key,
+                msgspec.msgpack.decode(redis.corr[key], type=SentContext),
+                [msgspec.msgpack.decode(parked, type=ParkedReceipt) for parked in redis.park[key]],
+            )
+            for key in keys
+            if redis.corr.get(key, b"!") != b"!"
+        ]
+
     async def unpark(self, canonical_ids: Sequence[bytes]) -> None:
         self.redis.check()
         for key in canonical_ids:

@@ -171,6 +171,18 @@ async def test_parked_receipts_are_applied_and_then_unparked() -> None:
     assert not rig.redis.park
 
 
+async def test_a_pair_that_a_dead_process_left_parked_is_applied_by_the_next_owner() -> None:
+    rig = Rig()
+    rig.come(receipt(b"abc"), receipt(b"orphan"))
+    await rig.settle()
+    rig.know(b"abc")
+    heir = Rig(rig.redis)
+    async with heir.running():
+        await until(lambda: bool(heir.redis.states))
+    assert list(rig.redis.park) == [b"orphan"]
+    assert only(rig.redis.receipt_records).upstream_message_id == b"abc"
+
+
 async def test_what_comes_while_a_batch_is_under_way_makes_one_batch_with_one_flush() -> None:
     rig = Rig()
     for at in range(50):
