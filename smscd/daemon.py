@@ -134,9 +134,9 @@ class Composition:
             self._writer(),
             self._partitions(),
             self.upstreams,
-            self.outbox,
             self._webhooks(),
             Doors(self),
+            self.outbox,  # after the doors, so that it drains before they say goodbye to the ESMEs
             self._pulse(),
         ]
 

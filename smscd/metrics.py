@@ -67,7 +67,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),
     Family("smscd_upstream_timeouts_total", C, "submit_sm without an answer in time.", ("upstream",)),
     Family("smscd_upstream_turns_total", C, "Turns of the dispatcher.", ("upstream",)),
-    Family("smscd_receipt_seconds", H, "From a carrier's acceptance to its receipt.", ("upstream",)),
+    Family("smscd_receipt_seconds", H, "From a receipt's arrival to its answer, durable by then.", ("upstream",)),
     Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
     Family("smscd_inbound_messages_total", C, "Mobile-originated messages.", ("upstream", "outcome")),
     Family("smscd_outbox_callbacks_total", C, "deliver_sm to ESMEs by outcome.", ("outcome",)),

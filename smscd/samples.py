@@ -46,6 +46,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
+    yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
     yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
     yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))

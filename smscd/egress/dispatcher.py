@@ -35,7 +35,7 @@ from storage.redis.session import RoleSession
 
 ANSWERS_A_TURN: Final = 500
 ANSWERS_GATHERED: Final = 100
-GATHER_SECONDS: Final = 0.005
+GATHER_SECONDS: Final = 0.02
 SWEEP_SECONDS: Final = 1.0
 STORAGE_RETRY_SECONDS: Final = 0.1
 PROMOTED_AT_ONCE: Final = 500

@@ -33,7 +33,7 @@ from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptIte
 
 BATCH_MAX: Final = 500
 RECEIPTS_GATHERED: Final = 50
-GATHER_SECONDS: Final = 0.005
+GATHER_SECONDS: Final = 0.01
 SWEEP_SECONDS: Final = 5.0
 SWEPT_AT_ONCE: Final = 200
 DEFER_SECONDS: Final = 10.0

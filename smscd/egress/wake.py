@@ -42,7 +42,7 @@ class Wake:
     async def gather(self, until: float, is_enough: Callable[[], bool]) -> None:
         """Return at `until` on the loop's clock, or as soon as there is enough to do; to be called between two turns.
 
-        A turn costs the same whether it carries one fact or a hundred, so a loop that has just worked lets a few
+        A turn costs the same whether it carries one fact or a hundred, so a loop that has just worked lets some
         milliseconds of facts come together. After a pause it works at once.
         """
         while not is_enough() and (left := until - self._loop.time()) > 0:

@@ -61,7 +61,7 @@ def whole_lives(instance: Instance, count: int, runs: int, connections: int = 1,
     return LivesSection(runs=measured, median=ranked[len(ranked) // 2])
 
 
-def http(instance: Instance, count: int, runs: int, connections: int = 10) -> LivesSection:
+def http(instance: Instance, count: int, runs: int, connections: int) -> LivesSection:
     """HTTP submits over keep-alive connections; median of some runs by accepted/s."""
     options = (f"--count={count}", f"--connections={connections}")
     measured = [instance.measure("http", *options) for _ in range(runs)]
