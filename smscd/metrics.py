@@ -9,11 +9,15 @@ list of names; what is not in it cannot be exported.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 SECONDS_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -203,45 +207,39 @@ def _joined(kind: Kind, one: Sample, other: Sample) -> Sample:
     return Sample(one.name, one.labels, one.value + other.value)
 
 
+class _Page(Collector):
+    """Merged samples as prometheus-client wants them."""
+
+    def __init__(self, merged: dict[str, dict[Labels, Sample]]) -> None:
+        self._merged = merged
+
+    def collect(self) -> Iterator[Metric]:
+        """The families in the order of FAMILIES. One without samples still shows its name."""
+        for family in FAMILIES:
+            samples = self._merged.get(family.name, {})
+            if not samples and not family.labels and family.kind is Kind.COUNTER:
+                samples = {(): Sample(family.name, (), 0)}
+            yield _metric(family, samples)
+
+
+def _metric(family: Family, samples: dict[Labels, Sample]) -> Metric:
+    name, text, labels = family.name, family.help, family.labels
+    if family.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(name, text, labels=labels)
+        for values, sample in sorted(samples.items()):
+            edges = [*(str(float(bound)) for bound in sample.bounds), "+Inf"]
+            buckets = list(zip(edges, accumulate(sample.counts), strict=True))
+            histogram.add_metric(values, buckets, sample.value)
+        return histogram
+    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    metric = kind(name, text, labels=labels)
+    for values, sample in sorted(samples.items()):
+        metric.add_metric(values, sample.value)
+    return metric
+
+
 def render(merged: dict[str, dict[Labels, Sample]]) -> str:
-    """The Prometheus text format (version 0.0.4), families in the order of FAMILIES.
-
-    A family without samples still shows its name, so that an operator can see what there will be.
-    """
-    lines: list[str] = []
-    for family in FAMILIES:
-        kind = family.kind.value.split("_")[0]
-        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {kind}"]
-        samples = merged.get(family.name, {})
-        if not samples and not family.labels and family.kind is Kind.COUNTER:
-            samples = {(): Sample(family.name, (), 0)}
-        for labels, sample in sorted(samples.items()):
-            pairs = [f'{name}="{_escaped(value)}"' for name, value in zip(family.labels, labels, strict=True)]
-            if family.kind is Kind.HISTOGRAM:
-                lines += _histogram_lines(family.name, pairs, sample)
-            else:
-                lines.append(f"{family.name}{_braced(pairs)} {_number(sample.value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _histogram_lines(name: str, pairs: list[str], sample: Sample) -> list[str]:
-    lines, running = [], 0
-    for bound, count in zip([*map(_number, sample.bounds), "+Inf"], sample.counts, strict=True):
-        running += count
-        edge = f'le="{bound}"'
-        lines.append(f"{name}_bucket{_braced([*pairs, edge])} {running}")
-    lines.append(f"{name}_sum{_braced(pairs)} {_number(sample.value)}")
-    lines.append(f"{name}_count{_braced(pairs)} {running}")
-    return lines
-
-
-def _braced(pairs: list[str]) -> str:
-    return "{" + ",".join(pairs) + "}" if pairs else ""
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    """The page in the Prometheus text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Page(merged))
+    return generate_latest(registry).decode()
