@@ -85,6 +85,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._wake = Wake(self._loop)
         self._answers: list[tuple[Ref, int, bytes]] = []
+        self._answered_ms: int | None = None
         self._late_refs: list[Ref] = []
         self._lost_refs: list[Ref] = []
         self._withheld: list[Item] = []
@@ -106,8 +107,7 @@ class Dispatcher:
 
     def answered(self, link: Link, answers: Answers, now: float) -> None:
         """A bind was answered. Called once for each read of its socket."""
-        self._answers += answers
-        self.gate.come(len(answers))
+        self._take_in(answers)
         observe_all(self.figures.response_seconds, [now - ref[0].sent_at for ref, _, _ in answers])
         throttled = 0
         for _, status, _ in answers:
@@ -140,9 +140,15 @@ class Dispatcher:
         ref = self._doubts.find(source, dest, chain(open_items, self._rest.values()))
         if ref is not None:
             _log.info("doubt.settled", upstream=self.profile.id, message_id=ref[0].record.id)
-            self._answers.append((ref, 0, upstream_message_id))
-            self.gate.come(1)
+            self._take_in([(ref, 0, upstream_message_id)])
             self._wake.set()
+
+    def _take_in(self, answers: Answers) -> None:
+        """Keep answers for the next turn, dated by the first of them."""
+        if not self._answers:
+            self._answered_ms = self._wall_ms()
+        self._answers += answers
+        self.gate.come(len(answers))
 
     def drain(self) -> None:
         """Send nothing new; what is on the way is still recorded when it is answered."""
@@ -224,12 +230,12 @@ class Dispatcher:
             refs, self._lost_refs = self._lost_refs, []
             # An answer that came before the loss counts, so that it is judged first.
             answers, self._answers = self._answers, []
-            draft.answered(answers)
+            draft.answered(answers, self._answered_ms)
             draft.lost(refs)
         if self._answers:
             answers = self._answers[:ANSWERS_A_TURN]
             self._answers = self._answers[ANSWERS_A_TURN:]
-            draft.answered(answers)
+            draft.answered(answers, self._answered_ms)
         if self._late_refs:
             refs, self._late_refs = self._late_refs, []
             draft.timed_out(refs)

@@ -55,9 +55,13 @@ class Draft:
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
-    def answered(self, answers: Answers) -> None:
-        """submit_sm_resp: accepted segments, and refused ones with their command_status."""
-        upstream, form, now_ms = self.profile.id, self.profile.receipt_id, self.now_ms
+    def answered(self, answers: Answers, at_ms: int | None = None) -> None:
+        """submit_sm_resp: accepted segments, and refused ones with their command_status.
+
+        at_ms: when the first of them came, so that none is dated after its receipt; now without it.
+        """
+        upstream, form = self.profile.id, self.profile.receipt_id
+        now_ms = self.now_ms if at_ms is None else at_ms
         journal, touched = self.turn.journal, self._touched
         correlated, contexts = self.correlated, self.contexts
         accepted = whole = 0

@@ -37,6 +37,12 @@ def test_an_accepted_message_finishes_its_blob_or_settles_its_field() -> None:
         assert (turn.finished, turn.settled, turn.depth_delta) == (finished, settled, -1)
 
 
+def test_an_accepted_segment_is_dated_by_its_answer_and_not_by_the_turn_that_records_it() -> None:
+    made = draft()
+    made.answered([((sending(), 0), 0, b"x")], NOW_MS - 15)
+    assert journal(made)[0].at_ms == NOW_MS - 15
+
+
 def test_a_message_of_the_rest_is_deleted_from_it_when_accepted() -> None:
     made = draft()
     item = sending(in_blob=False)
