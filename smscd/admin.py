@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from smscd.health import Health
-from smscd.metrics import Sample, merge, render
+from smscd.monitoring.health import Health
+from smscd.monitoring.metrics import Sample, merge, render
 
 TEXT = "text/plain; version=0.0.4"
 

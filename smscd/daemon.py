@@ -12,17 +12,12 @@ from protocols.smpp.limits import SessionConfig
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.writer import Writer, WriterLimits
 from smscd.archive.writer_work import WriterWork
-from smscd.control import WorkerConfig
-from smscd.database import Database
-from smscd.directory_feed import DirectoryFeed
 from smscd.egress.figures import OutboxFigures
 from smscd.egress.outbox import Outbox
 from smscd.egress.owner import Surroundings, UpstreamStores
 from smscd.egress.upstreams import Upstreams
 from smscd.egress.webhooks import WebhookFigures, Webhooks
 from smscd.egress.webhooks_post import Poster
-from smscd.gate import AdmissionGate
-from smscd.health import Heartbeat, UpstreamBeat
 from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.http_connections import ConnectionLimits
 from smscd.ingress.http_figures import HttpFigures
@@ -32,17 +27,22 @@ from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
 from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
 from smscd.ingress.smpp_server import SmppServer
-from smscd.leases import LeaseKeeper
-from smscd.metrics import Metrics
-from smscd.node import Node
-from smscd.observers import PartitionMetrics, WriterMetrics, admission_metrics
-from smscd.role import RoleService
-from smscd.samples import http_samples, outbox_samples, smpp_samples, upstream_samples, webhook_samples
-from smscd.services import Service, TaskService
+from smscd.monitoring.health import Heartbeat, UpstreamBeat
+from smscd.monitoring.metrics import Metrics
+from smscd.monitoring.observers import PartitionMetrics, WriterMetrics, admission_metrics
+from smscd.monitoring.samples import http_samples, outbox_samples, smpp_samples, upstream_samples, webhook_samples
+from smscd.monitoring.vitals import Pulse, Vitals
+from smscd.roles.leases import LeaseKeeper
+from smscd.roles.node import Node
+from smscd.roles.role import RoleService
+from smscd.roles.services import Service, TaskService
+from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
 from smscd.transport.listener import ListenerLimits
 from smscd.transport.registry import BoundSessions
-from smscd.vitals import Pulse, Vitals
+from smscd.worker.database import Database
+from smscd.worker.directory_feed import DirectoryFeed
+from smscd.worker.gate import AdmissionGate
 from storage.postgres import pool as postgres
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from smscd.ready import CarrierAddress, ReadyFile
+from smscd.supervision.ready import CarrierAddress, ReadyFile
 
 ROOT = Path(__file__).resolve().parents[1]
 SMSCD = (sys.executable, "-c", "from smscd.cli import main; main()")

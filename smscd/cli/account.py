@@ -77,9 +77,9 @@ def account() -> None:
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
-    from smscd import seed as seeding
     from smscd.cli.storage import opened
     from smscd.core.directory import Account, ApiKey, Credential
+    from smscd.supervision import seed as seeding
     from storage.postgres import configuration
 
     if not ACCOUNT_ID.fullmatch(name):

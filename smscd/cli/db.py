@@ -78,8 +78,8 @@ def status(config_file: Path | None, data_dir: Path | None, as_json: bool) -> No
 @json_option
 def seed(config_file: Path | None, data_dir: Path | None, upstreams: tuple[str, ...], as_json: bool) -> None:
     """Write the demo's account, prices and routes. On a running demo: shows what its account signs in with."""
-    from smscd import seed as seeding
     from smscd.cli.storage import opened
+    from smscd.supervision import seed as seeding
 
     location = find_instance(config_file, data_dir, as_json=as_json)
     if not location.pepper:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from smscd.config import ConfigError
-from smscd.locate import Location, NotFound, locate
+from smscd.supervision.locate import Location, NotFound, locate
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

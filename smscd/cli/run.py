@@ -17,8 +17,8 @@ from smscd import __version__
 from smscd.cli.output import Failure, json_option
 
 if TYPE_CHECKING:
-    from smscd.ready import ReadyFile
-    from smscd.supervisor import Launch
+    from smscd.supervision.ready import ReadyFile
+    from smscd.supervision.supervisor import Launch
 
 PORT = click.IntRange(0, 65_535)
 
@@ -83,8 +83,8 @@ def demo(
         click.echo(f"smscd {__version__} demo")
     sys.stdout.flush()
     from smscd.config import ConfigError, parse
-    from smscd.seed import UpstreamUrlError, upstream_of_url
-    from smscd.supervisor import Demo, Launch
+    from smscd.supervision.seed import UpstreamUrlError, upstream_of_url
+    from smscd.supervision.supervisor import Demo, Launch
 
     environment = {name: value for name, value in os.environ.items() if name not in _DEMO_IGNORES}
     try:
@@ -158,8 +158,8 @@ def serve(
     import msgspec
 
     from smscd.config import ConfigError, load
-    from smscd.steps import LoggedSteps
-    from smscd.supervisor import Launch
+    from smscd.supervision.steps import LoggedSteps
+    from smscd.supervision.supervisor import Launch
 
     try:
         config = load(config_file, os.environ)
@@ -186,8 +186,8 @@ def _supervise(launch: Launch, steps: object, as_json: bool) -> None:
     import asyncio
     from typing import cast
 
-    from smscd.steps import Steps
-    from smscd.supervisor import REFUSALS, Supervisor, raise_file_limit
+    from smscd.supervision.steps import Steps
+    from smscd.supervision.supervisor import REFUSALS, Supervisor, raise_file_limit
     from smscd.telemetry import configure_logs
 
     log = launch.config.log

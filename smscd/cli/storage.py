@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from smscd.locate import Location
+from smscd.supervision.locate import Location
 from storage.postgres.pool import Connection, connect
 from storage.redis.accounts import Balances
 from storage.redis.bell import CONFIG_CHANNEL

@@ -20,7 +20,7 @@ from smscd.egress.delivering import Delivering, Delivery
 from smscd.egress.delivers import DeliverEncoder
 from smscd.egress.figures import OutboxFigures, observe_all
 from smscd.egress.wake import Wake
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import SmppConnection
 from smscd.transport.registry import BoundSessions
 from storage.redis.errors import Fenced, StorageUnavailable

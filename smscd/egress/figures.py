@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from smscd.metrics import Histogram
+from smscd.monitoring.metrics import Histogram
 
 
 def observe_all(histogram: Histogram, values: Sequence[float]) -> None:

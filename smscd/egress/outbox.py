@@ -14,7 +14,7 @@ from smscd.egress.account_outbox import AccountOutbox
 from smscd.egress.delivering import Delivery
 from smscd.egress.delivers import DeliverEncoder
 from smscd.egress.figures import OutboxFigures
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import SmppConnection
 from smscd.transport.registry import BoundSessions
 from storage.redis.outbox import OutboxStore

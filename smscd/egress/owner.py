@@ -16,7 +16,7 @@ from smscd.egress.figures import UpstreamFigures
 from smscd.egress.ports import Dial
 from smscd.egress.receipts import Receipts
 from smscd.egress.upstream import UpstreamPool
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import Fenced, StorageUnavailable
 from storage.redis.receipts import ReceiptStore

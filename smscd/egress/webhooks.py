@@ -22,7 +22,7 @@ from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks_endpoints import Endpoint, Endpoints, Group, Job
 from smscd.egress.webhooks_post import url_of
 from smscd.egress.webhooks_schedule import Meaning, Posted, delay_seconds, meaning_of, parse_retry_after
-from smscd.metrics import Histogram
+from smscd.monitoring.metrics import Histogram
 from storage.redis.errors import StorageUnavailable
 
 HELD_MAX: Final = 5_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from smscd.seed import ACCOUNT
+from smscd.supervision.seed import ACCOUNT
 from storage.redis.keys import ShardKeys
 from tests.faults.rig import Rig, running_rig
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smscd.seed import DEMO_WINDOW
+from smscd.supervision.seed import DEMO_WINDOW
 from tests.faults.rig import (
     GENERATOR_SECONDS,
     IS_FULL,

@@ -41,7 +41,7 @@ from smscd.egress.owner import Surroundings, UpstreamStores
 from smscd.egress.upstreams import Upstreams
 from smscd.ingress.smpp_auth import Authenticator, password_hmac
 from smscd.ingress.smpp_server import SmppServer
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.registry import BoundSessions

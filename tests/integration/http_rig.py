@@ -22,7 +22,7 @@ from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from storage.postgres.pool import open_pool
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore

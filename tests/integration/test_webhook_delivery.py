@@ -22,7 +22,7 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult, State
 from smscd.egress.webhooks import WebhookFigures, Webhooks
 from smscd.egress.webhooks_post import Poster
-from smscd.leases import LeaseKeeper
+from smscd.roles.leases import LeaseKeeper
 from storage.redis.blobs import pack_array
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys

@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from smscd.cli.output import Failure, find_instance, instance_options, json_option, print_fields, print_json
-from smscd.ready import ReadyFile
+from smscd.supervision.ready import ReadyFile
 from tools.bench.http import HttpOptions, run_http
 from tools.bench.run import run
 from tools.bench.smpp import BenchError, SmppOptions, run_smpp

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from smscd.processes import cpu_samples
+from smscd.supervision.processes import cpu_samples
 
 PROC = Path("/proc")
 

@@ -1,0 +1,106 @@
+"""Turns the plain figures that the parts of a worker keep into samples for the metrics page, when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from smscd.egress.figures import OutboxFigures, UpstreamFigures
+from smscd.egress.upstreams import Upstreams
+from smscd.egress.webhooks import WebhookFigures
+from smscd.ingress.http_figures import SECONDS_BOUNDS as HTTP_BOUNDS
+from smscd.ingress.http_figures import HttpFigures
+from smscd.ingress.smpp_server import SmppServer
+from smscd.monitoring.metrics import Sample, histogram_sample
+
+RESULTS: Final = (
+    "accepted", "failed", "retried", "throttled", "expired", "canceled", "doubted", "resent", "unknown",
+)  # fmt: skip
+BREAKER_STATES: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+
+
+def upstream_samples(upstreams: Upstreams) -> Iterator[Sample]:
+    """Of every upstream that this process owns or owned."""
+    for figures in list(upstreams.figures.values()):
+        yield from _upstream(figures)
+
+
+def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
+    labels = (figures.upstream,)
+    tally = figures.tally
+    yield Sample("sms_sent_total", labels, tally.accepted)
+    for reason in ("failed", "expired", "unknown"):
+        yield Sample("sms_failed_total", (reason,), getattr(tally, reason))
+    yield Sample("sms_failed_total", ("undelivered",), figures.receipts_undelivered)
+    for outcome in (
+        "accepted",
+        "failed",
+        "retried",
+        "throttled",
+        "expired",
+        "canceled",
+        "doubted",
+        "resent",
+        "unknown",
+    ):
+        yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
+    yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
+    yield Sample("smscd_upstream_turns_total", labels, figures.turns)
+    yield Sample("smscd_queue_messages", labels, figures.queued)
+    yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
+    yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
+    yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))
+    yield histogram_sample("smscd_upstream_response_seconds", labels, figures.response_seconds)
+    yield histogram_sample("smscd_receipt_seconds", labels, figures.receipt_seconds)
+    receipts = {
+        "read": figures.receipts,
+        "parked": figures.receipts_parked,
+        "repeated": figures.receipts_repeated,
+        "unreadable": figures.receipts_unreadable,
+        "deferred": figures.receipts_deferred,
+    }
+    for outcome, count in receipts.items():
+        yield Sample("smscd_receipts_total", (figures.upstream, outcome), count)
+    yield Sample("smscd_inbound_messages_total", (figures.upstream, "read"), figures.inbound)
+    yield Sample("smscd_inbound_messages_total", (figures.upstream, "unknown_number"), figures.inbound_unknown)
+
+
+def outbox_samples(figures: OutboxFigures) -> Iterator[Sample]:
+    """Of deliver_sm to ESMEs."""
+    for outcome in ("sent", "delivered", "refused", "timed_out", "unanswered", "dead"):
+        yield Sample("smscd_outbox_callbacks_total", (outcome,), getattr(figures, outcome))
+    yield histogram_sample("smscd_outbox_response_seconds", (), figures.response_seconds)
+
+
+def smpp_samples(server: SmppServer) -> Iterator[Sample]:
+    """Of the sessions of ESMEs."""
+    yield Sample("smscd_smpp_connections", (), server.connection_count)
+    for mode, count in server.session_counts().items():
+        yield Sample("smscd_smpp_sessions", (mode,), count)
+    for outcome, count in server.figures.binds.items():
+        yield Sample("smscd_smpp_binds_total", (outcome.value,), count)
+    for reason, count in server.figures.rejected.items():
+        yield Sample("smscd_admission_messages_total", ("smpp", reason.name.lower()), count)
+    for reason_text, count in server.figures.closed.items():
+        yield Sample("smscd_smpp_closed_total", (reason_text,), count)
+
+
+def http_samples(figures: HttpFigures) -> Iterator[Sample]:
+    """Of the HTTP interface."""
+    for name, route in figures.routes.items():
+        by_class: dict[str, int] = {}
+        for status, count in route.by_status.items():
+            by_class[f"{status // 100}xx"] = by_class.get(f"{status // 100}xx", 0) + count
+        for status_class, count in by_class.items():
+            yield Sample("smscd_http_requests_total", (name, status_class), count)
+        yield Sample("smscd_http_request_seconds", (name,), route.seconds, HTTP_BOUNDS, list(route.counts))
+    yield Sample("smscd_http_connections", (), figures.connections)
+    yield Sample("smscd_http_replays_total", (), figures.replayed)
+
+
+def webhook_samples(figures: WebhookFigures) -> Iterator[Sample]:
+    """Of deliveries to customers' URLs."""
+    for outcome in ("delivered", "retried", "postponed", "dead"):
+        yield Sample("smscd_webhook_deliveries_total", (outcome,), getattr(figures, outcome))
+    yield Sample("smscd_webhook_pending_deliveries", (), figures.active)
+    yield histogram_sample("smscd_webhook_seconds", (), figures.seconds)

@@ -1,0 +1,1 @@
+"""One instance on one machine: the light process that prepares the storage and keeps the workers."""

@@ -1,0 +1,179 @@
+"""The demo's data: an account with a key, credentials, balance, prices, routes, an MO number, and its upstreams."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import string
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Upstream
+from smscd.core.records import LedgerRecord
+from smscd.supervision.instance import write_private
+from storage.postgres import configuration
+from storage.postgres.pool import Database
+from storage.redis.accounts import Balances
+
+ACCOUNT = "demo"
+PRICE_MICROS = 10_000
+MESSAGES_PAID = 10_000_000
+MO_NUMBER = "12345"
+SIMULATED_UPSTREAM = "carrier"
+PASSWORD_LENGTH = 8
+SYSTEM_ID_LENGTH_MAX = 15
+UPSTREAM_PASSWORD_LENGTH_MAX = 8
+DEMO_WINDOW = 500
+
+
+class UpstreamUrlError(ValueError):
+    """An --upstream cannot be understood; the text says why."""
+
+
+class DemoSecrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo account signs in with; kept in the state directory, so a second start has the same."""
+
+    system_id: str
+    password: str
+    api_key: str
+    webhook_secret: str
+
+
+def new_password() -> str:
+    """An SMPP password: eight characters, which is all that the protocol allows."""
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(PASSWORD_LENGTH))
+
+
+def new_api_key() -> str:
+    """An HTTP key: 256 random bits."""
+    return "smk_live_" + secrets.token_urlsafe(32)
+
+
+def new_webhook_secret() -> str:
+    """A Standard Webhooks secret."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def password_hmac(pepper: str, password: str) -> bytes:
+    """How an SMPP password is stored: HMAC-SHA256 under a key that is not in the database."""
+    return hmac.digest(pepper.encode(), password.encode(), "sha256")
+
+
+def api_key_hash(key: str) -> bytes:
+    """How an HTTP key is stored: 256 random bits need no more than SHA-256."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def api_key_prefix(key: str) -> str:
+    """What is shown of a key: enough to know it by, too little to use it."""
+    return key[:13]
+
+
+def new_demo_secrets() -> DemoSecrets:
+    """Fresh ones."""
+    return DemoSecrets(
+        system_id=ACCOUNT, password=new_password(), api_key=new_api_key(), webhook_secret=new_webhook_secret()
+    )
+
+
+def demo_secrets(path: Path) -> DemoSecrets:
+    """The secrets kept in `path`, made when there are none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=DemoSecrets)
+    except FileNotFoundError:
+        made = new_demo_secrets()
+        write_private(path, msgspec.json.encode(made).decode())
+        return made
+
+
+def upstream_of_url(url: str, id: str) -> Upstream:
+    """smpp://system_id:password@host:port as an upstream. Raises UpstreamUrlError."""
+    parts = urlsplit(url)
+    shown = "smpp://system_id:password@host:port"
+    if parts.scheme != "smpp" or not parts.hostname:
+        raise UpstreamUrlError(f"An upstream is written {shown}.")
+    try:
+        port = parts.port or 2775
+    except ValueError as error:
+        raise UpstreamUrlError(f"The port of an upstream is a number: {shown}.") from error
+    system_id, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if len(system_id) > SYSTEM_ID_LENGTH_MAX or len(password) > UPSTREAM_PASSWORD_LENGTH_MAX:
+        raise UpstreamUrlError(
+            f"SMPP allows {SYSTEM_ID_LENGTH_MAX} characters of system_id, {UPSTREAM_PASSWORD_LENGTH_MAX} of password."
+        )
+    return Upstream(
+        id=id, host=parts.hostname, port=port, system_id=system_id, password=password, window_size=DEMO_WINDOW
+    )
+
+
+def simulated_upstream(host: str, port: int) -> Upstream:
+    """The simulated carrier as an upstream: one transceiver, no limit of rate."""
+    return Upstream(
+        id=SIMULATED_UPSTREAM, host=host, port=port, system_id="smscd", password="secret", window_size=DEMO_WINDOW
+    )
+
+
+def demo_account(webhook_secret: str) -> Account:
+    """Sends from any sender, binds ten times, is limited by nothing that a demonstration would meet."""
+    return Account(
+        id=ACCOUNT,
+        rate_per_second=200_000.0,
+        burst=400_000,
+        any_sender=True,
+        webhook_secret=webhook_secret,
+        binds_max=10,
+        window_size=1_000,
+        allows_private_callbacks=True,
+    )
+
+
+async def seed(
+    database: Database, balances: Balances, *, pepper: str, demo: DemoSecrets, upstreams: Sequence[Upstream]
+) -> None:
+    """Write the demo's data; writing it again changes nothing but the upstreams.
+
+    upstreams: the candidates of every route, first choice first; those of an earlier start that are not among them are
+    switched off. With none given, routes stay as they are.
+    """
+    await configuration.add_price_plan(database, "default")
+    await configuration.add_account(database, demo_account(demo.webhook_secret))
+    await configuration.add_credential(
+        database,
+        Credential(system_id=demo.system_id, account=ACCOUNT, password_hmac=password_hmac(pepper, demo.password)),
+    )
+    await configuration.add_api_key(
+        database,
+        ApiKey(key_hash=api_key_hash(demo.api_key), account=ACCOUNT, prefix=api_key_prefix(demo.api_key)),
+    )
+    await configuration.add_prices(database, [Price(plan="default", prefix="", price_micros=PRICE_MICROS)])
+    await configuration.add_mo_number(database, MoNumber(number=MO_NUMBER, account=ACCOUNT, via="smpp"))
+    if upstreams:
+        await _set_upstreams(database, upstreams)
+    await balances.top_up(
+        LedgerRecord(
+            account=ACCOUNT,
+            kind="topup",
+            amount_micros=PRICE_MICROS * MESSAGES_PAID,
+            reference="demo-seed",
+            at_ms=int(time.time() * 1000),
+            operator="seed",
+            note="for ten million messages",
+        )
+    )
+
+
+async def _set_upstreams(database: Database, upstreams: Sequence[Upstream]) -> None:
+    wanted = {upstream.id for upstream in upstreams}
+    for old in (await configuration.load_snapshot(database)).upstreams:
+        if old.id not in wanted and old.is_enabled:
+            await configuration.add_upstream(database, msgspec.structs.replace(old, is_enabled=False))
+    for upstream in upstreams:
+        await configuration.add_upstream(database, upstream)
+    await configuration.add_route(database, Route(prefix="", upstreams=tuple(upstream.id for upstream in upstreams)))

@@ -1,0 +1,1 @@
+"""The worker process: its entry point and what its parts share."""

@@ -1,0 +1,80 @@
+"""The demo's data: what is made up, how secrets are stored, how upstreams are written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+
+from smscd.supervision.seed import (
+    UpstreamUrlError,
+    api_key_hash,
+    api_key_prefix,
+    demo_account,
+    demo_secrets,
+    new_api_key,
+    new_password,
+    new_webhook_secret,
+    password_hmac,
+    upstream_of_url,
+)
+
+
+def test_passwords_have_the_eight_characters_that_smpp_allows() -> None:
+    made = {new_password() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(password) == 8 and password.isalnum() and password.isascii() for password in made)
+
+
+def test_keys_are_stored_hashed_and_shown_by_a_prefix_that_is_of_no_use() -> None:
+    key = new_api_key()
+    assert api_key_hash(key) == hashlib.sha256(key.encode()).digest()
+    assert key.startswith(api_key_prefix(key))
+    assert len(key) - len(api_key_prefix(key)) > 32
+
+
+def test_passwords_are_stored_under_the_pepper() -> None:
+    assert password_hmac("pepper", "secret") == hmac.digest(b"pepper", b"secret", "sha256")
+    assert password_hmac("other", "secret") != password_hmac("pepper", "secret")
+
+
+def test_webhook_secrets_are_those_of_standard_webhooks() -> None:
+    secret = new_webhook_secret()
+    assert secret.startswith("whsec_")
+    assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 24
+
+
+def test_a_second_start_has_the_same_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    first = demo_secrets(path)
+    assert demo_secrets(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_account_is_limited_by_nothing_that_a_demonstration_meets() -> None:
+    account = demo_account("whsec_x")
+    assert account.rate_per_second >= 50_000
+    assert account.burst >= 50_000
+    assert account.binds_max == 10
+    assert account.window_size == 1_000
+    assert account.any_sender
+    assert account.allows_private_callbacks
+
+
+def test_an_upstream_is_written_as_a_url() -> None:
+    upstream = upstream_of_url("smpp://user%40x:p%3Aw@smsc.example:2777", "one")
+    assert (upstream.id, upstream.host, upstream.port) == ("one", "smsc.example", 2777)
+    assert (upstream.system_id, upstream.password) == ("user@x", "p:w")
+    assert upstream_of_url("smpp://a:b@[::1]", "two").port == 2775
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a:b@host:1", "smpp://", "smpp://a:b@host:port", f"smpp://{'a' * 16}:b@host", "smpp://a:123456789@host"],
+)
+def test_what_is_no_upstream_is_refused(url: str) -> None:
+    with pytest.raises(UpstreamUrlError):
+        upstream_of_url(url, "one")
