@@ -25,6 +25,7 @@ from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
+from smscd.ingress.refusals import RefusalNote
 from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
 from smscd.ingress.smpp_server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
@@ -105,7 +106,7 @@ class Composition:
 
     def session(self, role: str) -> RoleSession:
         """The session of a role, on a link of its own."""
-        return RoleSession(self.link(role), self.keys, role, self.worker.owner)
+        return RoleSession(self.link(role), self.keys, role, self.worker.owner, saw=self.guard.saw)
 
     def redis_ms(self) -> int:
         """Redis TIME as this process follows it."""
@@ -148,7 +149,7 @@ class Composition:
             return UpstreamStores(
                 DispatchStore(upstream, self.keys, names, dispatch, reads),
                 dispatch,
-                ReceiptStore(self.keys, names, receipts, receipt_reads),
+                ReceiptStore(self.keys, names, receipts, receipt_reads, lambda: self.node.session.key),
                 receipts,
             )
 
@@ -330,8 +331,8 @@ class Doors:
             AdmissionStore(parts.keys, parts.node.session),
             metrics=admission_metrics(parts.metrics),
             on_admitted=parts.wake_upstreams,
-            on_journal=parts.guard.saw,
             is_open=lambda: gate.is_open,
+            note=RefusalNote(Path(config.state_dir) / f"refused-{parts.worker.index}"),
             pending_max=config.admission.pending_messages_max,
         )
         self._services = [

@@ -64,7 +64,11 @@ class Tariff(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What became of one attempt to hand a segment to an upstream (journal kind T)."""
+    """What became of one attempt to hand a segment to an upstream (journal kind T).
+
+    UNANNOUNCED: no attempt: the message was admitted although its customer had been refused. Its cancellation is asked
+        for; CANCELED says that it came in time.
+    """
 
     ACCEPTED = 1
     FAILED = 2
@@ -73,6 +77,7 @@ class Outcome(IntEnum):
     DOUBTED = 5
     UNKNOWN = 6
     CANCELED = 7
+    UNANNOUNCED = 8
 
 
 class JournalKind:

@@ -21,6 +21,7 @@ from smscd.core.idempotency import duplicate_of
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
+from smscd.ingress.refusals import RefusalNote, RefusedBatch
 from storage.redis.admission import (
     ADMITTED,
     DUPLICATE,
@@ -31,6 +32,7 @@ from storage.redis.admission import (
     AdmissionStore,
     AdmitItem,
     AdmitReply,
+    Refusal,
 )
 from storage.redis.errors import StorageUnavailable, Unanswered
 
@@ -72,6 +74,7 @@ class BatchAdmitter:
 
     pending_max: messages that may wait; beyond it they are refused at once with QUEUE_FULL.
     on_admitted(upstreams): told which upstreams have new work, so that a dispatcher here need not wait for its bell.
+    note: where a refused batch is kept until it is resolved.
     is_open(): False stops admission (memory or disk low).
     """
 
@@ -81,15 +84,15 @@ class BatchAdmitter:
         *,
         metrics: AdmissionMetrics,
         on_admitted: Callable[[set[str]], None],
-        on_journal: Callable[[str], None],
         is_open: Callable[[], bool],
+        note: RefusalNote,
         pending_max: int = 20_000,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._on_admitted = on_admitted
-        self._on_journal = on_journal
         self._is_open = is_open
+        self._note = note
         self._pending_max = pending_max
         self._groups: deque[_Group] = deque()
         self._pending = 0
@@ -115,6 +118,7 @@ class BatchAdmitter:
         """Admit until cancelled. Raises Fenced when the role was lost; what waits is refused then."""
         reaper = asyncio.create_task(self._refuse_late())
         try:
+            await self._resolve_former()
             while True:
                 await self._wanted.wait()
                 if not self._groups:
@@ -188,35 +192,44 @@ class BatchAdmitter:
         try:
             reply = await self._store.admit(items, top_id, not_after_ms=not_after_ms, timeout=left)
         except Unanswered:
+            refused = [
+                Refusal(message.record.id, message.record.account, message.record.upstream, message.idem_key or b"")
+                for message in chosen
+            ]
+            self._note.write(RefusedBatch(self._store.place, refused))
             self._deliver(parts, at, [UNAVAILABLE] * len(items))
-            await self._resolve(chosen)
+            await self._resolve(refused, (await self._store.resume()).verdicts)
             return
         except Exception:
             self._deliver(parts, at, [UNAVAILABLE] * (len(planned) - at))
             raise
-        self._on_journal(reply.journal_id)
         self._metrics.on_batch(len(items), time.monotonic() - arrived, reply.verdicts)
         if reply.journal_id:
             self._on_admitted({message.record.upstream for message in chosen})
         self._deliver(parts, at, _verdicts(chosen, reply))
 
-    async def _resolve(self, refused: list[Planned]) -> None:
-        """Learn what became of a batch whose customers were refused; cancel what was admitted all the same."""
-        reply = await self._store.resume()
-        self._on_journal(reply.journal_id)
-        admitted = [
-            (message.record.id, message.record.account, message.idem_key or b"")
-            for message, verdict in zip(refused, reply.verdicts, strict=True)
-            if verdict == ADMITTED
-        ]
-        if not admitted:
-            return
-        _log.warning("admission.refused_yet_admitted", messages=len(admitted))
-        self._metrics.on_refused_yet_admitted(len(admitted))
+    async def _resolve_former(self) -> None:
+        """Do for a former process of this node what it was killed before: see RefusalNote."""
+        batch = self._note.read()
+        if batch is not None:
+            verdicts = self._store.verdicts_at(batch.place)
+            await self._resolve(batch.refusals, verdicts or bytes((TOO_LATE,)) * len(batch.refusals))
+
+    async def _resolve(self, refused: list[Refusal], verdicts: bytes) -> None:
+        """Cancel what was admitted although its customer was refused. verdicts: what became of the batch."""
+        admitted = [refusal for refusal, verdict in zip(refused, verdicts, strict=True) if verdict == ADMITTED]
+        if admitted:
+            _log.warning("admission.refused_yet_admitted", messages=len(admitted))
+            self._metrics.on_refused_yet_admitted(len(admitted))
+            confirmed = await self._cancel(admitted)
+            if confirmed:
+                _log.info("admission.confirmed_by_a_copy", messages=len(confirmed))
+        self._note.clear()
+
+    async def _cancel(self, admitted: list[Refusal]) -> list[int]:
         while True:
             try:
-                await self._store.cancel(admitted)
-                return
+                return await self._store.cancel(admitted)
             except StorageUnavailable:
                 await asyncio.sleep(0.05)
 

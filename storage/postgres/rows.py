@@ -35,6 +35,7 @@ class EventKind(IntEnum):
     DOUBTED = Outcome.DOUBTED
     UNKNOWN = Outcome.UNKNOWN
     CANCELED = Outcome.CANCELED
+    UNANNOUNCED = Outcome.UNANNOUNCED
     RECEIPT = 10
     RECEIPT_REPEATED = 11
     CALLBACK_DEAD = 21

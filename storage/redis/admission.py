@@ -6,8 +6,11 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
+
+from smscd.core.records import Outcome, ResultRecord, State
 from storage.redis import scripts
 from storage.redis.keys import DAY_MS, ShardKeys
 from storage.redis.link import Arg
@@ -15,6 +18,7 @@ from storage.redis.session import RoleSession
 
 ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE = b"ADTIQL"
 _META = struct.Struct(">HHIdHH")
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -44,6 +48,15 @@ class AdmitReply:
     time_ms: int
     journal_id: str
     extras: dict[int, bytes]
+
+
+class Refusal(NamedTuple):
+    """A message whose customer was refused before its verdict was known. request_key: b"" without."""
+
+    message_id: int
+    account: str
+    upstream: str
+    request_key: bytes
 
 
 class AdmissionStore:
@@ -77,20 +90,42 @@ class AdmissionStore:
             return AdmitReply(bytes((TOO_LATE,)) * self._count, int(reply[1]), "", {})
         return self._read(reply)
 
-    async def cancel(self, items: Sequence[tuple[int, str, bytes]]) -> None:
-        """Have messages cancelled and refunded that were admitted after their refusal: (id, account, request key).
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and sequence number of the call that is under way, or was the last."""
+        return self._session.epoch, self._session.last_sequence
 
-        Their request keys are forgotten, so that the customer's next copy is a new message.
+    def verdicts_at(self, place: tuple[int, int]) -> bytes:
+        """The verdicts of a call that a former process of this node made, empty when it did not run.
+
+        It can only have been the last that ran before this process took the node; after that it is fenced.
         """
-        keys = [self._keys.changes]
-        args: list[Arg] = [len(items), *(message_id.to_bytes(8, "big") for message_id, _, _ in items)]
-        window = self.redis_ms() // DAY_MS
-        for _, account, request_key in items:
+        before = self._session.before
+        if place != (before.epoch, before.sequence) or not before.answer:
+            return b""
+        verdicts: bytes = before.answer[0]
+        return verdicts
+
+    async def cancel(self, items: Sequence[Refusal]) -> list[int]:
+        """Have messages cancelled and refunded that were admitted after their refusal, and put that on record.
+
+        Their request keys are forgotten, so that the customer's next copy is a new message. Returns the ids that are
+        not cancelled, because a copy of the request has been answered with them since.
+        """
+        keys = [self._keys.changes, self._keys.journal]
+        args: list[Arg] = [len(items)]
+        now_ms = self.redis_ms()
+        window = now_ms // DAY_MS
+        for message_id, account, upstream, request_key in items:
+            record = ResultRecord(
+                message_id, 0, Outcome.UNANNOUNCED, now_ms, upstream, b"", 0, 0, State.SCHEDULED, 0, account
+            )
+            args += (message_id.to_bytes(8, "big"), _encode(record), request_key)
             if request_key:
-                for age in (0, 1):
-                    keys.append(self._keys.idem(account, window - age, request_key))
-                    args.append(request_key)
-        await self._session.link.evalsha(scripts.CANCEL, keys, args)
+                keys += (self._keys.idem(account, window - age, request_key) for age in (0, 1))
+        reply = await self._session.link.evalsha(scripts.CANCEL, keys, args)
+        self._session.saw(reply[0])
+        return [int.from_bytes(kept, "big") for kept in reply[1:]]
 
     def _call(
         self, items: Sequence[AdmitItem], top_id: int, not_after_ms: int, window: int
@@ -152,6 +187,7 @@ class AdmissionStore:
                 if verdict in b"DT":
                     extras[index] = reply[at]
                     at += 1
+        self._session.saw(reply[2])
         time_ms = int(reply[1])
         self.clock_offset_ms = time_ms - int(time.monotonic() * 1000)
         return AdmitReply(verdicts, time_ms, reply[2].decode(), extras)

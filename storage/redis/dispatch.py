@@ -136,6 +136,7 @@ class DispatchStore:
         """Record results and intents in one step. Waits for Redis as long as it takes. Raises Fenced."""
         keys, args = self._turn_call(turn)
         reply = await self._session.run(scripts.TURN, keys, args)
+        self._session.saw(reply[1])
         withheld = {int(index) for index in reply[3].split(b",")} if reply[3] else set()
         late = [int.from_bytes(reply[4][i : i + 8], "big") for i in range(0, len(reply[4]), 8)]
         return TurnReply(int(reply[0]), reply[1].decode(), withheld, [flag == 0x31 for flag in reply[2]], late)

@@ -36,12 +36,20 @@ class Guard:
         self._shards = shards
         self._recorded = recorded
         self._verified_run_id = ""
-        self.acknowledged = "0-0"
+        self._acknowledged = (0, 0)
 
-    def saw(self, journal_id: str) -> None:
-        """Note a journal entry that Redis acknowledged to this process."""
-        if journal_id and entry_order(journal_id) > entry_order(self.acknowledged):
-            self.acknowledged = journal_id
+    def saw(self, journal_id: bytes) -> None:
+        """Note a journal entry that Redis acknowledged to this process; b"" for none."""
+        if journal_id:
+            order = entry_order(journal_id.decode())
+            if order > self._acknowledged:
+                self._acknowledged = order
+
+    @property
+    def acknowledged(self) -> str:
+        """The latest journal entry that Redis acknowledged to this process."""
+        milliseconds, number = self._acknowledged
+        return f"{milliseconds}-{number}"
 
     async def verify(self, command: Command, run_id: str) -> None:
         """Raise UnsafeStorage when this server must not be used. Called by RedisLink for each new connection."""

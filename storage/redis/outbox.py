@@ -27,7 +27,8 @@ class OutboxStore:
     async def settle(self, finished: Sequence[str], results: Sequence[bytes]) -> None:
         """Journal ended callbacks (encoded CallbackResults) and delete finished entries. Raises Fenced."""
         keys = [self._keys.journal, self._stream]
-        await self._session.run(scripts.SETTLE_OUT, keys, [pack_array(results), *finished])
+        reply = await self._session.run(scripts.SETTLE_OUT, keys, [pack_array(results), *finished])
+        self._session.saw(reply[1])
 
 
 class HookStore:
@@ -67,7 +68,8 @@ class HookStore:
         for due_ms, member in later:
             args += (due_ms, member)
         args += [len(promoted), *promoted]
-        await self._session.run(scripts.SETTLE_HOOKS, keys, args)
+        reply = await self._session.run(scripts.SETTLE_HOOKS, keys, args)
+        self._session.saw(reply[1])
 
 
 async def _read(reads: RedisLink, stream: str, after: str, count: int) -> list[tuple[str, bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -63,9 +63,21 @@ class ReceiptBatch:
 
 
 class ReceiptStore:
-    """Called by the role `receipts:<upstream>` alone. reads: a link that is not the session's."""
+    """Called by the role `receipts:<upstream>` alone. reads: a link that is not the session's.
 
-    def __init__(self, keys: ShardKeys, upstream_keys: UpstreamKeys, session: RoleSession, reads: RedisLink) -> None:
+    node_key(): the session key of the node whose ids the mobile-originated messages get; the highest is kept there.
+    """
+
+    def __init__(
+        self,
+        keys: ShardKeys,
+        upstream_keys: UpstreamKeys,
+        session: RoleSession,
+        reads: RedisLink,
+        node_key: Callable[[], str],
+    ) -> None:
+        self._node_key = node_key
+        self._top_field = f"top:{session.role}"
         self._keys = keys
         self._upstream_keys = upstream_keys
         self._session = session
@@ -98,12 +110,13 @@ class ReceiptStore:
     async def apply(self, batch: ReceiptBatch) -> list[Effect]:
         """State, refund, journal and outbox for a batch, in one step. Waits for Redis. Raises Fenced."""
         names = self._keys
-        keys = KeyList([names.journal], skipped=1)
+        keys = KeyList([names.journal, self._node_key()], skipped=1)
         number = keys.number
         args: list[Arg] = [
             names.bell, HOT_SECONDS,
             pack_array([_encode(item.record) for item in batch.items]),
             pack_array([_encode(item.record) for item in batch.inbound]),
+            self._top_field, max((item.record.id for item in batch.inbound), default=0),
             len(batch.items),
         ]  # fmt: skip
         bells: dict[int, bytes] = {}
@@ -125,6 +138,7 @@ class ReceiptStore:
         for stream, payload in bells.items():
             args += (stream, payload)
         reply = await self._session.run(scripts.RECEIPT, keys.names, args)
+        self._session.saw(reply[2])
         return [Effect(digit - 0x30) for digit in reply[0]]
 
     def _stream(self, via: int, account: str, keys: KeyList, bells: dict[int, bytes]) -> int:

@@ -24,7 +24,8 @@ def load(name: str) -> Script:
     text = (folder / f"{name}.lua").read_text()
     for line in text.splitlines():
         if line.startswith(INCLUDE):
-            text = (folder / f"{line[len(INCLUDE) :].strip()}.lua").read_text() + text
+            preludes = [(folder / f"{prelude}.lua").read_text() for prelude in line[len(INCLUDE) :].split()]
+            text = "".join([*preludes, text])
     source = text.encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from storage.redis import scripts
 from storage.redis.errors import Fenced, StorageUnavailable, Unanswered
@@ -21,6 +21,18 @@ from storage.redis.scripts import Script
 RETRY_SECONDS = 0.05
 
 
+class LastCall(NamedTuple):
+    """The last call that ran before a role was taken, whoever made it: where it stood, and what it was answered."""
+
+    epoch: int
+    sequence: int
+    answer: list[Any]
+
+
+def _nothing_seen(journal_id: bytes) -> None:
+    """For sessions of which nobody wants to know how far the journal had come."""
+
+
 class RoleSession:
     """One role of this process in one shard.
 
@@ -28,6 +40,8 @@ class RoleSession:
     once, because an instance's lock shows that its former self is dead.
     deadline: monotonic seconds; past it the owner must not write to sockets any more.
     clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take().
+    saw(journal_id): told each journal entry that a call of this role was acknowledged with (Guard.saw).
+    before: what ran last before take(). last_sequence: the number of the call that is under way, or was the last.
     """
 
     def __init__(
@@ -39,6 +53,7 @@ class RoleSession:
         *,
         ttl_seconds: float = 5.0,
         margin_seconds: float = 1.0,
+        saw: Callable[[bytes], None] = _nothing_seen,
     ) -> None:
         self.link = link
         self.role = role
@@ -48,6 +63,8 @@ class RoleSession:
         self.deadline = 0.0
         self.top_id = 0
         self.clock_offset_ms = 0
+        self.saw = saw
+        self.before = LastCall(0, 0, [])
         self._ttl_seconds = ttl_seconds
         self._margin_seconds = margin_seconds
         self._sequence = 0
@@ -64,6 +81,11 @@ class RoleSession:
         """True when the last call's outcome is not known yet; resume() finds out."""
         return self._pending is not None
 
+    @property
+    def last_sequence(self) -> int:
+        """The number of the call that is under way, else of the last one."""
+        return self._sequence + (self._pending is not None)
+
     async def take(self) -> bool:
         """Try to become the owner: a new epoch, sequence numbers from 1. False when another holds the role."""
         asked = time.monotonic()
@@ -75,6 +97,7 @@ class RoleSession:
             return False
         self.epoch = int(reply[1])
         self.top_id = int(reply[4])
+        self.before = LastCall(int(reply[5]), int(reply[6]), reply[7])
         self._sequence = 0
         self._pending = None
         self.deadline = asked + self._ttl_seconds - self._margin_seconds

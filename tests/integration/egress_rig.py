@@ -162,7 +162,7 @@ class Egress:
         return UpstreamStores(
             DispatchStore(upstream, KEYS, names, dispatch, self._reads),
             dispatch,
-            ReceiptStore(KEYS, names, receipts, self._reads),
+            ReceiptStore(KEYS, names, receipts, self._reads, lambda: KEYS.session("ingress:1")),
             receipts,
         )
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from smscd.archive.writer import Writer
@@ -22,6 +24,7 @@ from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health
+from smscd.ingress.refusals import RefusalNote
 from smscd.roles.leases import LeaseKeeper
 from storage.postgres.pool import open_pool
 from storage.redis.accounts import Balances
@@ -66,6 +69,7 @@ class HttpRig:
 
     redis_url: str
     dsn: str
+    directory: Path
     port: int = 0
     index: DirectoryIndex = field(default_factory=lambda: DirectoryIndex(snapshot()))
     figures: HttpFigures = field(default_factory=HttpFigures)
@@ -98,8 +102,8 @@ class HttpRig:
             store,
             metrics=AdmissionMetrics(lambda *_: None, lambda _: None),
             on_admitted=lambda _: None,
-            on_journal=lambda _: None,
             is_open=lambda: True,
+            note=RefusalNote(self.directory / "refused"),
         )
         pool = await open_pool(self.dsn, name="http test")
 
@@ -188,11 +192,12 @@ class HttpRig:
 @asynccontextmanager
 async def http_rig(redis_url: str, dsn: str) -> AsyncIterator[HttpRig]:
     """Serve for a test; every account but "poor" has money for a thousand messages."""
-    rig = HttpRig(redis_url, dsn)
-    try:
-        await rig.start()
-        for account in ("acme", "slow", "small"):
-            await rig.top_up(account, 10_000_000)
-        yield rig
-    finally:
-        await rig.close()
+    with TemporaryDirectory() as directory:
+        rig = HttpRig(redis_url, dsn, Path(directory))
+        try:
+            await rig.start()
+            for account in ("acme", "slow", "small"):
+                await rig.top_up(account, 10_000_000)
+            yield rig
+        finally:
+            await rig.close()

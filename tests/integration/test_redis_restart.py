@@ -14,6 +14,7 @@ from smscd.core.planning import Planned
 from smscd.core.records import LedgerRecord, MessageRecord
 from smscd.core.verdicts import Accepted, Refused, Verdict
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
+from smscd.ingress.refusals import RefusalNote
 from storage.embedded.process import unprivileged_user
 from storage.embedded.valkey import EmbeddedValkey
 from storage.redis.accounts import Balances
@@ -81,8 +82,8 @@ async def test_three_kills_of_redis_lose_nothing_and_charge_exactly_what_was_ack
         AdmissionStore(KEYS, session),
         metrics=AdmissionMetrics(lambda *_: None, late.append),
         on_admitted=lambda _: None,
-        on_journal=guard.saw,
         is_open=lambda: True,
+        note=RefusalNote(tmp_path / "refused"),
     )
     running = asyncio.create_task(admitter.run())
     customer = Customer(admitter)

@@ -13,6 +13,7 @@ from smscd.core.records import (
     InboundRecord,
     LedgerRecord,
     MessageRecord,
+    Outcome,
     ParkedReceipt,
     ReceiptRecord,
     ResultRecord,
@@ -21,7 +22,7 @@ from smscd.core.records import (
     Via,
 )
 from storage.redis.accounts import AmountOutOfRange, Balances
-from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply
+from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply, Refusal
 from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
 from storage.redis.errors import Fenced, Unanswered, UnsafeStorage
 from storage.redis.guard import Guard, check_settings
@@ -35,6 +36,12 @@ from storage.redis.session import RoleSession, release, renew
 KEYS = ShardKeys(0)
 UPSTREAM = UpstreamKeys("u1")
 encode = msgspec.msgpack.Encoder().encode
+
+
+def node_key() -> str:
+    return KEYS.session("ingress:1")
+
+
 BASE = (int(time.time() * 1000) - 1_577_836_800_000) << 22
 
 
@@ -80,7 +87,7 @@ class Rig:
         return DispatchStore("u1", KEYS, UPSTREAM, await self.role("dispatch:u1"), self.raw)
 
     async def receipts(self) -> ReceiptStore:
-        return ReceiptStore(KEYS, UPSTREAM, await self.role("receipts:u1"), self.raw)
+        return ReceiptStore(KEYS, UPSTREAM, await self.role("receipts:u1"), self.raw, node_key)
 
     async def top_up(self, micros: int) -> None:
         await self.balances.top_up(LedgerRecord("demo", "topup", micros, "first", 1))
@@ -207,7 +214,8 @@ async def test_messages_admitted_after_their_refusal_are_cancelled_and_refunded_
     await rig.top_up(1_000_000)
     store = await rig.admission()
     await admit(store, [item(1, key=b"k"), item(2)])
-    await store.cancel([(BASE + 1, "demo", b"k")])
+    for _ in range(2):  # its answer may be lost
+        assert await store.cancel([Refusal(BASE + 1, "demo", "u1", b"k")]) == []
     dispatch = await rig.dispatch()
     entry = await first_entry(dispatch)
     intents = [Intent(entry.queue, entry.entry_id, b"%d.0" % n, BASE + 1 + n, 0) for n in (0, 1)]
@@ -218,13 +226,44 @@ async def test_messages_admitted_after_their_refusal_are_cancelled_and_refunded_
     assert (await dispatch.turn(done)).late_changes == []
     assert await rig.balances.balance("demo") == 990_000
     assert (await admit(store, [item(3, key=b"k")])).verdicts == b"A"
+    blobs = [entry.blob for entry in await rig.journal.read("0-0", 10) if entry.kind == b"T" and entry.blob]
+    [[flag]] = [msgspec.msgpack.decode(blob, type=list[ResultRecord]) for blob in blobs]
+    assert (flag.id, flag.outcome, flag.upstream) == (BASE + 1, Outcome.UNANNOUNCED, "u1")
+
+
+async def test_a_refusal_is_not_cancelled_when_a_copy_of_it_was_told_yes(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    await admit(store, [item(1, key=b"k"), item(2, key=b"l"), item(3, key=b"l")])
+    copy = await admit(store, [item(4, key=b"k")])
+    assert (copy.verdicts, copy.extras[0]) == (b"D", b"answer 1")
+    kept = await store.cancel([Refusal(BASE + 1, "demo", "u1", b"k"), Refusal(BASE + 2, "demo", "u1", b"l")])
+    assert kept == [BASE + 1]
+    changes = await rig.raw.command("HKEYS", KEYS.changes)
+    assert [int.from_bytes(change, "big") for change in changes] == [BASE + 2]  # 3 shared the fate of 2
+    assert (await admit(store, [item(5, key=b"k"), item(6, key=b"l")])).verdicts == b"DA"
+
+
+async def test_the_next_process_of_a_node_learns_what_its_former_self_did_not(rig: Rig) -> None:
+    await rig.top_up(15_000)
+    store = await rig.admission()
+    assert (await admit(store, [item(1)])).verdicts == b"A"
+    first = store.place
+    assert (await admit(store, [item(2)])).verdicts == b"I"
+    second = store.place
+    again = await rig.admission()
+    assert again.verdicts_at(second) == b"I"
+    assert again.verdicts_at(first) == b""
+    assert again.verdicts_at((second[0], second[1] + 1)) == b""
+    fresh = await rig.admission()
+    assert fresh.verdicts_at(second) == b""
 
 
 async def test_a_cancellation_that_comes_too_late_is_told(rig: Rig) -> None:
     await rig.top_up(1_000_000)
     store = await rig.admission()
     await admit(store, [item(1)])
-    await store.cancel([(BASE + 1, "demo", b"")])
+    await store.cancel([Refusal(BASE + 1, "demo", "u1", b"")])
     dispatch = await rig.dispatch()
     reply = await dispatch.turn(Turn(finals=[(BASE + 1, State.DELIVERED)]))
     assert reply.late_changes == [BASE + 1]
@@ -424,7 +463,7 @@ async def test_only_one_process_holds_a_role_and_the_old_one_is_fenced(rig: Rig)
     stale = await rig.role("receipts:u1", "a/0")
     assert await RoleSession(rig.link(), KEYS, "receipts:u1", "a/0").take()
     with pytest.raises(Fenced):
-        await ReceiptStore(KEYS, UPSTREAM, stale, rig.raw).apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
+        await ReceiptStore(KEYS, UPSTREAM, stale, rig.raw, node_key).apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
     assert await renew([stale], rig.raw) == []
     assert await rig.journal.last_id() == "0-0"
 
@@ -444,6 +483,46 @@ async def test_the_highest_id_of_a_node_survives_its_process(rig: Rig) -> None:
     await rig.top_up(1_000_000)
     await admit(await rig.admission(), [item(1)])
     assert (await rig.role("ingress:1")).top_id == BASE + 999
+
+
+async def test_the_highest_id_of_a_node_counts_inbound_messages_too(rig: Rig) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    inbound = [
+        InboundItem(InboundRecord(BASE + number, "", "u1", 1, 1, b"447700900123", 0, 0, b"1", 0, 0, 0, b"hi", 1))
+        for number in (1500, 1501)
+    ]
+    await (await rig.receipts()).apply(ReceiptBatch(inbound=inbound))
+    await admit(store, [item(1)])
+    assert (await rig.role("ingress:1")).top_id == BASE + 1501
+
+
+async def test_the_guard_hears_of_every_journal_entry(rig: Rig) -> None:
+    guard = Guard(KEYS, "here", 1, nothing_recorded)
+    await rig.top_up(1_000_000)
+    seen: list[str] = []
+
+    async def last() -> str:
+        info = await rig.raw.command("XINFO", "STREAM", KEYS.journal)
+        return str(dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"].decode())
+
+    for name in ("ingress:1", "dispatch:u1", "receipts:u1", "deliver:demo", "hooks"):
+        session = RoleSession(rig.link(), KEYS, name, "test/0", saw=guard.saw)
+        assert await session.take()
+        if name == "ingress:1":
+            await admit(AdmissionStore(KEYS, session), [item(1)])
+        elif name == "dispatch:u1":
+            await DispatchStore("u1", KEYS, UPSTREAM, session, rig.raw).turn(Turn(journal=[b"x"]))
+        elif name == "receipts:u1":
+            store = ReceiptStore(KEYS, UPSTREAM, session, rig.raw, node_key)
+            await store.apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
+        elif name == "deliver:demo":
+            await OutboxStore("demo", KEYS, session, rig.raw).settle([], [b"x"])
+        else:
+            await HookStore(KEYS, session, rig.raw).settle([], [], [], [b"x"])
+        assert guard.acknowledged == await last()
+        seen.append(guard.acknowledged)
+    assert len(set(seen)) == 5
 
 
 async def nothing_recorded() -> str | None:

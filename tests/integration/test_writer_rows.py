@@ -109,7 +109,11 @@ async def test_failures_refunds_and_doubts_are_recorded(
         attempt=1,
     )  # fmt: skip
     doubt = sent(doubted, NOW_MS + 1, outcome=Outcome.DOUBTED, upstream_message_id=b"", state=State.SENDING)
+    unannounced = sent(
+        failed, NOW_MS + 1, outcome=Outcome.UNANNOUNCED, upstream_message_id=b"", state=State.SCHEDULED
+    )  # fmt: skip
     journal.append(b"T", [retry, doubt])
+    journal.append(b"T", [unannounced])
     end = sent(
         failed, NOW_MS + 2, outcome=Outcome.FAILED, upstream_message_id=b"", command_status=0x0B, state=State.FAILED,
         attempt=1, refund_micros=10_000, account="demo", due=True,
@@ -138,6 +142,7 @@ async def test_failures_refunds_and_doubts_are_recorded(
     assert stored is not None
     assert [(entry.what, entry.detail) for entry in stored.timeline][1:] == [
         ("retried", "0x00000058"),
+        ("admitted though refused", ""),
         ("failed", "0x0000000b"),
         ("callback due", "failed"),
         ("callback dead", "HTTP 500\\x00 from x.example"),

@@ -1,6 +1,6 @@
 -- Admit a batch of submissions: deduplicate, limit the rate, take the money, queue, journal. Each submission is
 -- admitted whole or not at all and gets its own verdict.
--- include: _session
+-- include: _session _records
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] depth
 --         then one acct hash an account; a queue stream and a ready set a queue; the idempotency hashes of the
 --         current and the previous window an idempotency bucket
@@ -12,6 +12,7 @@
 --         messages, queue of each), [idempotency field, answer to store], one record a message
 -- REPLY   {verdicts, now_ms, journal id or '', extra...}; a verdict is one letter: A admitted, D duplicate (extra: the
 --         stored answer), T throttled (extra: ms to wait), I insufficient balance, Q queue full, L too late.
+--         A duplicate of an earlier call leaves a mark, \0 and the field: its customer has a yes, see cancel.lua.
 --         {'W', now_ms} when the window is another: nothing was done and the number is not used up.
 local accounts, queues, buckets, submissions = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 if now_ms > tonumber(ARGV[3]) then
@@ -52,7 +53,7 @@ end
 key = key + 2 * queues
 
 local verdicts, extras, journal = {}, {}, {''}
-local seen, stored = {}, {}
+local seen, stored, confirmed = {}, {}, {}
 for s = 1, submissions do
   local meta = ARGV[arg]
   local a, idem, cost, price, count, first = struct.unpack('>HHIdHH', meta)
@@ -63,7 +64,13 @@ for s = 1, submissions do
     field, answer = ARGV[arg], ARGV[arg + 1]
     arg = arg + 2
     local known = seen[idem] and seen[idem][field]
-      or redis.call('HGET', KEYS[key + 2 * idem - 1], field) or redis.call('HGET', KEYS[key + 2 * idem], field)
+    if not known then
+      known = redis.call('HGET', KEYS[key + 2 * idem - 1], field) or redis.call('HGET', KEYS[key + 2 * idem], field)
+      if known then
+        confirmed[#confirmed + 1] = KEYS[key + 2 * idem - 1]
+        confirmed[#confirmed + 1] = '\0' .. field
+      end
+    end
     if known then
       verdict = 'D'
       extras[#extras + 1] = known
@@ -106,6 +113,10 @@ for s = 1, submissions do
 end
 
 local journal_id = ''
+for i = 1, #confirmed, 2 do
+  redis.call('HSET', confirmed[i], confirmed[i + 1], '')
+  if redis.call('TTL', confirmed[i]) < 0 then redis.call('EXPIRE', confirmed[i], 176400) end
+end
 if #journal > 1 then
   journal[1] = array_header(#journal - 1)
   journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'A', 'b', table.concat(journal))

@@ -1,5 +1,5 @@
 -- Move retries that are due back into their queues.
--- include: _session
+-- include: _session _records
 -- KEYS[1] session   KEYS[2] later   KEYS[3] ready   KEYS[3+i] queue i
 -- ARGV[3] number of members   then for each: number of its queue, the member, its record
 -- REPLY   {how many were moved}

@@ -1,21 +1,17 @@
 -- Apply receipts and mobile-originated messages: state, refund, journal and outbox in one step.
--- include: _session
--- KEYS[1] session   KEYS[2] journal   then every other key, named below by its number in KEYS
+-- include: _session _records _lists
+-- KEYS[1] session   KEYS[2] journal   KEYS[3] session of the node that gave the ids of the messages
+--         then every other key, named below by its number in KEYS
 -- ARGV[3] bell channel   ARGV[4] hot state in seconds   ARGV[5] journal blob of ReceiptRecords or ''
--- ARGV[6] journal blob of InboundRecords or ''
+-- ARGV[6] journal blob of InboundRecords or ''   ARGV[7] where the node keeps the highest id of these (a field)
+-- ARGV[8] the highest id
 --         then lists, each led by its length:
 --         receipts (state key, id, segment, segments, F final or N not, state, refunded key, acct key, micros to refund,
 --                   stream key or 0, callback, when to send it: F at the final effect, I when recorded)
 --         inbound callbacks (stream key, callback)
 --         bells (stream key, payload)
 -- REPLY   {effects, now_ms, journal id or ''}; an effect is a digit: 0 repeated, 1 recorded, 2 final
-local arg = 7
-local function list(width)
-  local count = tonumber(ARGV[arg])
-  local first = arg + 1
-  arg = first + count * width
-  return count, first
-end
+local list = lists(9)
 local receipts, receipts_at = list(12)
 local inbound, inbound_at = list(2)
 local bells, bells_at = list(2)
@@ -121,6 +117,7 @@ if ARGV[5] ~= '' then
 end
 if ARGV[6] ~= '' then
   journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'M', 'b', ARGV[6])
+  redis.call('HSET', KEYS[3], ARGV[7], ARGV[8])
 end
 for _, at in ipairs(refunds) do
   local set = KEYS[tonumber(ARGV[at + 6])]

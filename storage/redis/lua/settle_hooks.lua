@@ -1,16 +1,10 @@
 -- Webhook attempts that have ended: journal the ends, keep what must be tried again, delete what is done.
--- include: _session
+-- include: _session _lists
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] hooks stream   KEYS[4] later set of the hooks
 -- ARGV[3] journal blob of CallbackResults or ''
 --         then lists, each led by its length: finished entry ids, later (due ms, member), members to delete from later
 -- REPLY   {now_ms, journal id or ''}
-local arg = 4
-local function list(width)
-  local count = tonumber(ARGV[arg])
-  local first = arg + 1
-  arg = first + count * width
-  return count, first
-end
+local list = lists(4)
 local finished, finished_at = list(1)
 local later, later_at = list(2)
 local promoted, promoted_at = list(1)

@@ -1,5 +1,5 @@
 -- One turn of an upstream's dispatcher: the results of the last turn and the intents of the next, in one step.
--- include: _session
+-- include: _session _lists
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] changes   KEYS[4] depth   KEYS[5] later   KEYS[6] rest   KEYS[7] hooks
 -- KEYS[8] ready     then every other key, named below by its number in KEYS
 -- ARGV[3] upstream   ARGV[4] what the depth changes by   ARGV[5] bell channel   ARGV[6] hot state in seconds
@@ -10,13 +10,7 @@
 --         refunds (acct key, refunded key, id, micros), out (stream key, blob, bell)
 -- REPLY   {now_ms, journal id or '', refunds made (a digit each), '' or comma-led indexes of intents that were withheld
 --         because the message has a change request, '' or ids (8 bytes each) whose change request came too late}
-local arg = 9
-local function list(width)
-  local count = tonumber(ARGV[arg])
-  local first = arg + 1
-  arg = first + count * width
-  return count, first
-end
+local list = lists(9)
 local intents, intents_at = list(4)
 local settled, settled_at = list(2)
 local finished, finished_at = list(3)

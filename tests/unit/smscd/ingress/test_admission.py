@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from smscd.core.reasons import Reason
 from smscd.core.records import MessageRecord
 from smscd.core.verdicts import Accepted, Duplicate, Refused, Verdict
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
-from storage.redis.admission import AdmitItem, AdmitReply
+from smscd.ingress.refusals import RefusalNote, RefusedBatch
+from storage.redis.admission import AdmitItem, AdmitReply, Refusal
 from storage.redis.errors import Fenced, Unanswered
 
 
@@ -23,7 +25,9 @@ class Store:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
-        self.cancelled: list[tuple[int, str, bytes]] = []
+        self.cancelled: list[Refusal] = []
+        self.place = (3, 1)
+        self.former: dict[tuple[int, int], bytes] = {}
         self.letters = b""
         self.extras: dict[int, bytes] = {}
         self.gate = asyncio.Event()
@@ -49,12 +53,17 @@ class Store:
         await self.gate.wait()
         return AdmitReply(b"A" * self.batches[-1], 1, "1-1", {})
 
-    async def cancel(self, items: Sequence[tuple[int, str, bytes]]) -> None:
+    async def cancel(self, items: Sequence[Refusal]) -> list[int]:
         self.cancelled += items
+        return []
+
+    def verdicts_at(self, place: tuple[int, int]) -> bytes:
+        return self.former.get(place, b"")
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.note = RefusalNote(path / "refused-0")
         self.store = Store()
         self.late = 0
         self.upstreams: set[str] = set()
@@ -63,8 +72,8 @@ class Rig:
             self.store,  # type: ignore[arg-type]  # a stand-in for the store
             metrics=AdmissionMetrics(lambda *_: None, self.count_late),
             on_admitted=self.upstreams.update,
-            on_journal=lambda _: None,
             is_open=lambda: self.is_open,
+            note=self.note,
             pending_max=2000,
         )
         self.verdicts: dict[int, Verdict] = {}
@@ -90,8 +99,8 @@ class Rig:
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    made = Rig()
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
     task = asyncio.create_task(made.admitter.run())
     yield made
     task.cancel()
@@ -167,8 +176,46 @@ async def test_when_redis_does_not_answer_everything_is_refused_within_a_second(
     async with asyncio.timeout(5):
         while not rig.store.cancelled:
             await asyncio.sleep(0.005)
-    assert rig.store.cancelled == [(1, "demo", b"k")]
+    assert rig.store.cancelled == [Refusal(1, "demo", "u1", b"k")]
     assert rig.late == 1
+
+
+async def test_a_process_that_is_killed_after_a_refusal_leaves_what_the_next_one_cancels(tmp_path: Path) -> None:
+    killed = Rig(tmp_path)
+    killed.store.gate.clear()
+    task = asyncio.create_task(killed.admitter.run())
+    killed.submit([planned(1, key=b"k"), planned(2), planned(3)])
+    await killed.until(3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert killed.store.cancelled == []
+    refused = [Refusal(1, "demo", "u1", b"k"), Refusal(2, "demo", "u1", b""), Refusal(3, "demo", "u1", b"")]
+    assert killed.note.read() == RefusedBatch((3, 1), refused)
+
+    following = Rig(tmp_path)
+    following.store.former = {(3, 1): b"AIA"}
+    task = asyncio.create_task(following.admitter.run())
+    following.submit([planned(4)])
+    await following.until(1)
+    assert following.verdicts[4] == Accepted(4, 7, 1)
+    assert following.store.cancelled == [refused[0], refused[2]]
+    assert following.late == 2
+    assert following.note.read() is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_note_of_a_batch_that_never_ran_or_that_cannot_be_read_cancels_nothing(tmp_path: Path) -> None:
+    for left in (b"\x92", b"\x92\x92\x03\x01\x91\x94\x01\xa1a\xa1u\xc4\x00"):
+        (tmp_path / "refused-0").write_bytes(left)
+        rig = Rig(tmp_path)
+        task = asyncio.create_task(rig.admitter.run())
+        rig.submit([planned(1)])
+        await rig.until(1)
+        assert rig.store.cancelled == []
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert rig.note.read() is None
 
 
 async def test_not_after_lies_before_the_answers_deadline(rig: Rig) -> None:
@@ -187,8 +234,8 @@ async def test_a_closed_admission_and_a_full_buffer_refuse_at_once(rig: Rig) -> 
     assert rig.verdicts[10] == Refused(Reason.QUEUE_FULL, 1.0)
 
 
-async def test_a_lost_role_refuses_what_waits_and_ends_the_run() -> None:
-    rig = Rig()
+async def test_a_lost_role_refuses_what_waits_and_ends_the_run(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
     rig.store.failure = Fenced("another")
     task = asyncio.create_task(rig.admitter.run())
     rig.submit([planned(n) for n in range(700)])
