@@ -17,7 +17,6 @@ from smscd.cli.output import (
     json_option,
     print_fields,
     print_json,
-    print_table,
     run,
 )
 
@@ -160,5 +159,14 @@ def show(message_id: int, config_file: Path | None, data_dir: Path | None, as_js
         print_json(fields | {"timeline": timeline})
         return
     print_fields(fields)
-    rows = [[f"{item['at']:%Y-%m-%d %H:%M:%S.%f}"[:-3], *list(item.values())[1:]] for item in timeline]
-    print_table(["at (UTC)", "what", "segment", "attempt", "upstream", "detail"], rows, title="")
+    click.echo("\ntimeline (UTC)")
+    for at in found.timeline:
+        where = [
+            at.upstream,
+            f"segment {at.segment + 1}" if at.segment is not None and len(found.segments) > 1 else None,
+            f"attempt {at.attempt + 1}" if at.attempt else None,
+        ]
+        line = f"{at.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + f"  {at.what:<10}  {', '.join(filter(None, where))}"
+        click.echo(line.rstrip())
+        if at.detail:
+            click.echo(f"{'':<25}{at.detail}")

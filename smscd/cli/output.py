@@ -15,6 +15,7 @@ import click
 from smscd.config import ConfigError
 from smscd.supervision.locate import Location, NotFound, locate
 
+PIPED_WIDTH = 400
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +82,9 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
         raise Failure(f"{error}", as_json=as_json) from error
     except asyncpg.PostgresError as error:
         raise Failure(f"PostgreSQL refuses: {error}", as_json=as_json) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError, ClientError) as error:
+    except asyncpg.InterfaceError as error:
+        raise Failure(f"PostgreSQL went away ({error}). Does the instance still run?", as_json=as_json) from error
+    except (OSError, TimeoutError, ClientError) as error:
         raise Failure(str(error) or type(error).__name__, as_json=as_json) from error
 
 
@@ -104,7 +107,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
     console = Console()
-    console.print(table, width=None if console.is_terminal else 400)
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
+    console.print(table)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
