@@ -24,6 +24,7 @@ from storage.postgres.journal import (
     insert_ledger,
     known_references,
     ledger_heads,
+    replace_messages,
     update_messages,
 )
 from storage.postgres.ledger import Head
@@ -125,6 +126,8 @@ class _Attempt:
         await copy("message_events", batch.repeated, self._build_repeated)
         await copy("message_events", batch.attempts, self._build_attempts)
         await copy("message_events", batch.dead_callbacks, self._build_dead_callbacks)
+        if batch.replaced:
+            await replace_messages(self._connection, list(batch.replaced.values()))
         changes = batch.changes()
         for part in _parts(changes):
             await update_messages(self._connection, part)
@@ -145,6 +148,8 @@ class _Attempt:
         await around("R", "message_events", batch.repeated, self._build_repeated)
         await around("T", "message_events", batch.attempts, self._build_attempts)
         await around("C", "message_events", batch.dead_callbacks, self._build_dead_callbacks)
+        for record, error in await write_around(list(batch.replaced.values()), self._replace, REFUSED):
+            self._refuse("P", record, said(error))
         changes = batch.changes()
         refused = await write_around(changes, self._update, REFUSED)
         self.rows["messages_updated"] += len(changes) - len(refused)
@@ -175,6 +180,10 @@ class _Attempt:
         self.rows[table] += len(records) - len(refused)
         for record, error in refused:
             self._refuse(kind, record, said(error))
+
+    async def _replace(self, part: Sequence[MessageRecord]) -> None:
+        async with self._connection.transaction():
+            await replace_messages(self._connection, part)
 
     async def _update(self, part: Sequence[tuple[int, Learned]]) -> None:
         async with self._connection.transaction():

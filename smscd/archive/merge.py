@@ -65,6 +65,7 @@ class Entry(Protocol):
 class Batch:
     """One batch in the making: add() the entries in order, then read off what is to be written.
 
+    replaced: messages of earlier batches of which the customer exchanged what is sent.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
     dead_callbacks: the records that become segments and events. charges, refunds: by account, micros and how many
     messages. orders: top-ups and adjustments with the entry that each came in.
@@ -79,6 +80,7 @@ class Batch:
         self.entry_ms: list[int] = []
         self.admitted: dict[int, MessageRecord] = {}
         self.inbound: dict[int, InboundRecord] = {}
+        self.replaced: dict[int, MessageRecord] = {}
         self.learned: dict[int, Learned] = {}
         self.sent: list[ResultRecord] = []
         self.attempts: list[ResultRecord] = []
@@ -97,6 +99,7 @@ class Batch:
             JournalKind.INBOUND: self._add_inbound,
             JournalKind.CALLBACKS: self._add_callbacks,
             JournalKind.LEDGER: self._add_ledger,
+            JournalKind.REPLACED: self._add_replaced,
         }
 
     def add(self, entry: Entry) -> None:
@@ -140,6 +143,13 @@ class Batch:
                 self.dead.append(dead_letter("A", record, f"entry {entry.id}: the id {message_id} was admitted twice"))
             else:
                 admitted[message_id] = record
+        return len(records)
+
+    def _add_replaced(self, entry: Entry) -> int:
+        """What is sent instead; price and account stay."""
+        records = _decode_admitted(entry.blob)
+        for record in records:
+            (self.admitted if record.id in self.admitted else self.replaced)[record.id] = record
         return len(records)
 
     def _add_turn(self, entry: Entry) -> int:

@@ -66,8 +66,8 @@ class Tariff(IntEnum):
 class Outcome(IntEnum):
     """What became of one attempt to hand a segment to an upstream (journal kind T).
 
-    UNANNOUNCED: no attempt: the message was admitted although its customer had been refused. Its cancellation is asked
-        for; CANCELED says that it came in time.
+    No attempts are: UNANNOUNCED, the message was admitted although its customer had been refused (its cancellation is
+    asked for; CANCELED says that it came in time), and REPLACED, the customer exchanged what is to be sent.
     """
 
     ACCEPTED = 1
@@ -78,6 +78,7 @@ class Outcome(IntEnum):
     UNKNOWN = 6
     CANCELED = 7
     UNANNOUNCED = 8
+    REPLACED = 9
 
 
 class JournalKind:
@@ -89,6 +90,7 @@ class JournalKind:
     INBOUND = b"M"
     CALLBACKS = b"C"
     LEDGER = b"L"
+    REPLACED = b"P"
 
 
 class MessageRecord(msgspec.Struct, array_like=True, gc=False):
@@ -284,6 +286,25 @@ class CallbackResult(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     attempts: int
     detail: str = ""
+
+
+class ChangeKind(IntEnum):
+    """What a customer wants changed of a message that was not sent yet."""
+
+    CANCEL = 1
+    REPLACE = 2
+
+
+class ChangeRequest(msgspec.Struct, array_like=True, gc=False):
+    """A cancel or a replace, as the owner of the message's upstream is asked for it.
+
+    message: for REPLACE as it shall be, else as it is. is_queued: the owner said that it does not have the message, and
+    the record, which has come further than that, says that it is not over: so it waits in a queue that was not read.
+    """
+
+    kind: int
+    message: MessageRecord
+    is_queued: bool = False
 
 
 class LedgerRecord(msgspec.Struct, array_like=True, gc=False):

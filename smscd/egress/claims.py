@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -51,6 +51,10 @@ class Claims:
     def blobs(self) -> list[Blob]:
         """The open blobs."""
         return [blob for blobs in self._open.values() for blob in blobs.values()]
+
+    def items(self) -> Iterator[Item]:
+        """The messages of the open blobs, those that are over included."""
+        return (item for blobs in self._open.values() for blob in blobs.values() for item in blob.items)
 
     async def claim(self, backlog: Backlog, wanted: int, now_ms: int) -> list[tuple[Item, int]]:
         """Read until about `wanted` messages wait in the backlog, or the queues are read; one call to Redis, or none.

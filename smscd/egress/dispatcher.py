@@ -7,7 +7,7 @@ work, so a turn is one message at low load and hundreds at high load. DESIGN sec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -19,6 +19,7 @@ from smscd.core.lifecycle import StatusKind, kind_of_status
 from smscd.egress.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.backlog import Backlog
 from smscd.egress.blobs import SENDING, WAITING, Item, open_rest
+from smscd.egress.changes import Changes
 from smscd.egress.claims import Claims
 from smscd.egress.doubts import Doubts
 from smscd.egress.figures import UpstreamFigures, observe_all
@@ -86,6 +87,7 @@ class Dispatcher:
         self._wake = Wake(self._loop)
         self._answers: list[tuple[Ref, int, bytes]] = []
         self._answered_ms: int | None = None
+        self._changes = Changes()
         self._late_refs: list[Ref] = []
         self._lost_refs: list[Ref] = []
         self._withheld: list[Item] = []
@@ -98,6 +100,11 @@ class Dispatcher:
     def wake(self) -> None:
         """New messages may be in the queues (a bell, the admitter of this process, or nobody knows)."""
         self._claims.ring()
+        self._wake.set()
+
+    def asked(self) -> None:
+        """Somebody wants messages changed (a bell), or nobody knows."""
+        self._changes.ring()
         self._wake.set()
 
     def links_changed(self) -> None:
@@ -136,8 +143,7 @@ class Dispatcher:
         When it must be of the one segment in doubt between the two, it is the answer that was missing: that is
         correlated, and the receipt, which is parked by now, found by it.
         """
-        open_items = (item for blob in self._claims.blobs() for item in blob.items)
-        ref = self._doubts.find(source, dest, chain(open_items, self._rest.values()))
+        ref = self._doubts.find(source, dest, self._held())
         if ref is not None:
             _log.info("doubt.settled", upstream=self.profile.id, message_id=ref[0].record.id)
             self._take_in([(ref, 0, upstream_message_id)])
@@ -215,6 +221,7 @@ class Dispatcher:
         free = sum(link.free for link in links)
         if not self._is_draining:
             await self._claim(draft, free)
+        await self._changes.take(self._store, draft, self._held)
         self._send_again(draft)
         lots = self._assign(draft, links)
         turn = draft.finish()
@@ -254,6 +261,8 @@ class Dispatcher:
         draft.time_passed(self._claims.blobs(), self._rest.values())
         self._claims.ring()
         self._doubts.prune()
+        self._changes.prune(draft.now_ms)
+        self._changes.ring()
         self._senders.count()
         figures = self.figures
         figures.claimed = len(self._backlog)
@@ -292,6 +301,7 @@ class Dispatcher:
             return
         if lost:
             draft.lost(lost)
+        self._changes.claimed(draft, self._claims.items)
 
     def _send_again(self, draft: Draft) -> None:
         for item in draft.again:
@@ -357,6 +367,7 @@ class Dispatcher:
 
     async def take_rest_over(self) -> None:
         """What the owner before left without a blob: what it had sent is in doubt, what it was to send again is due."""
+        self._changes.gone = await self._insist(self._store.gone)
         blobs = await self._insist(self._store.rest)
         for message_id, blob in blobs.items():
             item = open_rest(blob)
@@ -366,6 +377,10 @@ class Dispatcher:
             if not lost and WAITING in item.states:
                 self._resting.add(item)
         self.wake()
+
+    def _held(self) -> Iterator[Item]:
+        """Every message that is here."""
+        return chain(self._claims.items(), self._rest.values())
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask until Redis answers; only for what is harmless to ask twice."""

@@ -85,6 +85,11 @@ class UpstreamOwner:
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
+    def asked(self) -> None:
+        """Somebody wants messages of it changed."""
+        if self._dispatcher is not None:
+            self._dispatcher.asked()
+
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
         self.profile = profile

@@ -16,9 +16,20 @@ from protocols.smpp.constants import CommandStatus
 from smscd.core.callbacks import excerpt_of, result_callback
 from smscd.core.directory import Upstream
 from smscd.core.lifecycle import StatusKind, canonical_id, kind_of_status, retry_delay_ms
-from smscd.core.records import MessageRecord, Outcome, ResultRecord, SentContext, State, Tariff, Via
+from smscd.core.records import (
+    ChangeKind,
+    ChangeRequest,
+    MessageRecord,
+    Outcome,
+    ResultRecord,
+    SentContext,
+    State,
+    Tariff,
+    Via,
+)
 from smscd.egress.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, rest_blob
 from smscd.egress.figures import Tally
+from storage.redis.changes import ChangeAnswer
 from storage.redis.dispatch import Turn
 
 RESENDS_MAX: Final = 2
@@ -134,6 +145,45 @@ class Draft:
             if not item.is_over:
                 self.tally.canceled += 1
                 self._end(item, Outcome.CANCELED, State.CANCELED, refund=item.record.price_micros, tells=False)
+
+    def answer(self, message_id: int, answer: ChangeAnswer) -> None:
+        """Tell who asked for a change."""
+        self.turn.answers.append((message_id, answer.value))
+
+    def changed(self, request: ChangeRequest, item: Item | None) -> None:
+        """A customer wants a message cancelled or replaced. item: None when its blob is certainly unread."""
+        message_id = request.message.id
+        if item is not None and (item.is_over or item.resends or not item.is_untouched):
+            self.answer(message_id, ChangeAnswer.LATE)
+            return
+        if item is None:
+            item = Item(request.message, None, 0)
+            self.turn.gone.append(message_id)
+            self.again.append(item)
+        if request.kind == ChangeKind.CANCEL:
+            self.tally.canceled += 1
+            self._end(item, Outcome.CANCELED, State.CANCELED, refund=item.record.price_micros)
+        else:
+            self._replace(item, request.message)
+        self.answer(message_id, ChangeAnswer.DONE)
+
+    def _replace(self, item: Item, message: MessageRecord) -> None:
+        """Exchange what is to be sent. The blob holds the old text, so the message leaves it."""
+        record = msgspec.structs.replace(message, attempt=item.record.attempt)
+        if item.blob is not None:
+            self.to_rest(item)
+        item.record = record
+        item.states = bytearray(len(record.segments))
+        self.rests[record.id] = item
+        self.turn.replaced.append(_encode(record))
+        self._journal(item, Outcome.REPLACED, State.QUEUED)
+
+    def gone(self, items: Iterable[Item]) -> None:
+        """These were read only now, and ended or went on elsewhere before: nothing is to be done but to forget them."""
+        for item in items:
+            if not item.is_over:
+                self._leave(item, State.CANCELED)
+                self.turn.dropped.append(item.record.id)
 
     def unsendable(self, item: Item, segment: int) -> None:
         """A segment does not fit into submit_sm at all: the message fails here."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 from msgspec.structs import astuple
 
+from smscd.core.records import MessageRecord
 from storage.postgres.copyrows import (
     COPY_HEADER,
     COPY_TRAILER,
@@ -95,6 +96,26 @@ async def update_messages(connection: Connection, learned: Sequence[tuple[int, L
         numbers.append(shapes.setdefault(astuple(found), len(shapes) + 1))
     columns = [list(column) for column in zip(*shapes, strict=True)]
     await connection.execute(_SQL["update_messages"], ids, numbers, *columns, min(ids), max(ids) + 1)
+
+
+async def replace_messages(connection: Connection, records: Sequence[MessageRecord]) -> None:
+    """Exchange what is sent in messages of earlier batches; rare, so one statement each."""
+    await connection.executemany(
+        _SQL["replace_message"],
+        [
+            (
+                record.id,
+                b"".join(record.segments),
+                len(record.segments),
+                [len(segment) for segment in record.segments] if len(record.segments) > 1 else None,
+                record.data_coding,
+                record.esm_class,
+                record.registered_delivery,
+                record.valid_until_ms,
+            )
+            for record in records
+        ],
+    )
 
 
 async def ledger_heads(connection: Connection, accounts: Iterable[str]) -> dict[str, Head]:

@@ -36,6 +36,7 @@ class EventKind(IntEnum):
     UNKNOWN = Outcome.UNKNOWN
     CANCELED = Outcome.CANCELED
     UNANNOUNCED = Outcome.UNANNOUNCED
+    REPLACED = Outcome.REPLACED
     RECEIPT = 10
     RECEIPT_REPEATED = 11
     CALLBACK_DEAD = 21

@@ -25,7 +25,10 @@ class Bells:
         self._listeners: dict[bytes, list[Callable[[], None]]] = {}
 
     def subscribe(self, payload: bytes, callback: Callable[[], None]) -> None:
-        """Call back for each bell with this payload: b"q:<upstream>", b"o:<account>", b"h" or b"config"."""
+        """Call back for each bell with this payload.
+
+        b"q:<upstream>" new messages, b"c:<upstream>" changes asked for, b"o:<account>", b"h" callbacks, b"config".
+        """
         self._listeners.setdefault(payload, []).append(callback)
 
     def unsubscribe(self, payload: bytes, callback: Callable[[], None]) -> None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from smscd.core.records import ParkedReceipt
+from smscd.core.records import ChangeRequest, ParkedReceipt
 from storage.redis import scripts
 from storage.redis.blobs import KeyList, pack_array, split_sized
+from storage.redis.changes import ANSWER_MARK
 from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
 from storage.redis.session import RoleSession
 
 HOT_SECONDS = 26 * 3600
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
+_request = msgspec.msgpack.Decoder(ChangeRequest)
 
 
 @dataclass(slots=True)
@@ -54,6 +56,10 @@ class Turn:
     hooks: list[bytes] = field(default_factory=list)
     depth_delta: int = 0
     journal: list[bytes] = field(default_factory=list)
+    replaced: list[bytes] = field(default_factory=list)
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -61,6 +67,7 @@ class Turn:
         return not (
             self.intents or self.settled or self.finished or self.later or self.rest_set or self.rest_del
             or self.finals or self.refunds or self.out or self.hooks or self.depth_delta or self.journal
+            or self.answers or self.dropped
         )  # fmt: skip
 
 
@@ -127,6 +134,16 @@ class DispatchStore:
         reply = await self._reads.command("HGETALL", self._keys.rest(self._upstream))
         return {int.from_bytes(key, "big"): value for key, value in _pairs(reply).items()}
 
+    async def asks(self) -> list[ChangeRequest]:
+        """Requests to change messages that are not answered yet."""
+        reply = await self._reads.command("HVALS", self._keys.asks(self._upstream))
+        return [_request.decode(value) for value in reply if not value.startswith(ANSWER_MARK)]
+
+    async def gone(self) -> set[int]:
+        """Messages in unread blobs that are to be dropped."""
+        reply = await self._reads.command("SMEMBERS", self._keys.gone(self._upstream))
+        return {int.from_bytes(member, "big") for member in reply}
+
     async def depth(self) -> int:
         """How many admitted messages wait for this upstream."""
         held = await self._reads.command("HGET", self._keys.depth, self._upstream)
@@ -147,13 +164,14 @@ class DispatchStore:
         keys = KeyList(
             [
                 names.journal, names.changes, names.depth, names.later(upstream), names.rest(upstream), names.hooks,
-                names.ready(upstream),
+                names.ready(upstream), names.asks(upstream), names.gone(upstream),
             ],
             skipped=1,
         )  # fmt: skip
         number = keys.number
         args: list[Arg] = [
             upstream, turn.depth_delta, names.bell, HOT_SECONDS, pack_array(turn.journal), pack_array(turn.hooks),
+            pack_array(turn.replaced),
         ]  # fmt: skip
         opens: dict[tuple[str, str], int] = {}
 
@@ -193,6 +211,13 @@ class DispatchStore:
         args.append(len(turn.out))
         for account, callbacks in turn.out.items():
             args += (number(names.out(account)), pack_array(callbacks), b"o:" + account.encode())
+        args.append(len(turn.answers))
+        for message_id, answer in turn.answers:
+            args += (id8(message_id), answer)
+        args.append(len(turn.gone))
+        args += [id8(message_id) for message_id in turn.gone]
+        args.append(len(turn.dropped))
+        args += [id8(message_id) for message_id in turn.dropped]
         return keys.names, args
 
     async def promote(self, now_ms: int, limit: int = 500) -> int:

@@ -68,6 +68,14 @@ class ShardKeys:
         """Sorted set by due time: retries."""
         return f"{self.tag}:later:{upstream}"
 
+    def asks(self, upstream: str) -> str:
+        """Hash: message id to a ChangeRequest, or to the owner's answer."""
+        return f"{self.tag}:asks:{upstream}"
+
+    def gone(self, upstream: str) -> str:
+        """Set of messages that ended, or moved to the rest, while their blob was unread; dropped when it is read."""
+        return f"{self.tag}:gone:{upstream}"
+
     def refunded(self, message_id: int) -> str:
         """Set of the messages of one day that were refunded."""
         return f"{self.tag}:refunded:{id_ms(message_id) // DAY_MS}"

@@ -40,6 +40,13 @@ INSERT INTO journal_dead_letters
         error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
+-- What is sent instead of what was admitted in an earlier batch.
+-- name: replace_message
+UPDATE messages
+   SET body = $2, segments = $3, segment_sizes = $4, data_coding = $5, esm_class = $6, registered_delivery = $7,
+       valid_until = timestamptz 'epoch' + $8 * interval '1 millisecond'
+ WHERE id = $1;
+
 -- Rows of earlier batches. s has what was learned, a line for all messages of which the same was learned (a shape), u
 -- which message has which. A final state stays. `m.id = ANY` makes the plan certain (one pass over the primary key of
 -- the partitions between the bounds, hash-joined: see WRITER_SETTINGS), whatever the statistics of a young partition

@@ -1,16 +1,18 @@
 -- One turn of an upstream's dispatcher: the results of the last turn and the intents of the next, in one step.
 -- include: _session _lists
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] changes   KEYS[4] depth   KEYS[5] later   KEYS[6] rest   KEYS[7] hooks
--- KEYS[8] ready     then every other key, named below by its number in KEYS
+-- KEYS[8] ready     KEYS[9] asks     KEYS[10] gone     then every other key, named below by its number in KEYS
 -- ARGV[3] upstream   ARGV[4] what the depth changes by   ARGV[5] bell channel   ARGV[6] hot state in seconds
 -- ARGV[7] journal blob of ResultRecords or ''   ARGV[8] blob of CallbackRecords for the hooks or ''
+-- ARGV[9] journal blob of MessageRecords that were replaced or ''
 --         then lists, each led by its length:
 --         intents (open key, field, value, message id), settled (open key, field), finished (queue, open key, entry id),
 --         later (due ms, member), rest to set (id, blob), rest to delete (id), finals (state key, id, state),
---         refunds (acct key, refunded key, id, micros), out (stream key, blob, bell)
+--         refunds (acct key, refunded key, id, micros), out (stream key, blob, bell),
+--         answers to asks (id, answer), ids that are gone, ids that were dropped because they were gone
 -- REPLY   {now_ms, journal id or '', refunds made (a digit each), '' or comma-led indexes of intents that were withheld
 --         because the message has a change request, '' or ids (8 bytes each) whose change request came too late}
-local list = lists(9)
+local list = lists(10)
 local intents, intents_at = list(4)
 local settled, settled_at = list(2)
 local finished, finished_at = list(3)
@@ -20,6 +22,9 @@ local unrests, unrests_at = list(1)
 local finals, finals_at = list(3)
 local refunds, refunds_at = list(4)
 local outs, outs_at = list(3)
+local answers, answers_at = list(2)
+local gone, gone_at = list(1)
+local dropped, dropped_at = list(1)
 
 local withheld, late = {}, {}
 local held_back = {}
@@ -49,6 +54,9 @@ local refunds_made = table.concat(made)
 local journal_id = ''
 if ARGV[7] ~= '' then
   journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'T', 'b', ARGV[7], 'e', refunds_made)
+end
+if ARGV[9] ~= '' then
+  journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'P', 'b', ARGV[9])
 end
 for i = 0, refunds - 1 do
   if made[i + 1] == '1' then
@@ -121,5 +129,10 @@ if ARGV[8] ~= '' then
   redis.call('XADD', KEYS[7], '*', 'b', ARGV[8])
   redis.call('PUBLISH', ARGV[5], 'h')
 end
+for i = 0, answers - 1 do
+  redis.call('HSET', KEYS[9], ARGV[answers_at + 2 * i], ARGV[answers_at + 2 * i + 1])
+end
+for i = 0, gone - 1 do redis.call('SADD', KEYS[10], ARGV[gone_at + i]) end
+for i = 0, dropped - 1 do redis.call('SREM', KEYS[10], ARGV[dropped_at + i]) end
 if ARGV[4] ~= '0' then redis.call('HINCRBY', KEYS[4], ARGV[3], ARGV[4]) end
 return finish({whole(now_ms), journal_id, refunds_made, table.concat(withheld, ','), table.concat(late)})

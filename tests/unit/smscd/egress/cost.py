@@ -55,6 +55,9 @@ class IdleStore:
     async def queues(self) -> list[str]:
         return [doubles.QUEUE]
 
+    async def asks(self) -> list[ChangeRequest]:
+        return []
+
     async def read(self, cursors: Mapping[str, str], count: int) -> list[QueueEntry]:
         if not self.blobs:
             return []

@@ -11,6 +11,7 @@ import msgspec
 from smscd.core.directory import Upstream
 from smscd.core.records import (
     CallbackRecord,
+    ChangeRequest,
     MessageRecord,
     ParkedReceipt,
     ResultRecord,
@@ -107,6 +108,9 @@ class FakeRedis:
     corr: dict[bytes, bytes] = field(default_factory=dict)
     park: dict[bytes, list[bytes]] = field(default_factory=dict)
     changes: set[int] = field(default_factory=set)
+    asks: dict[int, ChangeRequest | bytes] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+    replaced: list[bytes] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     unavailable: int = 0
     fenced: bool = False
@@ -165,6 +169,14 @@ class FakeDispatchStore:
     async def rest(self) -> dict[int, bytes]:
         self.redis.check()
         return dict(self.redis.rest)
+
+    async def asks(self) -> list[ChangeRequest]:
+        self.redis.check()
+        return [ask for ask in self.redis.asks.values() if isinstance(ask, ChangeRequest)]
+
+    async def gone(self) -> set[int]:
+        self.redis.check()
+        return set(self.redis.gone)
 
     async def depth(self) -> int:
         self.redis.check()
@@ -229,6 +241,9 @@ class FakeDispatchStore:
         for account, callbacks in turn.out.items():
             redis.out.setdefault(account, []).extend(callbacks)
         redis.hooks += turn.hooks
+        redis.asks.update(turn.answers)
+        redis.replaced += turn.replaced
+        redis.gone = (redis.gone | set(turn.gone)) - set(turn.dropped)
         redis.depth += turn.depth_delta
         return TurnReply(NOW_MS, "1-1", withheld, refunded, late)
 
