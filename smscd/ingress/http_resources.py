@@ -42,6 +42,7 @@ from smscd.ingress.http_request_keys import request_key
 from smscd.ingress.http_server import Route
 from smscd.ingress.http_verdicts import Verdicts
 from smscd.ingress.http_views import UNHEALTHY, Balance, Health, MessageDetail, Money, money
+from storage.redis.journal import entry_order
 
 HEALTH_SECONDS: Final = 0.25
 RECORD_WAIT_SECONDS: Final = 1.0
@@ -203,9 +204,9 @@ class Resources:
         if found is not None:
             return found
         ends = self._loop.time() + RECORD_WAIT_SECONDS
-        journalled = _stream_id(await self._messages.journalled_until(account))
+        journalled = entry_order(await self._messages.journalled_until(account))
         while True:
-            recorded = _stream_id(await self._messages.recorded_until(account))
+            recorded = entry_order(await self._messages.recorded_until(account))
             found = await self._messages.find(account, message_id)
             if found is not None:
                 return found
@@ -255,9 +256,3 @@ class Resources:
 def _health_answer(found: Health) -> Answer:
     status = 503 if found.status == UNHEALTHY else 200
     return Answer(status, _encode(found), {"Cache-Control": "no-store"})
-
-
-def _stream_id(text: str) -> tuple[int, int]:
-    """A stream entry id as numbers that compare."""
-    milliseconds, _, sequence = text.partition("-")
-    return int(milliseconds), int(sequence or 0)

@@ -66,6 +66,7 @@ class StoredMessage:
     request_key: str | None
     callback_url: str | None
     metadata: str | None
+    tlvs: bytes | None
     callbacks_open: int
     callback_state: int
     callback_attempts: int
@@ -80,11 +81,31 @@ async def get_message(
 ) -> StoredMessage | None:
     """A message by its id; None when there is none, or when it is another account's (account None: the operator)."""
     async with acquired(database) as connection:
-        row = await connection.fetchrow(_SQL["get_message"], message_id, account)
+        row = await connection.fetchrow(_SQL["get_messages"], [message_id], account)
         if row is None:
             return None
         timeline = await _timeline(connection, message_id) if with_timeline else ()
     return _message(row, timeline)
+
+
+async def get_messages(database: Database, message_ids: Sequence[int], account: str) -> list[StoredMessage]:
+    """Messages of an account by their ids, without timelines; those that there are none of are missing."""
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["get_messages"], message_ids, account)
+    return [_message(row, ()) for row in rows]
+
+
+async def find_pending(
+    database: Database, account: str, source: bytes, dest: bytes, service_type: bytes, oldest_id: int, limit: int
+) -> list[int]:
+    """Ids of an account's messages between two addresses that may not be sent yet, oldest first.
+
+    service_type: b"" for any. oldest_id: bounds the search, so that partitions are pruned.
+    """
+    texts = [stored_text(wire).decode() for wire in (source, dest, service_type)]
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["find_pending"], account, *texts, oldest_id, limit)
+    return [row["id"] for row in rows]
 
 
 async def _timeline(connection: Connection, message_id: int) -> tuple[TimelineEntry, ...]:

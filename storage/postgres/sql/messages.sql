@@ -1,11 +1,19 @@
 -- Reading messages.
 
--- name: get_message
+-- name: get_messages
 SELECT id, account, upstream, direction, door, state, source, source_ton, source_npi, dest, dest_ton, dest_npi,
        data_coding, esm_class, protocol_id, registered_delivery, service_type, segments, segment_sizes, body, via, tariff,
        priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
-       callback_url, metadata, callbacks_open, callback_state, callback_attempts, valid_until, done_at, callback_at
-  FROM messages WHERE id = $1 AND ($2::text IS NULL OR account = $2);
+       callback_url, metadata, tlvs, callbacks_open, callback_state, callback_attempts, valid_until, done_at,
+       callback_at
+  FROM messages WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR account = $2);
+
+-- Messages of an account between two addresses that may not be sent yet.
+-- name: find_pending
+SELECT id FROM messages
+ WHERE account = $1 AND id >= $5 AND direction = 1 AND state <= 2 AND source = $2 AND dest = $3
+   AND ($4 = '' OR service_type = $4)
+ ORDER BY id LIMIT $6;
 
 -- Oldest first; what happened at the same time, in the order of its cause.
 -- name: get_timeline
