@@ -1,19 +1,19 @@
 """PDUs to bytes and back: encoders and decoders, generated at import from the tables in `pdu`.
 
-The generated code is what one would write by hand for speed (one pass, no call per field); `_decoder_source` and
-`_encoder_source` are the templates. Decoding is liberal where peers are known to be careless, encoding is strict.
+`codegen` has the templates. Decoding is liberal where peers are known to be careless, encoding is strict.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from protocols.smpp import codegen
 from protocols.smpp.constants import HEADER_SIZE, CommandId, CommandStatus
 from protocols.smpp.errors import EncodeError, FramingError, PduError
 from protocols.smpp.fields import FieldFormat, Kind, format_of
-from protocols.smpp.pdu import PDU_CLASSES, Pdu
+from protocols.smpp.pdu import PDU_CLASSES, Pdu, SubmitSmResp
 
 HEADER = struct.Struct(">IIII")
 _SUBMIT_SM_RESP = int(CommandId.SUBMIT_SM_RESP)
@@ -24,10 +24,10 @@ BodyEncoder = Callable[[Any], bytes]
 
 
 class UnknownCommandError(PduError):
-    """The command is reserved, a vendor's, or one that is not offered."""
+    """The command is reserved or a vendor's."""
 
     def __init__(self, command_id: int) -> None:
-        super().__init__(CommandStatus.ESME_RINVCMDID, f"command_id 0x{command_id:08x} is not offered")
+        super().__init__(CommandStatus.ESME_RINVCMDID, f"command_id 0x{command_id:08x} is unknown")
 
 
 def encode(pdu: Pdu) -> bytes:
@@ -50,7 +50,7 @@ def encode_body(pdu: Pdu) -> bytes:
 def decode(data: bytes) -> Pdu:
     """One whole PDU.
 
-    Raises FramingError when data is not exactly one PDU long, PduError when its command is not offered (then it is an
+    Raises FramingError when data is not exactly one PDU long, PduError when its command is unknown (then it is an
     UnknownCommandError) or its body is bad.
     """
     if len(data) < HEADER_SIZE:
@@ -65,6 +65,23 @@ def decode(data: bytes) -> Pdu:
     return pdu
 
 
+def decode_response(response_id: int, frame: bytes) -> Pdu:
+    """The answer to one of our requests, whose response is response_id; frame: the whole PDU, or a generic_nack.
+
+    An answer must never be lost to its body: one that cannot be read is as good as none.
+    """
+    _, command_id, command_status, sequence_number = HEADER.unpack_from(frame)
+    if command_id == response_id:
+        try:
+            pdu: Pdu = DECODERS[response_id](frame, HEADER_SIZE, len(frame), command_status, sequence_number)
+            return pdu
+        except PduError:
+            pass
+    elif not command_status:
+        command_status = int(CommandStatus.ESME_RUNKNOWNERR)
+    return _CLASSES[response_id](command_status=command_status, sequence_number=sequence_number)
+
+
 def read_message_id(buffer: bytes, position: int, end: int) -> bytes:
     """The message_id of a submit_sm_resp whose body is buffer[position:end]; b"" when there is none.
 
@@ -77,9 +94,20 @@ def read_message_id(buffer: bytes, position: int, end: int) -> bytes:
     return buffer[position:stop] if stop - position < _MESSAGE_ID_ACCEPTED else b""
 
 
-def encode_submit_sm_resps(answers: Iterable[tuple[int, int, bytes]]) -> list[bytes]:
-    """submit_sm_resp of (sequence_number, command_status, message_id of at most 64 octets) each."""
+def encode_submit_sm_resps(answers: Iterable[tuple[int, int, bytes]], tlvs: bytes = b"") -> list[bytes]:
+    """submit_sm_resp of (sequence_number, command_status, message_id of at most 64 octets) each.
+
+    tlvs: the optional part of each; then an error has an empty message_id before it, or nobody could find it.
+    """
     pack = HEADER.pack
+    if tlvs:
+        size, tail = HEADER_SIZE + 1 + len(tlvs), b"\0" + tlvs
+        return [
+            pack(size, _SUBMIT_SM_RESP, command_status, sequence_number) + tail
+            if command_status
+            else pack(size + len(message_id), _SUBMIT_SM_RESP, 0, sequence_number) + message_id + tail
+            for sequence_number, command_status, message_id in answers
+        ]
     return [
         pack(HEADER_SIZE, _SUBMIT_SM_RESP, command_status, sequence_number)
         if command_status
@@ -88,9 +116,12 @@ def encode_submit_sm_resps(answers: Iterable[tuple[int, int, bytes]]) -> list[by
     ]
 
 
-def encode_deliver_sm_resps(answers: Iterable[tuple[int, int]]) -> list[bytes]:
-    """deliver_sm_resp of (sequence_number, command_status) each."""
+def encode_deliver_sm_resps(answers: Iterable[tuple[int, int]], tlvs: bytes = b"") -> list[bytes]:
+    """deliver_sm_resp of (sequence_number, command_status) each. tlvs: as in encode_submit_sm_resps."""
     pack = HEADER.pack
+    if tlvs:
+        size, tail = HEADER_SIZE + 1 + len(tlvs), b"\0" + tlvs
+        return [pack(size, _DELIVER_SM_RESP, status, sequence_number) + tail for sequence_number, status in answers]
     return [
         pack(HEADER_SIZE, _DELIVER_SM_RESP, command_status, sequence_number)
         if command_status
@@ -120,190 +151,106 @@ def _refuse_text(name: str, status: int, position: int, end: int) -> NoReturn:
     raise PduError(status, f"the length before {name} goes beyond the PDU")
 
 
+def _refuse_count(name: str, status: int, count: int) -> NoReturn:
+    raise PduError(status, f"{count} is no number of {name}")
+
+
+def _refuse_flag(name: str, status: int, flag: int) -> NoReturn:
+    raise PduError(status, f"{flag} is no kind of {name}")
+
+
 def _refuse_length(name: str) -> NoReturn:
     raise PduError(CommandStatus.ESME_RINVCMDLEN, f"the PDU ends in or before {name}")
 
 
-def _refuse_value(command: str, pdu: Pdu, formats: tuple[FieldFormat, ...]) -> NoReturn:
+def _refuse_value(table: str, given: object, formats: tuple[FieldFormat, ...]) -> NoReturn:
     for form in formats:
-        value = getattr(pdu, form.name)
+        value = getattr(given, form.name)
         if form.kind is Kind.INTEGER:
             fits = isinstance(value, int) and 0 <= value < 1 << 8 * form.size
         elif form.kind is Kind.C_OCTETS:
             fits = len(value) < form.size and 0 not in value
         else:
-            fits = len(value) <= form.size
+            fits = form.rows_min <= len(value) <= form.size
         if not fits:
-            raise EncodeError(f"{command}: {form.name} does not fit its {form.size} octets")
-    raise EncodeError(f"{command}: a field has the wrong type")
+            raise EncodeError(f"{table}: {form.name} does not fit: {form.kind.value}, at most {form.size}")
+    raise EncodeError(f"{table}: a field has the wrong type")
 
 
 # --- generation -----------------------------------------------------------------------------------------------------
 
 
-def _decoder_source(pdu_class: type[Pdu], formats: tuple[FieldFormat, ...]) -> str:
-    """The source of decode(buffer, position, end, command_status, sequence_number): buffer[position:end] is a body.
-
-    One comparison at the end finds an overrun of the integers, because positions only grow and a stray read stays
-    inside the buffer or raises IndexError.
-    """
-    lines = [
-        "def decode(buffer, position, end, command_status, sequence_number):",
-        "    pdu = new(cls)",
-        "    pdu.command_status = command_status",
-        "    pdu.sequence_number = sequence_number",
-        "    find = buffer.find",
-        "    try:",
-        *(f"        {line}" for line in _decoder_lines(formats)),
-        "    except IndexError:",
-        f"        refuse_length({formats[-1].name!r})" if formats else "        raise",
-        "    if position > end:",
-        f"        refuse_length({formats[-1].name if formats else 'end'!r})",
-        "    pdu.tlvs = buffer[position:end] if position < end else b''",
-        "    return pdu",
-    ]
-    return "\n".join(lines)
-
-
-def _decoder_lines(formats: tuple[FieldFormat, ...]) -> Iterator[str]:
-    offset = 0  # octets of integers since `position` was last moved
-    if not formats:
-        yield "pass"
-    for form in formats:
-        at = f"position + {offset}" if offset else "position"
-        if form.kind is Kind.INTEGER:
-            yield f"pdu.{form.name} = " + (
-                f"buffer[{at}]" if form.size == 1 else f"from_bytes(buffer[{at}:{at} + {form.size}], 'big')"
-            )
-            offset += form.size
-        elif form.kind is Kind.COUNTED_OCTETS:
-            yield f"stop = {at} + 1 + buffer[{at}]"
-            yield "if stop > end:"
-            yield f"    refuse_text({form.name!r}, {int(form.status)}, {at} + 1, end)"
-            yield f"pdu.{form.name} = buffer[{at} + 1:stop]"
-            yield "position = stop"
-            offset = 0
-        else:
-            if offset:
-                yield f"position += {offset}"
-                offset = 0
-            if form is formats[-1]:
-                yield from _last_string_lines(form)
-            else:
-                yield from _string_lines(form)
-    if offset:
-        yield f"position += {offset}"
-
-
-def _string_lines(form: FieldFormat) -> Iterator[str]:
-    yield "if buffer[position]:"
-    yield "    stop = find(0, position, end)"
-    yield f"    if not 0 < stop - position < {form.accepted}:"
-    yield f"        refuse_string({form.name!r}, {int(form.status)}, buffer, position, end)"
-    yield f"    pdu.{form.name} = buffer[position:stop]"
-    yield "    position = stop + 1"
-    yield "else:"
-    yield f"    pdu.{form.name} = b''"
-    yield "    position += 1"
-
-
-def _last_string_lines(form: FieldFormat) -> Iterator[str]:
-    """The last mandatory string may lack its NUL, or be missing: some peers do that, and nothing is ambiguous."""
-    yield "if position > end:"
-    yield f"    refuse_length({form.name!r})"
-    yield "stop = find(0, position, end)"
-    yield "if stop < 0:"
-    yield "    stop = end"
-    yield f"if stop - position >= {form.accepted}:"
-    yield f"    refuse_string({form.name!r}, {int(form.status)}, buffer, position, end)"
-    yield f"pdu.{form.name} = buffer[position:stop]"
-    yield "position = stop + 1 if stop < end else end"
-
-
-def _encoder_source(formats: tuple[FieldFormat, ...]) -> str:
-    """The source of encode(pdu): one join of the strings and of the packed runs of integers between them."""
-    setup: list[str] = []
-    checks: list[str] = []
-    parts: list[str] = []
-    run: list[str] = []
-    codes = ""
-
-    def end_run() -> None:
-        nonlocal codes
-        if run:
-            parts.append(f"pack('>{codes}', {', '.join(run)})")
-            run.clear()
-            codes = ""
-
-    for form in formats:
-        if form.kind is Kind.INTEGER:
-            run.append(f"pdu.{form.name}")
-            codes += {1: "B", 2: "H", 4: "I"}[form.size]
-            continue
-        setup.append(f"{form.name} = pdu.{form.name}")
-        if form.kind is Kind.COUNTED_OCTETS:
-            checks.append(f"len({form.name}) > {form.size}")
-            run.append(f"len({form.name})")
-            codes += "B"
-            end_run()
-            parts.append(form.name)
-        else:
-            checks.append(f"len({form.name}) >= {form.size} or 0 in {form.name}")
-            end_run()
-            parts += [form.name, "NUL"]
-    end_run()
-    if not formats:
-        return "def encode(pdu):\n    return pdu.tlvs"
-    lines = ["def encode(pdu):", *(f"    {line}" for line in setup)]
-    if checks:
-        lines += [f"    if {' or '.join(checks)}:", "        refuse_value(pdu)"]
-    lines += [
-        "    try:",
-        f"        return join(({', '.join(parts)}, pdu.tlvs))",
-        "    except (StructError, TypeError):",
-        "        refuse_value(pdu)",
-    ]
-    return "\n".join(lines)
-
-
-def _generate(source: str, name: str, namespace: dict[str, Any]) -> Any:
-    exec(compile(source, f"<{__name__} {name}>", "exec"), namespace)
-    return namespace[name.split()[0]]
-
-
-def _decoder(pdu_class: type[Pdu]) -> BodyDecoder:
-    namespace: dict[str, Any] = {
-        "cls": pdu_class,
+def _generate(source: str, what: str, table: type, namespace: dict[str, Any]) -> Any:
+    """The function `what` of this source. namespace: what it calls beside the names that all generated code has."""
+    formats = format_of(table)
+    names: dict[str, Any] = {
+        "cls": table,
         "new": object.__new__,
         "from_bytes": int.from_bytes,
         "refuse_string": _refuse_string,
         "refuse_text": _refuse_text,
+        "refuse_count": _refuse_count,
+        "refuse_flag": _refuse_flag,
         "refuse_length": _refuse_length,
-    }
-    source = _decoder_source(pdu_class, format_of(pdu_class))
-    decoder: BodyDecoder = _generate(source, f"decode {pdu_class.__name__}", namespace)
-    return decoder
-
-
-def _encoder(pdu_class: type[Pdu]) -> BodyEncoder:
-    formats = format_of(pdu_class)
-    namespace: dict[str, Any] = {
         "NUL": b"\0",
         "join": b"".join,
         "pack": struct.pack,
         "StructError": struct.error,
-        "refuse_value": lambda pdu: _refuse_value(pdu_class.__name__, pdu, formats),
+        "refuse_value": lambda given: _refuse_value(table.__name__, given, formats),
+        **namespace,
     }
-    encoder: BodyEncoder = _generate(_encoder_source(formats), f"encode {pdu_class.__name__}", namespace)
+    exec(compile(source, f"<{__name__} {what} {table.__name__}>", "exec"), names)
+    return names[what]
+
+
+def _decoder(pdu_class: type[Pdu]) -> BodyDecoder:
+    formats = format_of(pdu_class)
+    readers = {
+        f"read_{form.name}": _rows_decoder(pdu_class, form) for form in formats if form.kind is Kind.COUNTED_ROWS
+    }
+
+    def bare(command_status: int, sequence_number: int) -> Pdu:
+        return pdu_class(command_status=command_status, sequence_number=sequence_number)
+
+    source = codegen.decoder_source(formats, is_response=pdu_class.command_id.is_response)
+    decoder: BodyDecoder = _generate(source, "decode", pdu_class, {"bare": bare, **readers})
+    return decoder
+
+
+def _rows_decoder(pdu_class: type[Pdu], form: FieldFormat) -> Any:
+    readers = [_generate(codegen.row_decoder_source(format_of(row)), "decode", row, {}) for row in form.rows]
+    names: dict[str, Any] = {"read_row": readers[0]}
+    if len(form.rows) > 1:
+        names = {"readers": {int(row.flag): reader for row, reader in zip(form.rows, readers, strict=True)}}
+    return _generate(codegen.rows_decoder_source(form), "read", pdu_class, names)
+
+
+def _encoder(pdu_class: type[Pdu]) -> BodyEncoder:
+    formats = format_of(pdu_class)
+    writers = {
+        f"write_{form.name}": _rows_encoder(pdu_class, form) for form in formats if form.kind is Kind.COUNTED_ROWS
+    }
+    encoder: BodyEncoder = _generate(codegen.encoder_source(formats), "encode", pdu_class, writers)
     return encoder
+
+
+def _rows_encoder(pdu_class: type[Pdu], form: FieldFormat) -> Callable[[Sequence[object]], bytes]:
+    has_flags = len(form.rows) > 1
+    encoders: dict[type, Callable[[Any], bytes]] = {
+        row: _generate(codegen.row_encoder_source(row.flag if has_flags else None, format_of(row)), "encode", row, {})
+        for row in form.rows
+    }
+
+    def write(rows: Sequence[object]) -> bytes:
+        try:
+            return b"".join([encoders[type(row)](row) for row in rows])
+        except KeyError as error:
+            raise EncodeError(f"{pdu_class.__name__}: {form.name} holds something else: {error}") from None
+
+    return write
 
 
 DECODERS: dict[int, BodyDecoder] = {int(cls.command_id): _decoder(cls) for cls in PDU_CLASSES}
 _ENCODERS: dict[int, BodyEncoder] = {int(cls.command_id): _encoder(cls) for cls in PDU_CLASSES}
-_MESSAGE_ID_ACCEPTED = next(
-    form.accepted
-    for cls in PDU_CLASSES
-    if cls.command_id is CommandId.SUBMIT_SM_RESP
-    for form in format_of(cls)
-    if form.name == "message_id"
-)
+_CLASSES: dict[int, type[Pdu]] = {int(cls.command_id): cls for cls in PDU_CLASSES}
+_MESSAGE_ID_ACCEPTED = next(form.accepted for form in format_of(SubmitSmResp) if form.name == "message_id")

@@ -10,7 +10,7 @@ SEQUENCE_NUMBER_MAX = 0x7FFFFFFF
 
 
 class CommandId(IntEnum):
-    """Every command of SMPP 3.4 and 5.0. Those that have no class in `pdu` are known but not offered."""
+    """Every command of SMPP 3.4 and 5.0."""
 
     BIND_RECEIVER = 0x00000001
     BIND_TRANSMITTER = 0x00000002
@@ -54,7 +54,10 @@ class CommandId(IntEnum):
 
 
 class CommandStatus(IntEnum):
-    """command_status; a peer may send others (0x400 to 0x4FF are vendors'), so PDUs keep plain integers."""
+    """command_status; a peer may send others (0x400 to 0x4FF are vendors'), so PDUs keep plain integers.
+
+    The last five are the names that 5.0 gives to statuses of 3.4.
+    """
 
     ESME_ROK = 0x00
     ESME_RINVMSGLEN = 0x01
@@ -123,6 +126,12 @@ class CommandStatus(IntEnum):
     ESME_RINVBCAST_REP = 0x110
     ESME_RINVBCASTSRVGRP = 0x111
     ESME_RINVBCASTCHANIND = 0x112
+
+    ESME_RINVTLVSTREAM = ESME_RINVOPTPARSTREAM
+    ESME_RTLVNOTALLWD = ESME_ROPTPARNOTALLWD
+    ESME_RINVTLVLEN = ESME_RINVPARLEN
+    ESME_RMISSINGTLV = ESME_RMISSINGOPTPARAM
+    ESME_RINVTLVVAL = ESME_RINVOPTPARAMVAL
 
 
 class InterfaceVersion(IntEnum):

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from protocols.smpp.pdu import Bind, DeliverSm, SubmitSm
+from protocols.smpp.pdu import (
+    AlertNotification,
+    Bind,
+    CancelSm,
+    DataSm,
+    DeliverSm,
+    Outbind,
+    QuerySm,
+    ReplaceSm,
+    Response,
+    SubmitMulti,
+    SubmitSm,
+)
 
 
 class DeathReason(StrEnum):
@@ -55,6 +67,55 @@ class DeliversReceived:
 
 
 @dataclass(slots=True)
+class MultisReceived:
+    """submit_multi of an ESME, oldest first: each waits for one SubmitMultiResp in answer()."""
+
+    pdus: list[SubmitMulti]
+
+
+@dataclass(slots=True)
+class DataReceived:
+    """data_sm of either end, oldest first: each waits for one DataSmResp in answer(). From an SMSC: receipts too."""
+
+    pdus: list[DataSm]
+
+
+@dataclass(slots=True)
+class QueriesReceived:
+    """query_sm of an ESME, oldest first: each waits for one QuerySmResp in answer()."""
+
+    pdus: list[QuerySm]
+
+
+@dataclass(slots=True)
+class CancelsReceived:
+    """cancel_sm of an ESME, oldest first: each waits for one CancelSmResp in answer()."""
+
+    pdus: list[CancelSm]
+
+
+@dataclass(slots=True)
+class ReplacesReceived:
+    """replace_sm of an ESME, oldest first: each waits for one ReplaceSmResp in answer()."""
+
+    pdus: list[ReplaceSm]
+
+
+@dataclass(slots=True)
+class AlertsReceived:
+    """alert_notification of an SMSC, oldest first: nothing is answered."""
+
+    pdus: list[AlertNotification]
+
+
+@dataclass(slots=True)
+class OutbindReceived:
+    """An SMSC asks us to bind as a receiver or transceiver: check who it is, then bind() or close."""
+
+    pdu: Outbind
+
+
+@dataclass(slots=True)
 class SubmitAnswers:
     """(ref, command_status, message_id) of each request of send_submits that was answered, late ones included.
 
@@ -69,6 +130,16 @@ class DeliverAnswers:
     """(ref, command_status) of each request of send_delivers that was answered, late ones included."""
 
     answers: list[tuple[object, int]]
+
+
+@dataclass(slots=True)
+class RequestAnswers:
+    """(ref, response) of each request of send_requests that was answered, late ones included.
+
+    response: of the class that answers the request, also when the peer sent a generic_nack: look at command_status.
+    """
+
+    answers: list[tuple[object, Response]]
 
 
 @dataclass(slots=True)
@@ -101,8 +172,16 @@ Event: TypeAlias = (
     | BindRefused
     | SubmitsReceived
     | DeliversReceived
+    | MultisReceived
+    | DataReceived
+    | QueriesReceived
+    | CancelsReceived
+    | ReplacesReceived
+    | AlertsReceived
+    | OutbindReceived
     | SubmitAnswers
     | DeliverAnswers
+    | RequestAnswers
     | TimedOut
     | UnbindRequested
     | UnbindAnswered

@@ -1,4 +1,4 @@
-"""What the two ends tell each other in a bind and its answer: who they are and which version they speak."""
+"""What the two ends tell each other beside messages: who they are, which version they speak, how congested they are."""
 
 from __future__ import annotations
 
@@ -38,3 +38,18 @@ def read_bind_response(command_id: int, frame: bytes) -> tuple[bytes, int | None
     except PduError:
         return b"", None
     return response.system_id, tlv.read_integer(response.tlvs, TlvTag.SC_INTERFACE_VERSION)
+
+
+def has_congestion_state(interface_version: int) -> bool:
+    """True when ends that agree on this interface_version put congestion_state into responses (SMPP 5.0)."""
+    return interface_version >= InterfaceVersion.V5_0
+
+
+def read_congestion_state(buffer: bytes, position: int, end: int) -> int | None:
+    """congestion_state of a response whose body is buffer[position:end], a message_id and TLVs; None without one."""
+    stop = buffer.find(0, position, end) + 1
+    state = tlv.read_integer(buffer[stop:end], TlvTag.CONGESTION_STATE) if position < stop < end else None
+    if state is None and position < end:
+        # An error response may have left its message_id out.
+        state = tlv.read_integer(buffer[position:end], TlvTag.CONGESTION_STATE)
+    return state

@@ -1,33 +1,28 @@
-"""The PDUs that this daemon speaks. Each class is the table of its command: fields in wire order, with their limits.
+"""Every PDU. Each class is the table of its command: fields in wire order, with their limits.
 
 `codec` generates the encoders and decoders from these tables. Addresses, texts and message ids are bytes as they lie
-on the wire, without NUL; lengths (sm_length) are not fields, they follow from what they count. A command of
-`CommandId` that has no class here is known but not offered: it is refused with generic_nack ESME_RINVCMDID.
+on the wire, without NUL; lengths and counts (sm_length, number_of_dests, no_unsuccess) are not fields, they follow from
+what they count. Section numbers are those of SMPP 3.4.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from enum import IntEnum
+from typing import TypeAlias
 
+from protocols.smpp.broadcast import BROADCAST_CLASSES
 from protocols.smpp.constants import CommandId, CommandStatus
-from protocols.smpp.fields import c_octets, counted_octets, integer
+from protocols.smpp.fields import Pdu as Pdu
+from protocols.smpp.fields import Structure, c_octets, counted_octets, counted_rows, integer
 
-
-@dataclass(slots=True, kw_only=True)
-class Pdu:
-    """What every PDU has. tlvs is the optional part as it came, undecoded: read it with `tlv`."""
-
-    command_id: ClassVar[CommandId]
-
-    sequence_number: int = 0
-    command_status: int = 0
-    tlvs: bytes = b""
+_ID_ACCEPTED = 256
 
 
 @dataclass(slots=True)
 class Bind(Pdu):
-    """bind_transmitter, bind_receiver and bind_transceiver: the same fields (SMPP 3.4 section 4.1)."""
+    """bind_transmitter, bind_receiver and bind_transceiver: the same fields (section 4.1)."""
 
     system_id: bytes = c_octets(16, CommandStatus.ESME_RINVSYSID, accepted=65)
     password: bytes = c_octets(9, CommandStatus.ESME_RINVPASWD, accepted=65, is_secret=True)
@@ -88,8 +83,18 @@ class BindTransceiverResp(BindResp):
 
 
 @dataclass(slots=True)
+class Outbind(Pdu):
+    """An SMSC asks an ESME to bind as a receiver (section 4.1.7). There is no response but a bind."""
+
+    command_id = CommandId.OUTBIND
+
+    system_id: bytes = c_octets(16, CommandStatus.ESME_RINVSYSID, accepted=65)
+    password: bytes = c_octets(9, CommandStatus.ESME_RINVPASWD, accepted=65, is_secret=True)
+
+
+@dataclass(slots=True)
 class SubmitSm(Pdu):
-    """An ESME hands over one segment (SMPP 3.4 section 4.4.1)."""
+    """An ESME hands over one segment (section 4.4.1)."""
 
     command_id = CommandId.SUBMIT_SM
 
@@ -118,12 +123,12 @@ class SubmitSmResp(Pdu):
 
     command_id = CommandId.SUBMIT_SM_RESP
 
-    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=256)
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=_ID_ACCEPTED)
 
 
 @dataclass(slots=True)
 class DeliverSm(Pdu):
-    """An SMSC hands over a receipt or a mobile-originated segment (SMPP 3.4 section 4.6.1).
+    """An SMSC hands over a receipt or a mobile-originated segment (section 4.6.1).
 
     The fields are those of submit_sm, but peers are read more liberally: a receipt must not be lost to its addresses.
     """
@@ -155,7 +160,199 @@ class DeliverSmResp(Pdu):
 
     command_id = CommandId.DELIVER_SM_RESP
 
-    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=256)
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=_ID_ACCEPTED)
+
+
+class DestFlag(IntEnum):
+    """What a dest_address of submit_multi is."""
+
+    SME = 1
+    DISTRIBUTION_LIST = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class SmeAddress(Structure):
+    """A dest_address that is one SME (section 4.5.1.1)."""
+
+    flag = DestFlag.SME
+
+    dest_addr_ton: int = integer()
+    dest_addr_npi: int = integer()
+    destination_addr: bytes = c_octets(21, CommandStatus.ESME_RINVDSTADR)
+
+
+@dataclass(slots=True, kw_only=True)
+class DistributionList(Structure):
+    """A dest_address that names a list which the SMSC keeps (section 4.5.1.2)."""
+
+    flag = DestFlag.DISTRIBUTION_LIST
+
+    dl_name: bytes = c_octets(21, CommandStatus.ESME_RINVDLNAME)
+
+
+DestAddress: TypeAlias = SmeAddress | DistributionList
+
+
+@dataclass(slots=True)
+class SubmitMulti(Pdu):
+    """An ESME hands over one segment for several destinations (section 4.5.1)."""
+
+    command_id = CommandId.SUBMIT_MULTI
+
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP)
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
+    dest_address: Sequence[DestAddress] = counted_rows(
+        (SmeAddress, DistributionList), CommandStatus.ESME_RINVNUMDESTS, size_min=1, size_max=254
+    )
+    esm_class: int = integer()
+    protocol_id: int = integer()
+    priority_flag: int = integer()
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    registered_delivery: int = integer()
+    replace_if_present_flag: int = integer()
+    data_coding: int = integer()
+    sm_default_msg_id: int = integer()
+    short_message: bytes = counted_octets(254, CommandStatus.ESME_RINVMSGLEN)
+
+
+@dataclass(slots=True, kw_only=True)
+class UnsuccessSme(Structure):
+    """One destination of a submit_multi that was not accepted, and why (section 4.5.2.1)."""
+
+    dest_addr_ton: int = integer()
+    dest_addr_npi: int = integer()
+    destination_addr: bytes = c_octets(21, CommandStatus.ESME_RINVDSTADR)
+    error_status_code: int = integer(4)
+
+
+@dataclass(slots=True)
+class SubmitMultiResp(Pdu):
+    """The SMSC's answer: one message_id for all, and the destinations that it does not cover."""
+
+    command_id = CommandId.SUBMIT_MULTI_RESP
+
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=_ID_ACCEPTED)
+    unsuccess_sme: Sequence[UnsuccessSme] = counted_rows((UnsuccessSme,), CommandStatus.ESME_RINVNUMDESTS)
+
+
+@dataclass(slots=True)
+class DataSm(Pdu):
+    """Either end hands over a message whose text is the TLV message_payload (section 4.7.1)."""
+
+    command_id = CommandId.DATA_SM
+
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, accepted=65)
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(65, CommandStatus.ESME_RINVSRCADR)
+    dest_addr_ton: int = integer()
+    dest_addr_npi: int = integer()
+    destination_addr: bytes = c_octets(65, CommandStatus.ESME_RINVDSTADR)
+    esm_class: int = integer()
+    registered_delivery: int = integer()
+    data_coding: int = integer()
+
+    @property
+    def short_message(self) -> bytes:
+        """Always empty: so that what reads a text or a receipt from a deliver_sm reads it from a data_sm too."""
+        return b""
+
+
+@dataclass(slots=True)
+class DataSmResp(Pdu):
+    """The answer to data_sm, from either end."""
+
+    command_id = CommandId.DATA_SM_RESP
+
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=_ID_ACCEPTED)
+
+
+@dataclass(slots=True)
+class QuerySm(Pdu):
+    """What became of this message? The source has to be the submitted one (section 4.8.1)."""
+
+    command_id = CommandId.QUERY_SM
+
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID)
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
+
+
+@dataclass(slots=True)
+class QuerySmResp(Pdu):
+    """The message's state; final_date is empty until the state is final."""
+
+    command_id = CommandId.QUERY_SM_RESP
+
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID, accepted=_ID_ACCEPTED)
+    final_date: bytes = c_octets(17, accepted=65)
+    message_state: int = integer()
+    error_code: int = integer()
+
+
+@dataclass(slots=True)
+class CancelSm(Pdu):
+    """Take back one message, or without message_id all that match the other fields (section 4.9.1)."""
+
+    command_id = CommandId.CANCEL_SM
+
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP)
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID)
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
+    dest_addr_ton: int = integer()
+    dest_addr_npi: int = integer()
+    destination_addr: bytes = c_octets(21, CommandStatus.ESME_RINVDSTADR)
+
+
+@dataclass(slots=True)
+class CancelSmResp(Pdu):
+    """The answer to cancel_sm: its command_status."""
+
+    command_id = CommandId.CANCEL_SM_RESP
+
+
+@dataclass(slots=True)
+class ReplaceSm(Pdu):
+    """Another text, and perhaps other times, for a message that is still pending (section 4.10.1)."""
+
+    command_id = CommandId.REPLACE_SM
+
+    message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID)
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    registered_delivery: int = integer()
+    sm_default_msg_id: int = integer()
+    short_message: bytes = counted_octets(254, CommandStatus.ESME_RINVMSGLEN)
+
+
+@dataclass(slots=True)
+class ReplaceSmResp(Pdu):
+    """The answer to replace_sm: its command_status."""
+
+    command_id = CommandId.REPLACE_SM_RESP
+
+
+@dataclass(slots=True)
+class AlertNotification(Pdu):
+    """A mobile that an ESME waited for can be reached again (section 4.12.1). There is no response."""
+
+    command_id = CommandId.ALERT_NOTIFICATION
+
+    source_addr_ton: int = integer()
+    source_addr_npi: int = integer()
+    source_addr: bytes = c_octets(65, CommandStatus.ESME_RINVSRCADR)
+    esme_addr_ton: int = integer()
+    esme_addr_npi: int = integer()
+    esme_addr: bytes = c_octets(65, CommandStatus.ESME_RINVDSTADR)
 
 
 @dataclass(slots=True)
@@ -193,6 +390,10 @@ class GenericNack(Pdu):
     command_id = CommandId.GENERIC_NACK
 
 
+# What a session sends and answers one by one; submit_sm and deliver_sm have ways of their own.
+Request: TypeAlias = SubmitMulti | DataSm | QuerySm | CancelSm | ReplaceSm
+Response: TypeAlias = SubmitMultiResp | DataSmResp | QuerySmResp | CancelSmResp | ReplaceSmResp
+
 PDU_CLASSES: tuple[type[Pdu], ...] = (
     BindTransmitter,
     BindTransmitterResp,
@@ -200,13 +401,26 @@ PDU_CLASSES: tuple[type[Pdu], ...] = (
     BindReceiverResp,
     BindTransceiver,
     BindTransceiverResp,
+    Outbind,
     SubmitSm,
     SubmitSmResp,
+    SubmitMulti,
+    SubmitMultiResp,
     DeliverSm,
     DeliverSmResp,
+    DataSm,
+    DataSmResp,
+    QuerySm,
+    QuerySmResp,
+    CancelSm,
+    CancelSmResp,
+    ReplaceSm,
+    ReplaceSmResp,
+    AlertNotification,
     EnquireLink,
     EnquireLinkResp,
     Unbind,
     UnbindResp,
     GenericNack,
+    *BROADCAST_CLASSES,
 )

@@ -2,69 +2,56 @@
 
 Call receive_data() with what came from the peer and handle_timer() at next_deadline(); write what data_to_send()
 gives. `now` is always seconds on one monotonic clock. Bad PDUs, PDUs that the state does not allow, enquire_link and
-the excess over the window are answered here; the owner sees lists of good requests and of answers.
+the excess over the window are answered here; the owner sees lists of good requests and of answers. What a session
+sends of its own stands in `sender`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, assert_never
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from protocols.smpp import codec, events
-from protocols.smpp.codec import DECODERS, HEADER, read_message_id
+from protocols.smpp.codec import DECODERS, HEADER
 from protocols.smpp.constants import HEADER_SIZE, RESPONSE_BIT, CommandId, CommandStatus
 from protocols.smpp.errors import FramingError, PduError, StateError
 from protocols.smpp.events import Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.negotiation import bind_response, read_bind_response, takes_tlvs
-from protocols.smpp.pdu import Bind
+from protocols.smpp.pdu import Bind, Response
 from protocols.smpp.reassembly import Reassembly
+from protocols.smpp.sender import OVER, Asked, Sender
 from protocols.smpp.state import Flow, Role, SessionState, refusal, state_after
-from protocols.smpp.timers import Timer, Timers
-from protocols.smpp.window import PeerWindow, RequestWindow
 
-_SUBMIT_SM = int(CommandId.SUBMIT_SM)
-_DELIVER_SM = int(CommandId.DELIVER_SM)
-_COMMAND_IDS = frozenset(int(command_id) for command_id in CommandId)
-_OVER = frozenset((SessionState.UNBOUND, SessionState.CLOSED))
+_COMMAND_IDS: Final = frozenset(int(command_id) for command_id in CommandId)
+# Requests that are handed to the owner in a list of their own, whoever's they are. All but the last are answered.
+_EVENTS: Final[dict[int, Callable[[list[Any]], Event]]] = {
+    int(CommandId.SUBMIT_MULTI): events.MultisReceived,
+    int(CommandId.DATA_SM): events.DataReceived,
+    int(CommandId.QUERY_SM): events.QueriesReceived,
+    int(CommandId.CANCEL_SM): events.CancelsReceived,
+    int(CommandId.REPLACE_SM): events.ReplacesReceived,
+    int(CommandId.ALERT_NOTIFICATION): events.AlertsReceived,
+}
+_WITHOUT_RESPONSE: Final = frozenset((int(CommandId.OUTBIND), int(CommandId.ALERT_NOTIFICATION)))
 
 
-class Session:
-    """The protocol of one connection.
-
-    state: as in the table of `state`. peer_interface_version: known once bound. closed_reason: what close() was told.
-    """
+class Session(Sender):
+    """The protocol of one connection."""
 
     def __init__(self, role: Role, config: SessionConfig, now: float) -> None:
-        self.role = role
-        self.config = config
-        self.peer_interface_version = int(config.assumed_interface_version)
-        self.closed_reason: str | None = None
-        self._is_smsc = role is Role.SMSC
-        self._request_id = _SUBMIT_SM if self._is_smsc else _DELIVER_SM
-        self._answer_id = (_DELIVER_SM if self._is_smsc else _SUBMIT_SM) | RESPONSE_BIT
-        self._out: list[bytes] = []
+        super().__init__(role, config, now)
         self._inbound = Reassembly()
-        self._timers = Timers(config, now)
-        # What the PDUs of the present read amount to, until it is handed over.
+        # What the PDUs of the present read amount to, until it is handed over: submits or delivers, and the answers to
+        # ours; and the list inside the last event that holds others.
         self._requests: list[Any] = []
         self._answers: list[Any] = []
-        # The peer's requests, with the bind that is being decided and the unbind that is to be answered.
-        self._peer = PeerWindow(config.window_size, may_throttle=self._is_smsc)
+        self._batch: list[Any] = []
+        # The bind that is being decided and the unbind that is to be answered.
         self._bind: Bind | None = None
         self._unbind_number = 0
-        # Our requests, and our bind or unbind while it is unanswered: (sequence number, command id).
-        self._own = RequestWindow(config.response_late_max)
-        self._control: tuple[int, int] | None = None
-        self._enter(SessionState.OPEN)
 
     # --- what the owner may look at ---------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> SessionState:
-        """The state after the last call."""
-        return self._state
 
     @property
     def wants_read(self) -> bool:
@@ -90,35 +77,21 @@ class Session:
         """The peer's requests that the owner has not yet answered."""
         return self._peer.unanswered
 
-    @property
-    def pending_count(self) -> int:
-        """Our requests that are unanswered and have not timed out."""
-        return len(self._own.pending)
-
-    @property
-    def can_submit(self) -> bool:
-        """True when send_submits is allowed."""
-        return state_after(self.role, self._state, Flow.SENT, _SUBMIT_SM) is not None
-
-    @property
-    def can_deliver(self) -> bool:
-        """True when send_delivers is allowed."""
-        return state_after(self.role, self._state, Flow.SENT, _DELIVER_SM) is not None
-
-    # --- octets in, octets out --------------------------------------------------------------------------------------
+    # --- octets in --------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Feed octets from the peer; return what they mean.
 
         data: any slice of the TCP stream; may end inside a PDU.
-        Events keep the order of the stream where it matters: around each bind and unbind. Between those, all answers
-        come first in one list and all requests after them in another.
+        Requests keep the order of the stream, and so do binds and unbinds among them. Answers may come before requests
+        that were sent earlier: between two events of other kinds all answers to submits or delivers come first, in one
+        list, and all submits or delivers after them in another.
         Raises FramingError, with the events before it, when command_length is outside 16..pdu_size_max (before the
         bind: pre_bind_size_max); a generic_nack is then queued and the session is closed.
 
         SMPP 3.4 section 3.2.
         """
-        if self._state in _OVER:
+        if self._state in OVER:
             return []
         if not self.wants_read:
             self._inbound.append(data)
@@ -126,17 +99,12 @@ class Session:
         buffer, position = self._inbound.take(data)
         return self._parse(buffer, position, now) if buffer else []
 
-    def data_to_send(self) -> bytes:
-        """All octets queued since the last call, joined."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
-
     def _parse(self, buffer: bytes, position: int, now: float) -> list[Event]:
         happened: list[Event] = []
         requests, answers = self._requests, self._answers
         request_id, answer_id, is_smsc = self._request_id, self._answer_id, self._is_smsc
-        decode_request, unpack = DECODERS[request_id], HEADER.unpack_from
+        is_terse = is_smsc and not self._is_congestion_told  # its answers are a status and nothing else
+        decode_request, unpack, read_message_id = DECODERS[request_id], HEADER.unpack_from, self._read_message_id
         peer, settle = self._peer, self._own.settle
         start, end = position, len(buffer)
         while end - position >= HEADER_SIZE:
@@ -163,21 +131,21 @@ class Session:
                 entry = settle(sequence_number)
                 if entry is None:
                     pass  # an answer to nothing that we know
-                elif is_smsc:
+                elif is_terse:
                     answers.append((entry[0], command_status))
-                elif command_status:
-                    answers.append((entry[0], command_status, b""))
+                elif command_status or is_smsc:
+                    self._note_congestion(buffer, position + 16, stop)
+                    answers.append((entry[0], command_status) if is_smsc else (entry[0], command_status, b""))
                 else:
                     answers.append((entry[0], 0, read_message_id(buffer, position + 16, stop)))
             else:
-                event = self._receive_other(command_id, command_status, sequence_number, buffer[position:stop], now)
-                if event is not None:
-                    self._hand_over(happened, now)
-                    happened.append(event)
-                    if self._bind is not None or self._state in _OVER:
-                        position = stop
-                        self._inbound.keep_unread(buffer, position)
-                        break
+                if not self._receive_other(command_id, buffer[position:stop], happened, now):
+                    self._inbound.keep_unread(buffer, position)
+                    break
+                if self._bind is not None or self._state in OVER:
+                    position = stop
+                    self._inbound.keep_unread(buffer, position)
+                    break
             position = stop
         else:
             self._inbound.keep_partial(buffer, position, HEADER_SIZE)
@@ -199,6 +167,15 @@ class Session:
             self._requests.clear()
             self._timers.transaction_at = now
 
+    def _collect(self, make: Callable[[list[Any]], Event], item: object, happened: list[Event], now: float) -> None:
+        """Add to the event that happened last, if it is one of these, else begin one."""
+        if self._requests or self._answers or not happened or type(happened[-1]) is not make:
+            self._hand_over(happened, now)
+            self._batch = []
+            happened.append(make(self._batch))
+        self._batch.append(item)
+        self._timers.transaction_at = now
+
     def _lost_framing(self, length: int, sequence_number: int, happened: list[Event], now: float) -> FramingError:
         self._hand_over(happened, now)
         self._answer(CommandId.GENERIC_NACK, CommandStatus.ESME_RINVCMDLEN, sequence_number)
@@ -206,50 +183,92 @@ class Session:
         self._enter(SessionState.CLOSED)
         return FramingError(f"command_length {length} is not in {HEADER_SIZE}..{size_max}", happened)
 
-    def _receive_other(
-        self, command_id: int, command_status: int, sequence_number: int, frame: bytes, now: float
-    ) -> Event | None:
+    def _receive_other(self, command_id: int, frame: bytes, happened: list[Event], now: float) -> bool:
+        """Everything but submits, delivers and their answers. False: it is beyond the window, leave it unread."""
+        _, _, command_status, sequence_number = HEADER.unpack_from(frame)
         if command_id & RESPONSE_BIT:
-            return self._receive_response(command_id, command_status, sequence_number, frame)
+            self._receive_response(command_id, command_status, sequence_number, frame, happened, now)
+            return True
         decoder = DECODERS.get(command_id)
         if decoder is None:
             self._answer(CommandId.GENERIC_NACK, CommandStatus.ESME_RINVCMDID, sequence_number)
-            return None
-        response_id = command_id | RESPONSE_BIT
+            return True
+        has_response = command_id not in _WITHOUT_RESPONSE
+        response_id = command_id | RESPONSE_BIT if has_response else int(CommandId.GENERIC_NACK)
         after = state_after(self.role, self._state, Flow.RECEIVED, command_id)
         if after is None:
             self._answer(response_id, refusal(self.role, self._state, command_id), sequence_number)
-            return None
+            return True
+        event_class = _EVENTS.get(command_id)
+        is_counted = event_class is not None and has_response
+        if is_counted and self._peer.unanswered >= self._peer.size:
+            if self._peer.throttle():
+                self._answer(response_id, CommandStatus.ESME_RTHROTTLED, sequence_number)
+                return True
+            return False
         try:
             pdu = decoder(frame, HEADER_SIZE, len(frame), command_status, sequence_number)
         except PduError as error:
             self._answer(response_id, error.command_status, sequence_number)
-            return None
+            return True
         self._enter(after)
-        if command_id == CommandId.ENQUIRE_LINK:
+        if event_class is not None:
+            self._peer.unanswered += is_counted
+            self._collect(event_class, pdu, happened, now)
+        elif command_id == CommandId.ENQUIRE_LINK:
             self._answer(response_id, CommandStatus.ESME_ROK, sequence_number)
-            return None
+        else:
+            self._hand_over(happened, now)
+            happened.append(self._receive_control(command_id, pdu, now))
+        return True
+
+    def _receive_control(self, command_id: int, pdu: Any, now: float) -> Event:
+        """outbind, unbind and the binds: what begins or ends a session."""
+        if command_id == CommandId.OUTBIND:
+            self._timers.restart_session_init(now)
+            return events.OutbindReceived(pdu)
         if command_id == CommandId.UNBIND:
-            self._unbind_number = sequence_number
+            self._unbind_number = pdu.sequence_number
             self._timers.control_at = now
             return events.UnbindRequested()
         self._bind = pdu
         return events.BindRequested(pdu)
 
     def _receive_response(
-        self, command_id: int, command_status: int, sequence_number: int, frame: bytes
-    ) -> Event | None:
-        if command_id == CommandId.GENERIC_NACK:
+        self,
+        command_id: int,
+        command_status: int,
+        sequence_number: int,
+        frame: bytes,
+        happened: list[Event],
+        now: float,
+    ) -> None:
+        is_nack = command_id == CommandId.GENERIC_NACK
+        if is_nack:
             command_status = command_status or int(CommandStatus.ESME_RUNKNOWNERR)
             entry = self._own.settle(sequence_number)
             if entry is not None:
                 self._answers.append((entry[0], command_status) if self._is_smsc else (entry[0], command_status, b""))
-                return None
+                return
         elif command_id not in _COMMAND_IDS:
             self._answer(CommandId.GENERIC_NACK, CommandStatus.ESME_RINVCMDID, sequence_number)
-            return None
+            return
+        asked = self._others.find(sequence_number)
+        if isinstance(asked, Asked) and (is_nack or command_id == asked.response_id):
+            self._others.settle(sequence_number)
+            self._note_congestion(frame, HEADER_SIZE, len(frame))
+            answer = asked.ref, codec.decode_response(asked.response_id, frame)
+            self._collect(events.RequestAnswers, answer, happened, now)
+            return
+        event = self._settle_control(command_id, command_status, sequence_number, frame)
+        if event is not None:
+            self._hand_over(happened, now)
+            happened.append(event)
+
+    def _settle_control(self, command_id: int, command_status: int, sequence_number: int, frame: bytes) -> Event | None:
+        """The answer to our bind or unbind; None when it is to an enquire_link, or to nothing that we asked."""
         if self._control is None or self._control[0] != sequence_number:
-            return None  # the answer to an enquire_link, or to nothing that we asked
+            return None
         response_id = self._control[1] | RESPONSE_BIT
         if command_id not in (response_id, CommandId.GENERIC_NACK):
             return None
@@ -262,19 +281,9 @@ class Session:
         if command_status or after is None:
             return events.BindRefused(command_status)
         system_id, version = read_bind_response(command_id, frame)
-        if version is not None:
-            self.peer_interface_version = version
+        self._agree(self.peer_interface_version if version is None else version)
         self._enter(after)
         return events.BindAccepted(self.peer_interface_version, system_id)
-
-    def _answer(self, command_id: int, command_status: int, sequence_number: int) -> None:
-        self._out.append(HEADER.pack(HEADER_SIZE, command_id, command_status, sequence_number))
-
-    def _enter(self, state: SessionState) -> None:
-        self._state = state
-        self._takes_requests = state_after(self.role, state, Flow.RECEIVED, self._request_id) is not None
-        is_open = state is SessionState.OPEN
-        self._size_max = self.config.pre_bind_size_max if is_open else self.config.pdu_size_max
 
     # --- answers to the peer ----------------------------------------------------------------------------------------
 
@@ -283,7 +292,7 @@ class Session:
         bind = self._decide_bind(sequence_number)
         if bind is None:
             return
-        self.peer_interface_version = bind.interface_version
+        self._agree(bind.interface_version)
         response = bind_response(bind, system_id, self.config.interface_version)
         self._out.append(codec.encode(response))
         self._enter(self._check_may_send(response.command_id))
@@ -298,7 +307,7 @@ class Session:
 
     def _decide_bind(self, sequence_number: int) -> Bind | None:
         """The bind that waits, or None when the session ended meanwhile."""
-        if self._state in _OVER:
+        if self._state in OVER:
             return None
         bind = self._bind
         if bind is None or bind.sequence_number != sequence_number:
@@ -308,135 +317,45 @@ class Session:
 
     def answer_submits(self, answers: Iterable[tuple[int, int, bytes]]) -> None:
         """Answer submit_sm: (sequence_number, command_status, message_id of at most 64 octets) each, in any order."""
-        self._send_answers(codec.encode_submit_sm_resps(answers))
+        self._send_answers(codec.encode_submit_sm_resps(answers, self._answer_tlvs))
 
     def answer_delivers(self, answers: Iterable[tuple[int, int]]) -> None:
         """Answer deliver_sm: (sequence_number, command_status) each, in any order."""
-        self._send_answers(codec.encode_deliver_sm_resps(answers))
+        self._send_answers(codec.encode_deliver_sm_resps(answers, self._answer_tlvs))
+
+    def answer(self, responses: Iterable[Response]) -> None:
+        """Answer data_sm, submit_multi, query_sm, cancel_sm and replace_sm, in any order.
+
+        Each response has the request's sequence_number and is of the class that answers it. Raises EncodeError when
+        one does not fit; then none is sent.
+        """
+        self._send_answers([self._encode_answer(response) for response in responses])
+
+    def _encode_answer(self, response: Response) -> bytes:
+        """The whole PDU, with congestion_state, and without TLVs for a peer that takes none.
+
+        An error is sent without its fields, or with empty ones when TLVs follow.
+        """
+        tlvs = response.tlvs + self._answer_tlvs if takes_tlvs(self.peer_interface_version) else b""
+        if response.command_status:
+            body = codec.encode_body(type(response)(tlvs=tlvs)) if tlvs else b""
+        else:
+            body = codec.encode_body(response)
+            body = body[: len(body) - len(response.tlvs)] + tlvs
+        header = HEADER.pack(
+            HEADER_SIZE + len(body), response.command_id, response.command_status, response.sequence_number
+        )
+        return header + body
 
     def _send_answers(self, responses: list[bytes]) -> None:
-        if self._state not in _OVER:
+        if self._state not in OVER:
             self._out += responses
             self._peer.answer(len(responses))
 
     def finish_unbind(self) -> None:
         """Agree to the peer's unbind: nothing is sent after this."""
-        if self._state in _OVER:
+        if self._state in OVER:
             return
         after = self._check_may_send(CommandId.UNBIND_RESP)
         self._answer(CommandId.UNBIND_RESP, CommandStatus.ESME_ROK, self._unbind_number)
         self._enter(after)
-
-    # --- our requests -----------------------------------------------------------------------------------------------
-
-    def bind(self, pdu: Bind, now: float) -> None:
-        """Ask to be bound; its sequence_number is set here. Answered by BindAccepted or BindRefused."""
-        self._check_may_send(pdu.command_id)
-        if self._control is not None:
-            raise StateError("a bind is under way")
-        octets = codec.encode(dataclasses.replace(pdu, sequence_number=self._start_control(pdu.command_id, now)))
-        self._out.append(octets)
-
-    def unbind(self, now: float) -> None:
-        """End the session: send no more requests. Answered by UnbindAnswered, or by ConnectionDead in time."""
-        after = self._check_may_send(CommandId.UNBIND)
-        self._answer(CommandId.UNBIND, CommandStatus.ESME_ROK, self._start_control(CommandId.UNBIND, now))
-        self._enter(after)
-
-    def _start_control(self, command_id: CommandId, now: float) -> int:
-        number = self._own.take_numbers(1)[0]
-        self._control = (number, int(command_id))
-        self._timers.control_at = now
-        return number
-
-    def send_submits(self, items: Sequence[tuple[bytes, object]], now: float) -> None:
-        """Send submit_sm: (body from codec.encode_body, ref) each. Answered by SubmitAnswers or TimedOut.
-
-        Raises StateError when the session may not (see can_submit).
-        """
-        self._send_requests(_SUBMIT_SM, items, now)
-
-    def send_delivers(self, items: Sequence[tuple[bytes, object]], now: float) -> None:
-        """Send deliver_sm: as send_submits. Answered by DeliverAnswers or TimedOut."""
-        self._send_requests(_DELIVER_SM, items, now)
-
-    def _send_requests(self, command_id: int, items: Sequence[tuple[bytes, object]], now: float) -> None:
-        self._check_may_send(command_id)
-        if not takes_tlvs(self.peer_interface_version):
-            items = [(codec.without_tlvs(command_id, body), ref) for body, ref in items]
-        out, pack, pending = self._out, HEADER.pack, self._own.pending
-        for number, (body, ref) in zip(self._own.take_numbers(len(items)), items, strict=True):
-            pending[number] = (ref, now)
-            out.append(pack(HEADER_SIZE + len(body), command_id, 0, number))
-            out.append(body)
-        self._timers.transaction_at = now
-
-    def _check_may_send(self, command_id: int) -> SessionState:
-        after = state_after(self.role, self._state, Flow.SENT, command_id)
-        if after is None:
-            raise StateError(f"{CommandId(command_id).name} is not ours to send in state {self._state.value}")
-        return after
-
-    # --- time -------------------------------------------------------------------------------------------------------
-
-    def note_reading(self, is_reading: bool, now: float) -> None:
-        """Say when the socket is not read for a while: what the peer answers meanwhile cannot be seen."""
-        self._timers.note_reading(is_reading, now)
-
-    def next_deadline(self) -> float | None:
-        """When handle_timer wants to be called, or None."""
-        return min((when for when, _ in self._deadlines()), default=None)
-
-    def handle_timer(self, now: float) -> list[Event]:
-        """Do what is due."""
-        happened: list[Event] = []
-        for when, timer in tuple(self._deadlines()):
-            if when > now or self._state in _OVER:
-                continue
-            match timer:
-                case Timer.SESSION_INIT:
-                    self._die(events.DeathReason.SESSION_INIT, happened)
-                case Timer.BIND:
-                    self._die(events.DeathReason.BIND_UNANSWERED, happened)
-                case Timer.UNBIND:
-                    self._die(events.DeathReason.UNBIND_UNFINISHED, happened)
-                case Timer.RESPONSE:
-                    happened.append(events.TimedOut(self._own.expire(now, self.config.response_seconds)))
-                case Timer.ENQUIRE_LINK:
-                    self._probe(now, happened)
-                case Timer.INACTIVITY:
-                    self._end_idle(now)
-                case _:
-                    assert_never(timer)
-        return happened
-
-    def _deadlines(self) -> Iterator[tuple[float, Timer]]:
-        is_binding = self._control is not None and self._state is SessionState.OPEN
-        return self._timers.deadlines(self.role, self._state, is_binding, self._own.oldest_sent_at())
-
-    def _probe(self, now: float, happened: list[Event]) -> None:
-        if self._timers.probes >= self.config.enquire_link_misses:
-            self._die(events.DeathReason.ENQUIRE_LINK, happened)
-            return
-        self._timers.probe(now)
-        # Not remembered: whatever the peer sends next, not only this answer, shows that it lives.
-        self._answer(CommandId.ENQUIRE_LINK, CommandStatus.ESME_ROK, self._own.take_numbers(1)[0])
-
-    def _end_idle(self, now: float) -> None:
-        if self._peer.unanswered or self._own.pending:
-            self._timers.transaction_at = now
-        else:
-            self.unbind(now)
-
-    def _die(self, reason: events.DeathReason, happened: list[Event]) -> None:
-        self._enter(SessionState.CLOSED)
-        happened.append(events.ConnectionDead(reason))
-
-    def close(self, reason: str) -> list[object]:
-        """The connection is gone: the refs of our requests that were never answered, oldest first.
-
-        Called again it changes nothing and returns [].
-        """
-        self.closed_reason = self.closed_reason or reason
-        self._enter(SessionState.CLOSED)
-        return self._own.drain()

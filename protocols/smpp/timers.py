@@ -55,6 +55,10 @@ class Timers:
         self._received_at = now
         self.probes = 0
 
+    def restart_session_init(self, now: float) -> None:
+        """An outbind passed: the bind has its time from here."""
+        self._opened_at = now
+
     def probe(self, now: float) -> None:
         """One enquire_link was sent."""
         self.probes += 1
@@ -75,7 +79,10 @@ class Timers:
         is_binding: a bind of ours is unanswered. oldest_sent_at: of our unanswered requests.
         """
         config = self._config
-        if state is SessionState.OPEN and role is Role.SMSC:
+        is_awaiting_bind = (
+            state.is_before_bind if role is Role.SMSC else state is SessionState.OUTBOUND and not is_binding
+        )
+        if is_awaiting_bind:
             yield self._opened_at + config.session_init_seconds, Timer.SESSION_INIT
         if not self._is_reading:
             return

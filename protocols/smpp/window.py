@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from protocols.smpp.constants import SEQUENCE_NUMBER_MAX
 
 Pending = dict[int, tuple[object, float]]
 
 
-class RequestWindow:
-    """Requests by sequence number, oldest first, each with its owner's ref and the time it was sent.
+class SequenceNumbers:
+    """The numbers of our requests: rising, 1 after 0x7FFFFFFF, without those in flight (SMPP 3.4 section 3.2)."""
 
-    pending: unanswered. late: timed out, their slots free, their numbers kept for an answer that still comes; at most
-    late_max of them. Neither dict is ever replaced, so the session may hold on to them.
-    """
+    __slots__ = ("_has_wrapped", "_in_flight", "_next_number")
 
-    __slots__ = ("_has_wrapped", "_late_max", "_next_number", "late", "pending")
-
-    def __init__(self, late_max: int) -> None:
-        self.pending: Pending = {}
-        self.late: Pending = {}
-        self._late_max = late_max
+    def __init__(self) -> None:
+        self._in_flight: list[Container[int]] = []
         self._next_number = 1
         self._has_wrapped = False
 
-    def take_numbers(self, count: int) -> Sequence[int]:
-        """The next sequence numbers: rising, 1 after 0x7FFFFFFF, without those in flight."""
+    def skip(self, *in_flight: Container[int]) -> None:
+        """Never give out what is in one of these, which may change all the time."""
+        self._in_flight += in_flight
+
+    def take(self, count: int) -> Sequence[int]:
+        """The next numbers."""
         first = self._next_number
         last = first + count - 1
         if not self._has_wrapped and last < SEQUENCE_NUMBER_MAX:
@@ -38,11 +36,32 @@ class RequestWindow:
         while len(numbers) < count:
             if number > SEQUENCE_NUMBER_MAX:
                 number = 1
-            if number not in self.pending and number not in self.late:
+            if not any(number in container for container in self._in_flight):
                 numbers.append(number)
             number += 1
         self._next_number = number
         return numbers
+
+
+class RequestWindow:
+    """Requests by sequence number, oldest first, each with its owner's ref and the time it was sent.
+
+    pending: unanswered. late: timed out, their slots free, their numbers kept for an answer that still comes; at most
+    late_max of them. Neither dict is ever replaced, so the session may hold on to them.
+    """
+
+    __slots__ = ("_late_max", "late", "pending")
+
+    def __init__(self, late_max: int, numbers: SequenceNumbers) -> None:
+        self.pending: Pending = {}
+        self.late: Pending = {}
+        self._late_max = late_max
+        numbers.skip(self.pending, self.late)
+
+    def find(self, sequence_number: int) -> object | None:
+        """The ref of the request that this number would answer, also of a late one; it stays."""
+        entry = self.pending.get(sequence_number) or self.late.get(sequence_number)
+        return entry[0] if entry else None
 
     def settle(self, sequence_number: int) -> tuple[object, float] | None:
         """Take the request that this number answers, also a late one; None when there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.fields import FieldFormat, Kind, format_of
-from protocols.smpp.pdu import Bind, EnquireLink, SubmitSm
+from protocols.smpp.pdu import Bind, DistributionList, EnquireLink, SubmitMulti, SubmitSm
 
 
 def test_a_class_is_its_fields_in_wire_order() -> None:
@@ -26,3 +26,11 @@ def test_a_field_has_its_size_and_the_status_that_refuses_it() -> None:
     assert formats["short_message"].size == 254
     assert formats["short_message"].accepted == 255
     assert formats["esm_class"].kind is Kind.INTEGER
+
+
+def test_rows_say_which_classes_they_may_be_and_how_many_there_are() -> None:
+    formats = {form.name: form for form in format_of(SubmitMulti)}
+    destinations = formats["dest_address"]
+    assert (destinations.kind, destinations.rows_min, destinations.size) == (Kind.COUNTED_ROWS, 1, 254)
+    assert [row.flag for row in destinations.rows] == [1, 2]
+    assert [form.name for form in format_of(DistributionList)] == ["dl_name"]

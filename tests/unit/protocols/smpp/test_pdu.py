@@ -18,9 +18,13 @@ def test_every_class_has_a_command_of_its_own_named_like_it() -> None:
 def test_every_request_that_is_offered_has_its_response() -> None:
     offered = {pdu_class.command_id for pdu_class in PDU_CLASSES}
     requests = {command_id for command_id in offered if not command_id.is_response}
-    assert {CommandId(command_id | 0x80000000) for command_id in requests} == offered - requests - {
-        CommandId.GENERIC_NACK
-    }
+    without_response = {CommandId.OUTBIND, CommandId.ALERT_NOTIFICATION}
+    responses = {CommandId(command_id | 0x80000000) for command_id in requests - without_response}
+    assert responses == offered - requests - {CommandId.GENERIC_NACK}
+
+
+def test_every_command_of_the_specification_has_a_class() -> None:
+    assert {pdu_class.command_id for pdu_class in PDU_CLASSES} == set(CommandId)
 
 
 def test_submit_and_deliver_have_the_same_fields() -> None:

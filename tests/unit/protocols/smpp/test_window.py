@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 from protocols.smpp.constants import SEQUENCE_NUMBER_MAX
-from protocols.smpp.window import PeerWindow, RequestWindow
+from protocols.smpp.window import PeerWindow, RequestWindow, SequenceNumbers
 
 
-def send(window: RequestWindow, refs: str, now: float) -> list[int]:
-    numbers = list(window.take_numbers(len(refs)))
-    for number, ref in zip(numbers, refs, strict=True):
+def send(window: RequestWindow, numbers: SequenceNumbers, refs: str, now: float) -> None:
+    for number, ref in zip(numbers.take(len(refs)), refs, strict=True):
         window.pending[number] = (ref, now)
-    return numbers
 
 
 def test_numbers_rise_from_one() -> None:
-    window = RequestWindow(10)
-    assert list(window.take_numbers(3)) == [1, 2, 3]
-    assert list(window.take_numbers(0)) == []
-    assert list(window.take_numbers(1)) == [4]
+    numbers = SequenceNumbers()
+    assert list(numbers.take(3)) == [1, 2, 3]
+    assert list(numbers.take(0)) == []
+    assert list(numbers.take(1)) == [4]
 
 
 def test_numbers_wrap_to_one_and_skip_those_in_flight() -> None:
-    window = RequestWindow(10)
-    send(window, "abc", 0.0)
+    """quirk 13: of two windows that share the numbers, late requests included."""
+    numbers = SequenceNumbers()
+    window, other = RequestWindow(10, numbers), RequestWindow(10, numbers)
+    send(window, numbers, "abc", 0.0)
     window.settle(2)
     window.expire(30.0, 30.0)
-    send(window, "d", 40.0)
+    send(window, numbers, "d", 40.0)
+    send(other, numbers, "e", 40.0)
     assert sorted(window.late) == [1, 3]
     assert sorted(window.pending) == [4]
-    window._next_number = SEQUENCE_NUMBER_MAX - 1
-    assert list(window.take_numbers(5)) == [SEQUENCE_NUMBER_MAX - 1, SEQUENCE_NUMBER_MAX, 2, 5, 6]
-    assert list(window.take_numbers(1)) == [7]
+    assert sorted(other.pending) == [5]
+    numbers._next_number = SEQUENCE_NUMBER_MAX - 1
+    assert list(numbers.take(5)) == [SEQUENCE_NUMBER_MAX - 1, SEQUENCE_NUMBER_MAX, 2, 6, 7]
+    assert list(numbers.take(1)) == [8]
 
 
 def test_the_last_number_is_used_once() -> None:
-    window = RequestWindow(10)
-    window._next_number = SEQUENCE_NUMBER_MAX
-    assert list(window.take_numbers(1)) == [SEQUENCE_NUMBER_MAX]
-    assert list(window.take_numbers(1)) == [1]
+    numbers = SequenceNumbers()
+    numbers._next_number = SEQUENCE_NUMBER_MAX
+    assert list(numbers.take(1)) == [SEQUENCE_NUMBER_MAX]
+    assert list(numbers.take(1)) == [1]
 
 
 def test_a_request_is_settled_once() -> None:
-    window = RequestWindow(10)
-    send(window, "a", 5.0)
+    numbers = SequenceNumbers()
+    window = RequestWindow(10, numbers)
+    send(window, numbers, "a", 5.0)
+    assert window.find(1) == "a"
     assert window.settle(1) == ("a", 5.0)
+    assert window.find(1) is None
     assert window.settle(1) is None
     assert window.settle(99) is None
 
 
 def test_a_request_expires_at_its_time_and_can_still_be_settled() -> None:
-    window = RequestWindow(10)
-    send(window, "ab", 0.0)
-    send(window, "c", 1.0)
+    numbers = SequenceNumbers()
+    window = RequestWindow(10, numbers)
+    send(window, numbers, "ab", 0.0)
+    send(window, numbers, "c", 1.0)
     assert window.oldest_sent_at() == 0.0
     assert window.expire(29.9, 30.0) == []
     assert window.expire(30.0, 30.0) == ["a", "b"]
@@ -62,9 +68,10 @@ def test_a_request_expires_at_its_time_and_can_still_be_settled() -> None:
 
 
 def test_the_oldest_late_numbers_are_forgotten_beyond_the_bound() -> None:
-    window = RequestWindow(2)
-    send(window, "abc", 0.0)
-    send(window, "de", 1.0)
+    numbers = SequenceNumbers()
+    window = RequestWindow(2, numbers)
+    send(window, numbers, "abc", 0.0)
+    send(window, numbers, "de", 1.0)
     assert window.expire(30.0, 30.0) == ["a", "b", "c"]
     assert sorted(window.late) == [2, 3]
     window.expire(31.0, 30.0)

@@ -1,0 +1,100 @@
+"""Requests that can be read and must not be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from protocols.smpp import tlv
+from protocols.smpp.constants import CommandStatus, TlvTag
+from protocols.smpp.pdu import DataSm, ReplaceSm, SmeAddress, SubmitMulti, SubmitSm
+from protocols.smpp.validation import check_data, check_replace, check_submit
+
+S = CommandStatus
+UDH = b"\5\0\3\x2a\2\1"
+
+
+def payload(octets: bytes) -> bytes:
+    return tlv.encode_value(TlvTag.MESSAGE_PAYLOAD, octets)
+
+
+SUBMITS: list[tuple[dict[str, Any], CommandStatus | None]] = [
+    ({}, None),
+    ({"short_message": b""}, None),
+    ({"priority_flag": 3}, None),
+    ({"priority_flag": 4}, S.ESME_RINVPRTFLG),
+    ({"priority_flag": 255}, S.ESME_RINVPRTFLG),
+    ({"registered_delivery": 0x1F}, None),
+    ({"registered_delivery": 3}, None),
+    ({"registered_delivery": 0x20}, S.ESME_RINVREGDLVFLG),
+    ({"registered_delivery": 0x81}, S.ESME_RINVREGDLVFLG),
+    ({"replace_if_present_flag": 1}, None),
+    ({"replace_if_present_flag": 2}, S.ESME_RINVREPFLAG),
+    ({"sm_default_msg_id": 254}, None),
+    ({"sm_default_msg_id": 255}, S.ESME_RINVDFTMSGID),
+    ({"esm_class": 0x03}, None),
+    ({"esm_class": 0x08}, None),
+    ({"esm_class": 0x90}, None),
+    ({"esm_class": 0x04}, S.ESME_RINVESMCLASS),
+    ({"esm_class": 0x20}, S.ESME_RINVESMCLASS),
+    ({"esm_class": 0x40, "short_message": UDH + b"hello"}, None),
+    ({"esm_class": 0x40, "short_message": UDH}, None),
+    ({"esm_class": 0x40, "short_message": UDH[:-1]}, S.ESME_RINVESMCLASS),
+    ({"esm_class": 0x40, "short_message": b""}, S.ESME_RINVESMCLASS),
+    ({"esm_class": 0x40, "short_message": b"", "tlvs": payload(UDH + b"x")}, None),
+    ({"esm_class": 0x43, "short_message": b"", "tlvs": payload(UDH[:3])}, S.ESME_RINVESMCLASS),
+    ({"tlvs": payload(b"hello")}, S.ESME_RINVMSGLEN),
+    ({"tlvs": payload(b"")}, S.ESME_RINVMSGLEN),
+    ({"short_message": b"", "tlvs": payload(b"hello")}, None),
+    ({"tlvs": b"\x14\0\0\1x"}, None),
+    ({"tlvs": b"\x04\x24\xff"}, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), SUBMITS)
+def test_a_submit_is_refused_by_what_is_wrong_with_it(
+    submit: Callable[..., SubmitSm], fields: dict[str, Any], status: CommandStatus | None
+) -> None:
+    assert check_submit(submit(**fields)) is status
+    values = {"short_message": b"hello"} | fields
+    assert check_submit(SubmitMulti(dest_address=(SmeAddress(),), **values)) is status
+
+
+def test_5_0_has_one_priority_more(submit: Callable[..., SubmitSm]) -> None:
+    assert check_submit(submit(priority_flag=4), 0x50) is None
+    assert check_submit(submit(priority_flag=5), 0x50) is S.ESME_RINVPRTFLG
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, None),
+        ({"tlvs": payload(b"hello")}, None),
+        ({"service_type": b"x" * 6}, S.ESME_RINVSERTYP),
+        ({"registered_delivery": 0x40}, S.ESME_RINVREGDLVFLG),
+        ({"esm_class": 0x04}, S.ESME_RINVESMCLASS),
+        ({"esm_class": 0x40, "tlvs": payload(UDH)}, None),
+        ({"esm_class": 0x40, "tlvs": payload(b"\5")}, S.ESME_RINVESMCLASS),
+        ({"esm_class": 0x40}, S.ESME_RINVESMCLASS),
+    ],
+)
+def test_a_data_sm_is_refused_by_what_is_wrong_with_it(fields: dict[str, Any], status: CommandStatus | None) -> None:
+    assert check_data(DataSm(**fields)) is status
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, None),
+        ({"message_id": b""}, S.ESME_RINVMSGID),
+        ({"registered_delivery": 0x40}, S.ESME_RINVREGDLVFLG),
+        ({"sm_default_msg_id": 255}, S.ESME_RINVDFTMSGID),
+        ({"tlvs": payload(b"hello")}, S.ESME_RINVMSGLEN),
+        ({"short_message": b"", "tlvs": payload(b"hello")}, None),
+    ],
+)
+def test_a_replace_is_refused_by_what_is_wrong_with_it(fields: dict[str, Any], status: CommandStatus | None) -> None:
+    values = {"message_id": b"7", "short_message": b"new"} | fields
+    assert check_replace(ReplaceSm(**values)) is status
