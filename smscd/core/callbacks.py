@@ -81,6 +81,7 @@ def receipt_callback(
         context.registered_delivery,
         context.client_ref,
         context.callback_url,
+        group_id=context.group_id,
     )
 
 
@@ -113,6 +114,7 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
         record.registered_delivery,
         record.client_ref,
         record.callback_url,
+        group_id=record.group_id,
     )
 
 

@@ -42,6 +42,7 @@ class Planned(msgspec.Struct, gc=False):
     """A message ready for admission, with all that the admission script needs to decide on it.
 
     record: its price_micros is the price of the whole message. messages: what it counts against rate and queue.
+    others: the further messages of a submit_multi, admitted with the first or not at all.
     idem_key: the request key; None without, and then idem_value and body_hash are empty.
     idem_value: what is stored under the key (core.idempotency). body_hash: to compare with what is stored there.
     floor_micros: the balance may not fall below it.
@@ -56,6 +57,12 @@ class Planned(msgspec.Struct, gc=False):
     idem_key: bytes | None = None
     idem_value: bytes = b""
     body_hash: bytes = b""
+    others: tuple[MessageRecord, ...] = ()
+
+    @property
+    def records(self) -> tuple[MessageRecord, ...]:
+        """All messages of it, the first first."""
+        return (self.record, *self.others)
 
 
 def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int) -> Planned | Rejected:

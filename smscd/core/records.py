@@ -101,6 +101,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     valid_until_ms: the message is EXPIRED when it was not accepted by then.
     registered_delivery: what the customer asked for; the upstream is asked by its profile.
     attempt: how many temporary errors it has had. resends: how often a doubt was re-sent.
+    group_id: of a submit_multi, the id that the customer was given for all its messages; 0 for every other message.
     """
 
     id: int
@@ -131,6 +132,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     request_key: str | None = None
     attempt: int = 0
     resends: int = 0
+    group_id: int = 0
 
 
 class ResultRecord(msgspec.Struct, array_like=True, gc=False):
@@ -215,6 +217,7 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
     excerpt: bytes = b""
     client_ref: str | None = None
     callback_url: str | None = None
+    group_id: int = 0
 
 
 class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
@@ -242,6 +245,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
 
     source and dest are those of the message that it speaks of (for a receipt: of the customer's own message, so the
     receipt's deliver_sm has them swapped). body is the excerpt of the text for a receipt, the whole body for an MO.
+    group_id: the id that the customer knows the message by, when it is not its own; 0 otherwise.
     """
 
     kind: int
@@ -267,6 +271,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     url: str | None = None
     attempt: int = 0
     tlvs: bytes = b""
+    group_id: int = 0
 
 
 class CallbackOutcome(IntEnum):

@@ -52,7 +52,7 @@ class DeliverEncoder:
 
     def _receipt(self, record: CallbackRecord) -> bytes:
         pdu = self._pdu
-        message_id = b"%d" % record.id
+        message_id = b"%d" % (record.group_id or record.id)
         pdu.source_addr_ton = record.dest_ton
         pdu.source_addr_npi = record.dest_npi
         pdu.source_addr = record.dest

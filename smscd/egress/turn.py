@@ -401,5 +401,5 @@ def sent_context(record: MessageRecord, segment: int) -> SentContext:
         record.id, segment, len(record.segments), record.account, record.via, record.registered_delivery,
         record.source_ton, record.source_npi, record.source, record.dest_ton, record.dest_npi, record.dest,
         record.data_coding, record.price_micros, record.tariff, excerpt_of(record), record.client_ref,
-        record.callback_url,
+        record.callback_url, record.group_id,
     )  # fmt: skip

@@ -158,15 +158,21 @@ class BatchAdmitter:
             record = message.record
             blob = _encode(record)
             size += len(blob)
+            price_micros, messages = record.price_micros, [(record.upstream, record.priority, blob)]
+            for other in message.others:
+                blob = _encode(other)
+                size += len(blob)
+                price_micros += other.price_micros
+                messages.append((other.upstream, other.priority, blob))
             items.append(
                 AdmitItem(
                     record.account,
                     message.rate_per_second,
                     message.burst,
                     message.floor_micros,
-                    record.price_micros,
+                    price_micros,
                     message.queue_messages_max,
-                    [(record.upstream, record.priority, blob)],
+                    messages,
                     message.idem_key or b"",
                     message.idem_value,
                 )
@@ -188,12 +194,15 @@ class BatchAdmitter:
             self._deliver(parts, at, [UNAVAILABLE] * len(items))
             return
         not_after_ms = self._store.redis_ms() + int((left - MARGIN_SECONDS) * 1000)
-        top_id = max(message.record.id for message in chosen)
+        top_id = max(message.others[-1].id if message.others else message.record.id for message in chosen)
         try:
             reply = await self._store.admit(items, top_id, not_after_ms=not_after_ms, timeout=left)
         except Unanswered:
             refused = [
-                Refusal(message.record.id, message.record.account, message.record.upstream, message.idem_key or b"")
+                [
+                    Refusal(record.id, record.account, record.upstream, message.idem_key or b"")
+                    for record in message.records
+                ]
                 for message in chosen
             ]
             self._note.write(RefusedBatch(self._store.place, refused))
@@ -205,7 +214,7 @@ class BatchAdmitter:
             raise
         self._metrics.on_batch(len(items), time.monotonic() - arrived, reply.verdicts)
         if reply.journal_id:
-            self._on_admitted({message.record.upstream for message in chosen})
+            self._on_admitted({record.upstream for message in chosen for record in message.records})
         self._deliver(parts, at, _verdicts(chosen, reply))
 
     async def _resolve_former(self) -> None:
@@ -215,9 +224,14 @@ class BatchAdmitter:
             verdicts = self._store.verdicts_at(batch.place)
             await self._resolve(batch.refusals, verdicts or bytes((TOO_LATE,)) * len(batch.refusals))
 
-    async def _resolve(self, refused: list[Refusal], verdicts: bytes) -> None:
+    async def _resolve(self, refused: list[list[Refusal]], verdicts: bytes) -> None:
         """Cancel what was admitted although its customer was refused. verdicts: what became of the batch."""
-        admitted = [refusal for refusal, verdict in zip(refused, verdicts, strict=True) if verdict == ADMITTED]
+        admitted = [
+            refusal
+            for refusals, verdict in zip(refused, verdicts, strict=True)
+            if verdict == ADMITTED
+            for refusal in refusals
+        ]
         if admitted:
             _log.warning("admission.refused_yet_admitted", messages=len(admitted))
             self._metrics.on_refused_yet_admitted(len(admitted))
@@ -279,7 +293,10 @@ def _verdicts(planned: list[Planned], reply: AdmitReply) -> list[Verdict]:
         message = planned[index]
         if letter == ADMITTED:
             record = message.record
-            verdicts.append(Accepted(record.id, record.price_micros, len(record.segments)))
+            price_micros = record.price_micros
+            if message.others:
+                price_micros += sum(other.price_micros for other in message.others)
+            verdicts.append(Accepted(record.id, price_micros, len(record.segments)))
         elif letter == DUPLICATE:
             verdicts.append(duplicate_of(reply.extras[index], message.body_hash))
         elif letter == THROTTLED:

@@ -137,4 +137,5 @@ def record_of(found: StoredMessage) -> MessageRecord:
         metadata=found.metadata.encode() if found.metadata else None,
         request_key=found.request_key,
         attempt=found.attempts,
+        group_id=found.group_id or 0,
     )

@@ -18,10 +18,10 @@ _log = structlog.get_logger(__name__)
 
 
 class RefusedBatch(msgspec.Struct, array_like=True):
-    """One batch. place: epoch and sequence number of its call. refusals: its messages in their order."""
+    """One batch. place: epoch and sequence number of its call. refusals: the messages of each submission, in order."""
 
     place: tuple[int, int]
-    refusals: list[Refusal]
+    refusals: list[list[Refusal]]
 
 
 class RefusalNote:

@@ -67,6 +67,7 @@ class StoredMessage:
     callback_url: str | None
     metadata: str | None
     tlvs: bytes | None
+    group_id: int | None
     callbacks_open: int
     callback_state: int
     callback_attempts: int
@@ -93,6 +94,13 @@ async def get_messages(database: Database, message_ids: Sequence[int], account: 
     async with acquired(database) as connection:
         rows = await connection.fetch(_SQL["get_messages"], message_ids, account)
     return [_message(row, ()) for row in rows]
+
+
+async def get_group(database: Database, group_id: int, account: str) -> list[int]:
+    """Ids of the messages of a submit_multi, the first included; empty when the id is not one's."""
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["get_group"], group_id, account)
+    return [row["id"] for row in rows]
 
 
 async def find_pending(

@@ -74,7 +74,8 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- One row a message: what was admitted or came in (direction 1 outbound, 2 inbound), and its state now.
 -- body is the short_message of all segments, UDH included; segment_sizes cuts it, and is null for one segment.
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
--- state. callbacks_open: callbacks due and not ended. The columns that change are in no index, so that updates stay in
+-- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
+-- for all its messages (the id of the first). The columns that change are in no index, so that updates stay in
 -- their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
@@ -118,6 +119,7 @@ CREATE TABLE messages (
     request_key text,
     callback_url text,
     metadata json,
+    group_id bigint,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);

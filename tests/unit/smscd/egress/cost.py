@@ -24,7 +24,7 @@ from protocols.smpp.state import Role
 from smscd.core.breaker import Breaker
 from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import ParkedReceipt, SentContext
+from smscd.core.records import ChangeRequest, ParkedReceipt, SentContext
 from smscd.egress.delivering import Delivering
 from smscd.egress.delivers import DeliverEncoder
 from smscd.egress.dispatcher import Dispatcher

@@ -190,7 +190,7 @@ async def test_a_process_that_is_killed_after_a_refusal_leaves_what_the_next_one
     await asyncio.gather(task, return_exceptions=True)
     assert killed.store.cancelled == []
     refused = [Refusal(1, "demo", "u1", b"k"), Refusal(2, "demo", "u1", b""), Refusal(3, "demo", "u1", b"")]
-    assert killed.note.read() == RefusedBatch((3, 1), refused)
+    assert killed.note.read() == RefusedBatch((3, 1), [[refusal] for refusal in refused])
 
     following = Rig(tmp_path)
     following.store.former = {(3, 1): b"AIA"}
@@ -206,7 +206,7 @@ async def test_a_process_that_is_killed_after_a_refusal_leaves_what_the_next_one
 
 
 async def test_a_note_of_a_batch_that_never_ran_or_that_cannot_be_read_cancels_nothing(tmp_path: Path) -> None:
-    for left in (b"\x92", b"\x92\x92\x03\x01\x91\x94\x01\xa1a\xa1u\xc4\x00"):
+    for left in (b"\x92", b"\x92\x92\x03\x01\x91\x91\x94\x01\xa1a\xa1u\xc4\x00"):
         (tmp_path / "refused-0").write_bytes(left)
         rig = Rig(tmp_path)
         task = asyncio.create_task(rig.admitter.run())

@@ -47,6 +47,8 @@ def row(**changes: object) -> StoredMessage:
         "request_key": None,
         "callback_url": None,
         "metadata": '{"k":"v"}',
+        "tlvs": None,
+        "group_id": None,
         "callbacks_open": 0,
         "callback_state": 0,
         "callback_attempts": 0,

@@ -1,3 +1,6 @@
+-- group_id: of a submit_multi, the id that the customer was given for all its messages (the id of the first).
+ALTER TABLE messages ADD COLUMN group_id bigint;
+
 -- An event for messages of which the customer exchanged what is to be sent.
 CREATE OR REPLACE FUNCTION event_name(kind smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
