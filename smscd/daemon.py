@@ -19,14 +19,17 @@ from smscd.egress.upstreams import Upstreams
 from smscd.egress.webhooks import WebhookFigures, Webhooks
 from smscd.egress.webhooks_post import Poster
 from smscd.ingress.admission import BatchAdmitter
+from smscd.ingress.changes import MessageChanges
 from smscd.ingress.http_connections import ConnectionLimits
 from smscd.ingress.http_figures import HttpFigures
 from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
+from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
 from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
+from smscd.ingress.smpp_operations import Operations
 from smscd.ingress.smpp_server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics
@@ -48,6 +51,7 @@ from storage.postgres import pool as postgres
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore
 from storage.redis.bell import Bells
+from storage.redis.changes import ChangeAsks
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import StorageUnavailable
 from storage.redis.guard import Guard
@@ -93,6 +97,8 @@ class Composition:
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)
         self.sessions = BoundSessions()
         self.upstreams = self._upstreams()
+        self.record = RecordReader(self.database.get, JournalReader(self.keys, self.shared))
+        self.changes = MessageChanges(self.record, ChangeAsks(self.keys, self.shared))
         self.outbox_figures = OutboxFigures()
         self.outbox = self._outbox()
 
@@ -362,6 +368,7 @@ class Doors:
             admitter=admitter,
             ids=parts.node.ids,
             authenticator=Authenticator(parts.config.pepper.encode(), limiter),
+            operations=Operations(parts.changes, parts.redis_ms),
             sessions=parts.sessions,
             now_ms=parts.redis_ms,
             sink=parts.outbox,

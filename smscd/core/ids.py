@@ -57,6 +57,11 @@ class IdSource:
         return (self._last >> NODE_SHIFT) + EPOCH_MS if self._last >= 0 else 0
 
 
+def first_id(at_ms: int) -> int:
+    """The least id of a millisecond since the Unix epoch, 0 for one before ours."""
+    return max(0, at_ms - EPOCH_MS) << TIME_SHIFT
+
+
 def message_ms(message_id: int) -> int:
     """The time in a message id, milliseconds since the Unix epoch."""
     return (message_id >> TIME_SHIFT) + EPOCH_MS

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final
 
+from smscd.core.ids import first_id
+from smscd.core.planning import VALIDITY_MAX_MS
 from smscd.core.records import ChangeKind, ChangeRequest, MessageRecord, State
 from smscd.ingress.record import RecordReader
 from storage.postgres.messages import StoredMessage
@@ -22,8 +24,6 @@ POLL_SECONDS_FIRST: Final = 0.01
 POLL_SECONDS_MAX: Final = 0.1
 CONCURRENCY_MAX: Final = 64
 _WAITING: Final = (State.SCHEDULED, State.QUEUED, State.SENDING)
-
-Fits: TypeAlias = Callable[[StoredMessage], bool]
 
 
 class Change(Enum):
@@ -58,29 +58,38 @@ class MessageChanges:
         await self._record.catch_up()
         return (await self._record.find(account, [message_id])).get(message_id)
 
-    async def cancel(self, account: str, message_id: int, fits: Fits) -> Change:
-        """End a message that was not sent. fits: whether it is the one that the customer describes."""
-        return await self._change(ChangeKind.CANCEL, account, message_id, fits, record_of)
+    async def group(self, account: str, group_id: int) -> list[StoredMessage]:
+        """All messages of a submit_multi, as the record has them now."""
+        return await self._record.find_group(account, group_id)
 
-    async def replace(
-        self, account: str, message_id: int, fits: Fits, make: Callable[[StoredMessage], MessageRecord]
-    ) -> Change:
+    async def pending(
+        self, account: str, source: bytes, dest: bytes, service_type: bytes, now_ms: int, limit: int
+    ) -> list[int]:
+        """Ids of messages between two addresses that may not be sent yet, oldest first. service_type b"": any."""
+        await self._record.catch_up()
+        oldest_id = first_id(now_ms - VALIDITY_MAX_MS)
+        return await self._record.find_pending(account, source, dest, service_type, oldest_id, limit)
+
+    async def cancel(self, account: str, message_id: int) -> Change:
+        """End a message that was not sent."""
+        return await self._change(ChangeKind.CANCEL, account, message_id, record_of)
+
+    async def replace(self, account: str, message_id: int, make: Callable[[StoredMessage], MessageRecord]) -> Change:
         """Exchange what is sent. make: the record as it shall be, from the message as it is."""
-        return await self._change(ChangeKind.REPLACE, account, message_id, fits, make)
+        return await self._change(ChangeKind.REPLACE, account, message_id, make)
 
     async def _change(
         self,
         kind: ChangeKind,
         account: str,
         message_id: int,
-        fits: Fits,
         make: Callable[[StoredMessage], MessageRecord],
     ) -> Change:
         async with self._room:
             is_queued = False
             while True:
                 found = await self.find(account, message_id)
-                if found is None or found.direction == Direction.INBOUND or not fits(found):
+                if found is None or found.direction == Direction.INBOUND:
                     return Change.NOT_FOUND
                 if found.state == State.CANCELED and kind is ChangeKind.CANCEL:
                     return Change.DONE

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from storage.postgres.messages import StoredMessage, find_pending, get_messages, recorded_id
+from storage.postgres.messages import StoredMessage, find_pending, get_group, get_messages, recorded_id
 from storage.postgres.pool import Pool
 from storage.redis.journal import JournalReader, entry_order
 
@@ -28,6 +28,11 @@ class RecordReader:
     async def find(self, account: str, message_ids: Sequence[int]) -> dict[int, StoredMessage]:
         """Messages of an account as the record has them now, by id; those that it does not have are missing."""
         return {found.id: found for found in await get_messages(self._pool(), message_ids, account)}
+
+    async def find_group(self, account: str, group_id: int) -> list[StoredMessage]:
+        """The messages of a submit_multi, by the id of the first."""
+        ids = await get_group(self._pool(), group_id, account)
+        return await get_messages(self._pool(), ids, account)
 
     async def find_pending(
         self, account: str, source: bytes, dest: bytes, service_type: bytes, oldest_id: int, limit: int

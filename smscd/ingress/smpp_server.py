@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -13,51 +12,47 @@ import structlog
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import (
     BindRequested,
+    CancelsReceived,
+    DataReceived,
     DeliverAnswers,
     Event,
+    MultisReceived,
+    QueriesReceived,
+    RequestAnswers,
     SubmitsReceived,
     TimedOut,
     UnbindRequested,
 )
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import Bind, SubmitSm
+from protocols.smpp.pdu import (
+    Bind,
+    CancelSm,
+    QuerySm,
+    Response,
+)
 from protocols.smpp.state import SessionState
-from smscd.core.directory_index import DirectoryIndex
+from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.esme import BoundEsme, DeliverSink
-from smscd.core.ids import ClockSteppedError, IdSource
-from smscd.core.planning import Planned, plan
-from smscd.core.reasons import REASONS, Reason, Rejected
-from smscd.core.verdicts import Accepted, Admitter, Duplicate, Verdict
+from smscd.core.ids import IdSource
+from smscd.core.reasons import Reason
+from smscd.core.verdicts import Admitter
 from smscd.ingress.smpp_auth import Authenticator, BindOutcome
-from smscd.ingress.smpp_submissions import REQUEST_KEY_TAG, submission_of
+from smscd.ingress.smpp_figures import SmppFigures
+from smscd.ingress.smpp_operations import Operations, cancel_answer, query_refused
+from smscd.ingress.smpp_submissions import REQUEST_KEY_TAG
+from smscd.ingress.smpp_submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, listen
 from smscd.transport.registry import BoundSessions
 
-_STATUSES: Final = {reason: int(answer.command_status) for reason, answer in REASONS.items()}
-_KEY_REUSED: Final = _STATUSES[Reason.IDEMPOTENCY_KEY_REUSED]
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.LOCKED: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.SUSPENDED: int(CommandStatus.ESME_RBINDFAIL),
     BindOutcome.TOO_MANY: int(CommandStatus.ESME_RALYBND),
 }
+_NO_ACCOUNT: Final = STATUSES[Reason.ACCOUNT_SUSPENDED]
 _log = structlog.get_logger(__name__)
-
-
-class SmppFigures:
-    """What the server counts: plain numbers, added to once a batch.
-
-    rejected: submits refused before admission, by reason. closed: ends of connections by reason.
-    """
-
-    __slots__ = ("binds", "closed", "rejected", "submits")
-
-    def __init__(self) -> None:
-        self.binds: Counter[BindOutcome] = Counter()
-        self.closed: Counter[str] = Counter()
-        self.rejected: Counter[Reason] = Counter()
-        self.submits = 0
 
 
 class SmppServer:
@@ -65,6 +60,7 @@ class SmppServer:
 
     directory: gives the current directory. ids: of this process's leased node; with now_ms (milliseconds since the
     Unix epoch, by Redis TIME) they date what is admitted.
+    operations: answers query_sm and cancel_sm.
     sessions: who is bound here; kept by this server. sink: hears of deliver_sm on each session, see BoundEsme.
     """
 
@@ -76,6 +72,7 @@ class SmppServer:
         admitter: Admitter,
         ids: IdSource,
         authenticator: Authenticator,
+        operations: Operations,
         sessions: BoundSessions,
         now_ms: Callable[[], int],
         sink: DeliverSink | None = None,
@@ -86,20 +83,25 @@ class SmppServer:
         self.figures = SmppFigures()
         self._config = config
         self._directory = directory
-        self._admitter = admitter
-        self._ids = ids
+        self._submits = Submits(
+            directory=directory,
+            admitter=admitter,
+            ids=ids,
+            now_ms=now_ms,
+            request_key_tag=request_key_tag,
+            figures=self.figures,
+            answered=self._answered,
+        )
         self._authenticator = authenticator
+        self._operations = operations
         self._sessions = sessions
-        self._now_ms = now_ms
         self._sink = sink
         self._system_id = system_id
-        self._request_key_tag = request_key_tag
         self._limits = limits
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unflushed: set[SmppConnection] = set()
         self._none_left: asyncio.Event | None = None
-        self._is_without_ids = False
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class SmppServer:
     def _on_events(self, connection: SmppConnection, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, SubmitsReceived):
-                self._submit(connection, event.pdus)
+                self._submits.submit(connection, event.pdus)
             elif isinstance(event, DeliverAnswers):
                 sink = _sink_of(connection)
                 if sink is not None:
@@ -177,6 +179,21 @@ class SmppServer:
                 self._bind(connection, event.pdu)
             elif isinstance(event, UnbindRequested):
                 self._unbind_requested(connection)
+            else:
+                self._on_rare_event(connection, event)
+
+    def _on_rare_event(self, connection: SmppConnection, event: Event) -> None:
+        """What few ESMEs ever send."""
+        if isinstance(event, MultisReceived):
+            self._submits.multis(connection, event.pdus)
+        elif isinstance(event, DataReceived):
+            self._submits.data(connection, event.pdus)
+        elif isinstance(event, QueriesReceived):
+            self._query(connection, event.pdus)
+        elif isinstance(event, CancelsReceived):
+            self._cancel(connection, event.pdus)
+        elif isinstance(event, RequestAnswers):
+            pass  # we send ESMEs no such requests
 
     def _on_closed(self, connection: SmppConnection, reason: str) -> None:
         self.figures.closed[str(reason)] += 1
@@ -221,59 +238,32 @@ class SmppServer:
             mode=connection.session.state.value.removeprefix("bound_"),
         )
 
-    # --- submits ----------------------------------------------------------------------------------------------------
+    # --- operations on messages -------------------------------------------------------------------------------------
 
-    def _submit(self, connection: SmppConnection, pdus: list[SubmitSm]) -> None:
-        """Plan a read's worth of submits, refuse what is to be refused, hand the rest over in one call."""
+    def _query(self, connection: SmppConnection, pdus: list[QuerySm]) -> None:
+        entry = self._entry(connection)
+        if entry is None:
+            self._answer_requests(connection, [query_refused(pdu, _NO_ACCOUNT) for pdu in pdus])
+        else:
+            self._operations.query(entry, pdus, partial(self._answer_requests, connection))
+
+    def _cancel(self, connection: SmppConnection, pdus: list[CancelSm]) -> None:
+        entry = self._entry(connection)
+        if entry is None:
+            self._answer_requests(connection, [cancel_answer(pdu, _NO_ACCOUNT) for pdu in pdus])
+        else:
+            self._operations.cancel(entry, pdus, partial(self._answer_requests, connection))
+
+    def _entry(self, connection: SmppConnection) -> AccountEntry | None:
         context = connection.context
-        self.figures.submits += len(pdus)
-        directory, now_ms = self._directory(), self._now_ms()
-        account = directory.account(context.account) if isinstance(context, BoundEsme) else None
-        if account is None:
-            self._refuse_all(connection, pdus, Reason.ACCOUNT_SUSPENDED)
-            return
-        if connection.session.state is SessionState.UNBIND_SENT:
-            self._refuse_all(connection, pdus, Reason.QUEUE_FULL)
-            return
-        try:
-            ids = self._ids.take(now_ms, len(pdus))
-        except ClockSteppedError as error:
-            if not self._is_without_ids:
-                self._is_without_ids = True
-                _log.error("ids.refused", error=str(error))
-            self._refuse_all(connection, pdus, Reason.STORAGE_UNAVAILABLE)
-            return
-        self._is_without_ids = False
-        planned: list[Planned] = []
-        numbers: list[int] = []
-        answers: list[tuple[int, int, bytes]] = []
-        tag = self._request_key_tag
-        for pdu, message_id in zip(pdus, ids, strict=True):
-            asked = submission_of(pdu, account, now_ms, tag)
-            result = asked if isinstance(asked, Rejected) else plan(asked, directory, message_id, now_ms)
-            if isinstance(result, Rejected):
-                self.figures.rejected[result.reason] += 1
-                answers.append((pdu.sequence_number, _STATUSES[result.reason], b""))
-            else:
-                planned.append(result)
-                numbers.append(pdu.sequence_number)
-        if answers:
-            connection.session.answer_submits(answers)
-        if planned:
-            self._admitter.submit(planned, partial(self._answer, connection, numbers))
+        return self._directory().entry(context.account) if isinstance(context, BoundEsme) else None
 
-    def _refuse_all(self, connection: SmppConnection, pdus: list[SubmitSm], reason: Reason) -> None:
-        self.figures.rejected[reason] += len(pdus)
-        status = _STATUSES[reason]
-        connection.session.answer_submits([(pdu.sequence_number, status, b"") for pdu in pdus])
+    def _answer_requests(self, connection: SmppConnection, responses: Sequence[Response]) -> None:
+        connection.session.answer(responses)
+        self._answered(connection)
 
-    def _answer(self, connection: SmppConnection, numbers: list[int], start: int, verdicts: list[Verdict]) -> None:
-        """Queue the answers for verdicts from number `start` on; they are written with all others of this turn."""
-        answers = [
-            (number, 0, b"%d" % verdict.id) if type(verdict) is Accepted else _answer_of(number, verdict)
-            for number, verdict in zip(numbers[start : start + len(verdicts)], verdicts, strict=True)
-        ]
-        connection.session.answer_submits(answers)
+    def _answered(self, connection: SmppConnection) -> None:
+        """Answers were queued: they are written once this turn of the loop is over."""
         context = connection.context
         if isinstance(context, BoundEsme) and context.is_leaving:
             self._leave_if_answered(connection, context)
@@ -313,14 +303,6 @@ class SmppServer:
     def _time(self) -> float:
         """Seconds on the clock of the transport, which drives the sessions."""
         return self._loop.time() if self._loop is not None else 0.0
-
-
-def _answer_of(number: int, verdict: Verdict) -> tuple[int, int, bytes]:
-    if isinstance(verdict, Accepted):
-        return number, 0, b"%d" % verdict.id
-    if isinstance(verdict, Duplicate):
-        return (number, 0, b"%d" % verdict.id) if verdict.same_body else (number, _KEY_REUSED, b"")
-    return number, _STATUSES[verdict.reason], b""
 
 
 def _sink_of(connection: SmppConnection) -> DeliverSink | None:

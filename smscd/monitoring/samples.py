@@ -81,6 +81,7 @@ def smpp_samples(server: SmppServer) -> Iterator[Sample]:
         yield Sample("smscd_smpp_binds_total", (outcome.value,), count)
     for reason, count in server.figures.rejected.items():
         yield Sample("smscd_admission_messages_total", ("smpp", reason.name.lower()), count)
+    yield Sample("smscd_admission_messages_total", ("smpp", "malformed"), server.figures.malformed)
     for reason_text, count in server.figures.closed.items():
         yield Sample("smscd_smpp_closed_total", (reason_text,), count)
 

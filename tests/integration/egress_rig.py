@@ -40,6 +40,7 @@ from smscd.egress.outbox import Outbox
 from smscd.egress.owner import Surroundings, UpstreamStores
 from smscd.egress.upstreams import Upstreams
 from smscd.ingress.smpp_auth import Authenticator, password_hmac
+from smscd.ingress.smpp_operations import Operations
 from smscd.ingress.smpp_server import SmppServer
 from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import Callbacks, SmppConnection
@@ -55,6 +56,7 @@ from storage.redis.link import RedisLink
 from storage.redis.outbox import OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
+from tests.integration.changes_fake import FakeChanges
 
 KEYS = ShardKeys(0)
 PEPPER = b"pepper"
@@ -139,6 +141,7 @@ class Egress:
             admitter=NoAdmission(),
             ids=ids,
             authenticator=Authenticator(PEPPER),
+            operations=Operations(FakeChanges(), wall_ms),  # type: ignore[arg-type]  # nobody asks here
             sessions=self.sessions,
             now_ms=wall_ms,
             sink=self.outbox,

@@ -32,10 +32,12 @@ from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Duplicate, Refused, Verdict, VerdictSink
 from smscd.ingress.smpp_auth import Authenticator, BindOutcome, password_hmac
+from smscd.ingress.smpp_operations import Operations
 from smscd.ingress.smpp_server import SmppServer
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.registry import BoundSessions
+from tests.integration.changes_fake import FakeChanges
 
 PEPPER = b"pepper"
 NOW = EPOCH_MS + 217_000_000_000
@@ -192,12 +194,14 @@ class Rig:
         self.sink = RecordingSink()
         self.sessions = BoundSessions()
         self.now_ms = NOW
+        self.changes = FakeChanges()
         self.server = SmppServer(
             config=config,
             directory=lambda: self.directory,
             admitter=self.admitter,
             ids=IdSource(node=1),
             authenticator=Authenticator(PEPPER),
+            operations=Operations(self.changes, lambda: self.now_ms),  # type: ignore[arg-type]  # the double
             sessions=self.sessions,
             now_ms=lambda: self.now_ms,
             sink=self.sink,
@@ -321,13 +325,31 @@ async def test_nothing_is_answered_before_its_verdict() -> None:
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
+        ({"esm_class": 0x40, "short_message": b"\x05\x00"}, CommandStatus.ESME_RINVESMCLASS),
+        ({"tlvs": tlv.encode([(0x0424, b"x")])}, CommandStatus.ESME_RINVMSGLEN),
+        ({"priority_flag": 9}, CommandStatus.ESME_RINVPRTFLG),
+        ({"registered_delivery": 0x80}, CommandStatus.ESME_RINVREGDLVFLG),
+        ({"replace_if_present_flag": 2}, CommandStatus.ESME_RINVREPFLAG),
+    ],
+)
+async def test_what_the_specification_forbids_is_refused_with_its_status(
+    changes: dict[str, Any], status: CommandStatus
+) -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        assert await esme.answered(submit_sm(**changes)) == [(0, status, b"")]
+        assert not rig.admitter.planned
+        assert rig.server.figures.malformed == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
         ({"destination_addr": b"abc"}, CommandStatus.ESME_RINVDSTADR),
         ({"destination_addr": b"8613800000000"}, CommandStatus.ESME_RINVDSTADR),
         ({"source_addr": b"a@b"}, CommandStatus.ESME_RINVSRCADR),
         ({"schedule_delivery_time": b"261122154839000+"}, CommandStatus.ESME_RINVSCHED),
         ({"validity_period": b"never"}, CommandStatus.ESME_RINVEXPIRY),
-        ({"esm_class": 0x40, "short_message": b"\x05\x00"}, CommandStatus.ESME_RINVESMCLASS),
-        ({"tlvs": tlv.encode([(0x0424, b"x")])}, CommandStatus.ESME_RINVMSGLEN),
         ({"short_message": b"", "tlvs": tlv.encode([(0x0424, b"x" * 2_000)])}, CommandStatus.ESME_RINVMSGLEN),
         ({"tlvs": tlv.encode([(0x1500, b"k" * 65)])}, CommandStatus.ESME_RINVOPTPARAMVAL),
     ],

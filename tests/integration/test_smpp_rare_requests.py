@@ -1,0 +1,306 @@
+"""data_sm, submit_multi, query_sm and cancel_sm over TCP, with an admitter and a record of the test's own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from protocols.smpp import tlv
+from protocols.smpp.constants import CommandStatus, MessageState, TlvTag
+from protocols.smpp.events import RequestAnswers
+from protocols.smpp.pdu import (
+    CancelSm,
+    DataSm,
+    DistributionList,
+    QuerySm,
+    QuerySmResp,
+    Request,
+    Response,
+    SmeAddress,
+    SubmitMulti,
+    SubmitMultiResp,
+)
+from smscd.core.reasons import Reason
+from smscd.core.records import State
+from smscd.core.verdicts import Refused
+from smscd.ingress.changes import Change
+from smscd.ingress.smpp_multi import submit_of_data
+from tests.integration.changes_fake import stored
+from tests.integration.test_smpp_server import Esme, Rig, running, until
+
+PAYLOAD = tlv.encode([(TlvTag.MESSAGE_PAYLOAD, b"hello")])
+DESTS = (b"447700900001", b"447700900002", b"447700900003")
+
+
+async def answers(esme: Esme, *requests: Request) -> list[Response]:
+    """Send requests, and return their answers in the order of the requests."""
+    connection = esme.connection
+    before = len(esme.events)
+    connection.session.send_requests(list(zip(requests, range(len(requests)), strict=True)), connection.now)
+    connection.flush()
+    found: dict[object, Response] = {}
+
+    def are_complete() -> bool:
+        for event in esme.events[before:]:
+            if isinstance(event, RequestAnswers):
+                found.update(event.answers)
+        return len(found) == len(requests)
+
+    await until(are_complete)
+    return [found[ref] for ref in range(len(requests))]
+
+
+def multi(*dests: bytes, **changes: Any) -> SubmitMulti:
+    fields: dict[str, Any] = {
+        "source_addr_ton": 5, "source_addr": b"ACME", "short_message": b"hello", "registered_delivery": 1,
+        "dest_address": [SmeAddress(dest_addr_ton=1, dest_addr_npi=1, destination_addr=dest) for dest in dests],
+        **changes,
+    }  # fmt: skip
+    return SubmitMulti(**fields)
+
+
+def data(**changes: Any) -> DataSm:
+    fields: dict[str, Any] = {
+        "source_addr_ton": 5, "source_addr": b"ACME", "dest_addr_ton": 1, "dest_addr_npi": 1,
+        "destination_addr": b"447700900123", "registered_delivery": 1, "tlvs": PAYLOAD, **changes,
+    }  # fmt: skip
+    return DataSm(**fields)
+
+
+# --- data_sm --------------------------------------------------------------------------------------------------------
+
+
+async def test_data_sm_is_admitted_like_the_submit_sm_that_asks_for_the_same() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        lifetime = tlv.encode([(TlvTag.QOS_TIME_TO_LIVE, (90_061).to_bytes(4, "big"))])
+        [answer] = await answers(esme, data(tlvs=PAYLOAD + lifetime))
+        [planned] = rig.admitter.planned
+        assert (answer.command_status, answer.message_id) == (0, b"%d" % planned.record.id)  # type: ignore[union-attr]
+        record = planned.record
+        assert (record.segments, record.tlvs, record.dest) == ([b"hello"], b"", b"447700900123")
+        assert record.valid_until_ms == rig.now_ms + 90_061_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"destination_addr": b"abc"}, CommandStatus.ESME_RINVDSTADR),
+        ({"registered_delivery": 0x40}, CommandStatus.ESME_RINVREGDLVFLG),
+        ({"tlvs": PAYLOAD + tlv.encode([(TlvTag.QOS_TIME_TO_LIVE, b"x")])}, CommandStatus.ESME_RINVEXPIRY),
+    ],
+)
+async def test_data_sm_that_cannot_be_sent_is_refused_and_the_session_lives_on(
+    changes: dict[str, Any], status: CommandStatus
+) -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        [bad, good] = await answers(esme, data(**changes), data())
+        assert (bad.command_status, good.command_status) == (status, 0)
+        assert len(rig.admitter.planned) == 1
+
+
+def test_a_life_time_longer_than_any_validity_is_still_a_time() -> None:
+    lifetime = tlv.encode([(TlvTag.QOS_TIME_TO_LIVE, b"\xff" * 4)])
+    assert submit_of_data(data(tlvs=PAYLOAD + lifetime)).validity_period == b"000099000000000R"
+
+
+# --- submit_multi ---------------------------------------------------------------------------------------------------
+
+
+async def test_submit_multi_is_one_group_with_one_id_and_lists_what_it_leaves_out() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        [answer] = await answers(esme, multi(DESTS[0], b"8613800000000", DESTS[1], b"abc"))
+        [planned] = rig.admitter.planned
+        assert isinstance(answer, SubmitMultiResp)
+        assert (answer.command_status, answer.message_id) == (0, b"%d" % planned.record.id)
+        assert [record.dest for record in planned.records] == [DESTS[0], DESTS[1]]
+        assert {record.group_id for record in planned.records} == {planned.record.id}
+        assert len({record.id for record in planned.records}) == planned.messages == 2
+        left_out = [(row.destination_addr, row.error_status_code) for row in answer.unsuccess_sme]
+        assert left_out == [
+            (b"8613800000000", CommandStatus.ESME_RINVDSTADR),
+            (b"abc", CommandStatus.ESME_RINVDSTADR),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("pdu", "status"),
+    [
+        (multi(b"abc", b"8613800000000"), CommandStatus.ESME_RINVDSTADR),
+        (multi(DESTS[0], priority_flag=7), CommandStatus.ESME_RINVPRTFLG),
+        (
+            multi(dest_address=[SmeAddress(destination_addr=DESTS[0]), DistributionList(dl_name=b"friends")]),
+            CommandStatus.ESME_RINVDLNAME,
+        ),
+    ],
+)
+async def test_submit_multi_that_serves_nobody_is_refused_as_a_whole(pdu: SubmitMulti, status: int) -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        [answer] = await answers(esme, pdu)
+        assert answer.command_status == status
+        assert not rig.admitter.planned
+
+
+async def test_a_verdict_on_a_group_is_the_answer_of_its_submit_multi() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        rig.admitter.verdict = lambda planned: Refused(Reason.INSUFFICIENT_BALANCE)
+        [answer] = await answers(esme, multi(*DESTS))
+        assert answer.command_status == CommandStatus.ESME_RSUBMITFAIL
+
+
+async def test_the_request_key_of_a_submit_multi_stands_for_all_its_destinations() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        key = tlv.encode([(0x1500, b"order-1\0")])
+        await answers(esme, multi(*DESTS, tlvs=key), multi(*DESTS, tlvs=key), multi(*DESTS[:2], tlvs=key))
+        first, again, other = rig.admitter.planned
+        assert first.idem_key == b"order-1"
+        assert first.body_hash == again.body_hash != other.body_hash
+
+
+# --- query_sm -------------------------------------------------------------------------------------------------------
+
+
+async def test_query_sm_tells_the_state_the_final_date_and_the_error() -> None:
+    at = datetime(2026, 11, 25, 20, 58, 54, 577_000, tzinfo=UTC)
+    async with running() as rig:
+        rig.changes.messages = {
+            1: stored(1),
+            2: stored(2, state=State.DELIVERED, done_at=at),
+            3: stored(3, state=State.UNDELIVERED, done_at=at, error_code="034"),
+            4: stored(4, state=State.FAILED, done_at=at, error_code="0x0000000b"),
+            5: stored(5, state=State.EXPIRED, done_at=at, error_code="abc"),
+        }
+        esme = await rig.bound()
+        found = await answers(esme, *(QuerySm(message_id=b"%d" % n, source_addr=b"ACME") for n in range(1, 6)))
+        told = [
+            (answer.command_status, answer.message_state, answer.final_date, answer.error_code)
+            for answer in found
+            if isinstance(answer, QuerySmResp)
+        ]
+        date = b"261125205854500+"
+        assert told == [
+            (0, MessageState.ENROUTE, b"", 0),
+            (0, MessageState.DELIVERED, date, 0),
+            (0, MessageState.UNDELIVERABLE, date, 34),
+            (0, MessageState.UNDELIVERABLE, date, 0x0B),
+            (0, MessageState.EXPIRED, date, 255),
+        ]
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        QuerySm(message_id=b"2"),
+        QuerySm(message_id=b"9"),
+        QuerySm(message_id=b""),
+        QuerySm(message_id=b"0x1"),
+        QuerySm(message_id=b"99999999999999999999"),
+        QuerySm(message_id=b"1", source_addr=b"OTHER"),
+    ],
+)
+async def test_query_sm_of_what_is_not_the_accounts_own_is_refused(pdu: QuerySm) -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1), 2: stored(2, account="another")}
+        esme = await rig.bound()
+        [answer] = await answers(esme, pdu)
+        assert answer.command_status == CommandStatus.ESME_RINVMSGID
+
+
+async def test_query_sm_of_a_submit_multi_is_not_over_before_its_last_message() -> None:
+    async with running() as rig:
+        rig.changes.messages = {
+            1: stored(1, group_id=1, state=State.DELIVERED),
+            2: stored(2, group_id=1, state=State.UNDELIVERED),
+            3: stored(3, group_id=1),
+        }
+        esme = await rig.bound()
+        [before] = await answers(esme, QuerySm(message_id=b"1"))
+        rig.changes.messages[3] = stored(3, group_id=1, state=State.DELIVERED)
+        [after] = await answers(esme, QuerySm(message_id=b"1"))
+        assert [answer.message_state for answer in (before, after) if isinstance(answer, QuerySmResp)] == [
+            MessageState.ENROUTE,
+            MessageState.UNDELIVERABLE,
+        ]
+
+
+async def test_a_record_that_is_away_is_a_system_error_for_the_operation_alone() -> None:
+    async with running() as rig:
+        rig.changes.is_away = True
+        esme = await rig.bound()
+        found = await answers(esme, QuerySm(message_id=b"1"), CancelSm(message_id=b"1"), data())
+        assert [answer.command_status for answer in found] == [
+            CommandStatus.ESME_RSYSERR,
+            CommandStatus.ESME_RSYSERR,
+            0,
+        ]
+
+
+# --- cancel_sm ------------------------------------------------------------------------------------------------------
+
+
+async def cancelled(rig: Rig, *pdus: CancelSm) -> list[int]:
+    esme = await rig.bound()
+    return [answer.command_status for answer in await answers(esme, *pdus)]
+
+
+async def test_cancel_sm_says_what_became_of_it() -> None:
+    async with running() as rig:
+        rig.changes.messages = {number: stored(number) for number in range(1, 5)} | {5: stored(5, account="another")}
+        rig.changes.outcomes = {2: Change.LATE, 3: Change.NOT_ANSWERED, 4: Change.NOT_FOUND}
+        told = await cancelled(
+            rig, *(CancelSm(message_id=b"%d" % number, source_addr=b"ACME") for number in range(1, 6))
+        )
+        assert told == [
+            0,
+            CommandStatus.ESME_RCANCELFAIL,
+            CommandStatus.ESME_RSYSERR,
+            CommandStatus.ESME_RINVMSGID,
+            CommandStatus.ESME_RINVMSGID,
+        ]
+        assert rig.changes.cancelled == [1, 2, 3, 4]
+
+
+async def test_cancel_sm_with_another_source_or_destination_changes_nothing() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1)}
+        told = await cancelled(
+            rig,
+            CancelSm(message_id=b"1", source_addr=b"OTHER"),
+            CancelSm(message_id=b"1", dest_addr_ton=1, destination_addr=b"447700900999"),
+            CancelSm(message_id=b"1", dest_addr_ton=1, destination_addr=b"+447700900123"),
+        )
+        assert told == [CommandStatus.ESME_RINVMSGID, CommandStatus.ESME_RINVMSGID, 0]
+        assert rig.changes.cancelled == [1]
+
+
+async def test_cancel_sm_without_an_id_takes_back_all_that_is_pending_between_two_addresses() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1), 2: stored(2), 3: stored(3, dest=b"447700900999")}
+        address = {"source_addr": b"ACME", "source_addr_ton": 5, "dest_addr_ton": 1}
+        told = await cancelled(
+            rig,
+            CancelSm(destination_addr=b"+447700900123", service_type=b"VMA", **address),  # type: ignore[arg-type]
+            CancelSm(destination_addr=b"447700900000", **address),  # type: ignore[arg-type]
+        )
+        assert told == [0, CommandStatus.ESME_RCANCELFAIL]
+        assert rig.changes.cancelled == [1, 2]
+        assert rig.changes.searches[0] == (b"ACME", b"447700900123", b"VMA")
+
+
+async def test_cancel_sm_of_a_submit_multi_is_of_all_or_of_the_destination_that_it_names() -> None:
+    async with running() as rig:
+        rig.changes.messages = {n: stored(n, group_id=1, dest=dest) for n, dest in enumerate(DESTS, 1)}
+        told = await cancelled(
+            rig,
+            CancelSm(message_id=b"1", dest_addr_ton=1, destination_addr=DESTS[2]),
+            CancelSm(message_id=b"1"),
+        )
+        assert told == [0, 0]
+        assert rig.changes.cancelled == [3, 1, 2, 3]
