@@ -11,10 +11,12 @@ from protocols.gsm.alphabets import (
     GSM,
     Alphabet,
     GsmAlphabet,
+    alphabet_for,
     alphabet_of,
     decode,
     decode_ucs2,
     encode_ucs2,
+    national,
     smart,
 )
 
@@ -105,6 +107,26 @@ def test_each_data_coding_is_decoded_by_its_alphabet() -> None:
     assert decode(b"\x00", 0x00) == "@"
     assert decode(b"\xe9", 0x03) == "é"
     assert decode(b"\x00\xe9", 0x08) == "é"
+    assert decode(b"\xb6\xd8\xd2", 0x06) == "Жив"
+    assert decode(b"\xf9\xec\xa1", 0x07) == "של\ufffd"
+    assert decode(b"\xe9", 0x01) == "é"
+    assert decode(b"\xe9", 0x04) == "é"
+
+
+def test_quirk_36_national_tables_are_chosen_by_the_header() -> None:
+    turkish = [(0x24, b"\x01")]
+    assert decode(b"\x1bs \x1b\x14", 0x00, turkish) == "ş ^"
+    assert decode(b"\x1bs", 0x00) == "s"
+    assert decode(b"\x0b\x1b\x0b", 0x00, [(0x25, b"\x01")]) == "ĞĞ"
+    assert decode(b"\x00\x2c\x1b\x1c", 0x00, [(0x25, b"\x06"), (0x24, b"\x06")]) == "ँ,०"
+    assert decode(b"\x0c", 0x00, [(0x25, b"\x04")]) == "\ufffd"
+    assert decode(b"\x00s", 0x08, turkish) == "s"
+
+
+def test_an_unknown_language_is_the_default_alphabet() -> None:
+    assert alphabet_for([(0x24, b"\x0e"), (0x25, b"\x02"), (0x24, b"")]) is GSM
+    assert alphabet_for([]) is national(0, 0) is national(99, 99) is GSM
+    assert alphabet_for([(0x24, b"\x01"), (0x24, b"\x02")]) is national(0, 2)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +146,8 @@ def test_each_data_coding_is_decoded_by_its_alphabet() -> None:
         (0xF1, Alphabet.GSM7),
         (0xF5, Alphabet.OCTETS),
         (0x80, Alphabet.OCTETS),
+        (0x20, Alphabet.OCTETS),
+        (0x48, Alphabet.UCS2),
     ],
 )
 def test_data_coding_names_its_alphabet(data_coding: int, alphabet: Alphabet) -> None:
