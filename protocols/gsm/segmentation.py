@@ -42,9 +42,12 @@ def capacity(alphabet: Alphabet, header_octets: int = 0) -> int:
             return octets
 
 
-def fits_one(content: bytes, alphabet: Alphabet) -> bool:
-    """True when content without a header fits one short message."""
-    return len(content) <= _SINGLE[alphabet]
+def fits(content: bytes, alphabet: Alphabet, header_octets: int = 0, latin: str | None = None) -> bool:
+    """True when one short message carries the content beside a header of that length. latin: see `split`."""
+    if len(content) <= (capacity(alphabet, header_octets) if header_octets else _SINGLE[alphabet]):
+        return True
+    septets = latin_septets(content, latin) if latin is not None else None
+    return septets is not None and len(septets) <= capacity(Alphabet.GSM7, header_octets)
 
 
 def split(
@@ -61,7 +64,8 @@ def split(
 
     content: without a header. reference: the same for all parts, cut to 8 bits, or to 16 when it is_wide.
     elements: information elements that each part carries beside the concatenation.
-    latin: the codec of a text of one octet a character; it is cut as `latin_bounds` says, not as octets.
+    latin: the codec of a text of one octet a character. On the air there is no Latin-1: where the GSM alphabet has
+        all of it, it is counted and cut as the septets that a carrier makes of it; otherwise as octets.
     Raises TooManySegmentsError above segments_max (or 255), UdhError when the elements leave no room.
     """
     bounds = part_bounds(content, alphabet, elements, is_wide=is_wide, latin=latin)
@@ -94,37 +98,25 @@ def part_bounds(
 ) -> list[int]:
     """Where each segment ends in the content; one bound when it is not to be cut. Raises UdhError as `split` does."""
     header_octets = len(udh.build(elements)) if elements else 0
-    if len(content) <= (capacity(alphabet, header_octets) if header_octets else _SINGLE[alphabet]):
+    if fits(content, alphabet, header_octets, latin):
         return [len(content)]
     in_parts = (header_octets or 1) + (CONCATENATION_16_OCTETS if is_wide else CONCATENATION_8_OCTETS)
-    if latin is not None:
-        bounds = latin_bounds(content, latin, header_octets, in_parts)
-        if bounds is not None:
-            return bounds
-    room = capacity(alphabet, in_parts)
+    septets = latin_septets(content, latin) if latin is not None else None
+    room = capacity(alphabet if septets is None else Alphabet.GSM7, in_parts)
     if room < PAIR_OCTETS:
         raise udh.UdhError("the header leaves no room for text")
-    return cuts(content, alphabet, room)
-
-
-def latin_bounds(content: bytes, codec: str, header_octets: int, in_parts: int) -> list[int] | None:
-    """Where a text of one octet a character is cut when a carrier sends it on in the GSM alphabet.
-
-    On the air there is no Latin-1: its 160 characters are as many septets. codec: of the standard library.
-    header_octets, in_parts: the header's length of a single message, and of a part.
-    None when the GSM alphabet does not have all of it: the carrier alone knows what it makes of that.
-    """
-    try:
-        septets = GSM.encode(content.decode(codec))
-    except UnicodeError:
-        return None
-    if len(septets) <= capacity(Alphabet.GSM7, header_octets):
-        return [len(content)]
-    room = capacity(Alphabet.GSM7, in_parts)
-    if room < PAIR_OCTETS:
-        raise udh.UdhError("the header leaves no room for text")
+    if septets is None:
+        return cuts(content, alphabet, room)
     # An escape and its septet are one character, so that one octet is what is left of each pair.
     return [end - septets.count(ESCAPE, 0, end) for end in cuts(septets, Alphabet.GSM7, room)]
+
+
+def latin_septets(content: bytes, codec: str) -> bytes | None:
+    """A text of one octet a character in the GSM alphabet; None when that does not have all of it."""
+    try:
+        return GSM.encode(content.decode(codec))
+    except UnicodeError:
+        return None
 
 
 def cuts(content: bytes, alphabet: Alphabet, room: int) -> list[int]:

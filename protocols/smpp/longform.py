@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import Final
 
 from protocols.gsm import udh
-from protocols.gsm.alphabets import GSM, Alphabet
 from protocols.gsm.segmentation import (
     CONCATENATION_8_OCTETS,
     CONCATENATION_16_OCTETS,
     SEGMENTS_MAX,
     TooManySegmentsError,
-    capacity,
+    fits,
     part_bounds,
 )
 from protocols.gsm.transcode import Content, Dialect, common, counting_of, render, transcode, unify
@@ -208,15 +207,7 @@ def _write_part(piece: Piece, part: udh.Concatenation, target: Target) -> Carrie
 def _fits(piece: Piece, target: Target, concatenation_octets: int) -> bool:
     header_octets = (len(udh.build(piece.elements)) if piece.elements else 1) + concatenation_octets
     alphabet, latin = counting_of(piece.data_coding, target.dialect)
-    if len(piece.body) <= capacity(alphabet, header_octets):
-        return True
-    if latin is None:
-        return False
-    try:
-        septets = GSM.encode(piece.body.decode(latin))
-    except UnicodeError:
-        return False
-    return len(septets) <= capacity(Alphabet.GSM7, header_octets)
+    return fits(piece.body, alphabet, header_octets, latin)
 
 
 def _carry(

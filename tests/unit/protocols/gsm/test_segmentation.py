@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.gsm import udh
 from protocols.gsm.alphabets import GSM, Alphabet, encode_ucs2
-from protocols.gsm.segmentation import TooManySegmentsError, capacity, cuts, fits_one, split
+from protocols.gsm.segmentation import TooManySegmentsError, capacity, cuts, fits, split
 
 GSM_CHARACTERS = "abc xyz@£Δ€{}[]~^|\\"
 
@@ -26,7 +26,8 @@ def texts_of(parts: list[bytes]) -> list[bytes]:
     [(Alphabet.GSM7, b"a", 160, 153), (Alphabet.OCTETS, b"\xff", 140, 134), (Alphabet.UCS2, b"\x04\x10", 70, 67)],
 )
 def test_limits_are_those_of_the_specification(alphabet: Alphabet, unit: bytes, single: int, part: int) -> None:
-    assert fits_one(unit * single, alphabet) and not fits_one(unit * (single + 1), alphabet)
+    assert fits(unit * single, alphabet) and not fits(unit * (single + 1), alphabet)
+    assert fits(unit * part, alphabet, 6) and not fits(unit * (part + 1), alphabet, 6)
     assert split(unit * single, alphabet, 7, 10) == [unit * single]
     two = split(unit * (single + 1), alphabet, 7, 10)
     assert [len(text) // len(unit) for text in texts_of(two)] == [part, single + 1 - part]
@@ -62,6 +63,13 @@ def test_a_latin_1_text_is_cut_by_the_septets_that_it_will_be() -> None:
     assert [len(text) for text in texts_of(split(b"a" * 161, Alphabet.OCTETS, 1, 10, latin="latin-1"))] == [153, 8]
     braces = texts_of(split(b"\xe9" + b"{" * 150, Alphabet.OCTETS, 1, 10, latin="latin-1"))
     assert [len(text) for text in braces] == [77, 74]
+
+
+def test_a_latin_1_text_fits_as_septets_or_as_octets() -> None:
+    assert fits(b"a" * 160, Alphabet.OCTETS, latin="latin-1") and not fits(b"a" * 161, Alphabet.OCTETS, latin="latin-1")
+    assert fits(b"a" * 153, Alphabet.OCTETS, 6, "ascii") and not fits(b"a" * 154, Alphabet.OCTETS, 6, "ascii")
+    assert fits(b"{" * 140, Alphabet.OCTETS, latin="ascii") and not fits(b"{" * 141, Alphabet.OCTETS, latin="ascii")
+    assert not fits(b"\xea" * 141, Alphabet.OCTETS, latin="latin-1")
 
 
 def test_a_latin_1_text_that_gsm_does_not_have_is_cut_as_octets() -> None:
