@@ -148,9 +148,9 @@ def smart(text: str) -> str:
     return text.translate(_SMART)
 
 
-def encode_ucs2(text: str) -> bytes:
-    """UTF-16, big-endian; a character outside the BMP is a surrogate pair. Raises UnicodeEncodeError on a lone one."""
-    return text.encode("utf-16-be")
+def encode_ucs2(text: str, *, is_little_endian: bool = False) -> bytes:
+    """UTF-16; a character outside the BMP is a surrogate pair. Raises UnicodeEncodeError on half of one."""
+    return text.encode("utf-16-le" if is_little_endian else "utf-16-be")
 
 
 def decode_ucs2(data: bytes, *, is_little_endian: bool = False) -> str:
@@ -213,6 +213,23 @@ def decode(data: bytes, data_coding: int, elements: Iterable[tuple[int, bytes]] 
         case Alphabet.OCTETS:
             charset = classify(data_coding).charset
             return data.decode("latin-1" if charset is Charset.IA5 else CODECS.get(charset, "latin-1"), "replace")
+
+
+def encode(text: str, data_coding: int, elements: Iterable[tuple[int, bytes]] = ()) -> bytes:
+    """The octets of a text under a data_coding, without a header: the opposite of decode.
+
+    Raises UnicodeEncodeError when the alphabet does not have all of it, ValueError when data_coding is no alphabet
+    that we write (binary, compressed, the Japanese and Korean ones).
+    """
+    coding = classify(data_coding)
+    if not coding.is_compressed:
+        if coding.charset is Charset.GSM7:
+            return alphabet_for(elements).encode(text)
+        if coding.charset is Charset.UCS2:
+            return encode_ucs2(text)
+        if coding.charset in CODECS:
+            return text.encode(CODECS[coding.charset])
+    raise ValueError(f"data_coding 0x{data_coding:02x} is no alphabet")
 
 
 def _alphabet_of(data_coding: int) -> Alphabet:

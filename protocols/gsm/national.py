@@ -3,6 +3,8 @@
 A locking shift table takes the place of the default alphabet, a single shift table that of its extension. Rows are as
 the annex prints them, sixteen septets to a line: a character by itself, or its code point in four hexadecimal digits;
 SP, LF, CR, FF and ESC by name; -- where the table is empty.
+
+Deviation: Kannada's 0x24 is U+0CA1. The annex prints U+0CAA, which is 0x3D already; phones read it as we do.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from protocols.gsm.alphabets import (
     alphabet_of,
     decode,
     decode_ucs2,
+    encode,
     encode_ucs2,
     national,
     smart,
@@ -99,6 +100,7 @@ def test_ucs2_carries_surrogate_pairs_and_shows_halves_as_replacement() -> None:
     assert decode_ucs2(b"\x3d\xd8\x00\xde", is_little_endian=True) == "😀"
     assert decode_ucs2(b"\xd8\x3d") == "\ufffd"
     assert decode_ucs2(b"\x00A\x00") == "A\ufffd"
+    assert encode_ucs2("😀", is_little_endian=True) == b"\x3d\xd8\x00\xde"
     with pytest.raises(UnicodeEncodeError):
         encode_ucs2("\ud83d")
 
@@ -158,3 +160,43 @@ def test_smart_replacement_leads_into_the_gsm_alphabet() -> None:
     text = smart("“It’s 5 – 7 €…”\u00a0\u200bok")
     assert text == '"It\'s 5 - 7 €..." ok'
     assert GSM.decode(GSM.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("data_coding", "text"),
+    [
+        (0x00, "@{é\n"),
+        (0x01, "plain ~"),
+        (0x03, "ê¦"),
+        (0x06, "Живёт"),
+        (0x07, "שלום"),
+        (0x08, "日本😀"),
+        (0x10, "flash €"),
+        (0x18, "я"),
+        (0xD8, "mail"),
+        (0xE8, "я"),
+        (0xF1, "x"),
+    ],
+)
+def test_a_text_comes_back_from_every_alphabet(data_coding: int, text: str) -> None:
+    assert decode(encode(text, data_coding), data_coding) == text
+
+
+def test_quirk_36_national_texts_come_back_by_their_elements() -> None:
+    elements = [(0x25, b"\x01"), (0x24, b"\x01")]
+    assert encode("Şşç", 0x00, elements) == b"\x1c\x1d\x60"
+    assert decode(encode("İstanbul'da €", 0x10, elements), 0x10, elements) == "İstanbul'da €"
+
+
+@pytest.mark.parametrize("data_coding", [0x02, 0x04, 0x05, 0x0A, 0x0F, 0x20, 0x80, 0xF5])
+def test_what_is_no_alphabet_is_not_written(data_coding: int) -> None:
+    with pytest.raises(ValueError, match=f"0x{data_coding:02x}"):
+        encode("a", data_coding)
+
+
+@pytest.mark.parametrize(
+    ("data_coding", "text"), [(0x00, "ê"), (0x01, "é"), (0x03, "я"), (0x07, "я"), (0x08, "\ud800")]
+)
+def test_a_character_that_an_alphabet_does_not_have_is_an_error(data_coding: int, text: str) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode(text, data_coding)

@@ -268,3 +268,42 @@ def test_no_character_is_lost_from_form_to_form(text: str, came: LongForm, leave
     again = [read(out, dialect) for piece in written for out in convert(piece, SEPTETS, target, reference=1)]
     again.sort(key=lambda piece: piece.concatenation.sequence if piece.concatenation else 0)
     assert b"".join(piece.body for piece in again) == octets
+
+
+DIALECTS = [
+    Dialect(default=default, is_little_endian=is_little)
+    for default in (None, *DefaultAlphabet)
+    for is_little in (False, True)
+]
+
+
+@given(
+    st.binary(max_size=254),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.binary(max_size=30) | st.builds(sar, st.integers(0, 65535), st.integers(0, 5), st.integers(0, 5)),
+    st.binary(max_size=600),
+    st.sampled_from(DIALECTS),
+    st.sampled_from(DIALECTS),
+    st.sampled_from(LongForm),
+)
+def test_any_octets_are_converted_or_refused_with_a_documented_error(
+    octets: bytes,
+    data_coding: int,
+    esm_class: int,
+    tlvs: bytes,
+    long: bytes,
+    source: Dialect,
+    dialect: Dialect,
+    form: LongForm,
+) -> None:
+    carried = Carried(octets, data_coding, esm_class, tlvs)
+    if not octets:
+        carried = Carried(b"", data_coding, esm_class, payload(long) + tlvs)
+    try:
+        written = convert(carried, source, Target(dialect=dialect, long_form=form), reference=7)
+    except (udh.UdhError, LongFormError, TranscodeError, TooManySegmentsError):
+        return
+    for out in written:
+        assert len(out.short_message) <= 254 and out.esm_class & 0x3F == esm_class & 0x3F
+        assert read(out, dialect).elements == read(written[0], dialect).elements
