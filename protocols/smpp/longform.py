@@ -165,7 +165,7 @@ def join(pieces: Sequence[Piece]) -> Piece:
 
 
 def fold(reference: int) -> int:
-    """A 16-bit reference in 8 bits: both halves count, because peers number upwards and by the second alike."""
+    """A 16-bit reference in 8 bits, one of 8 bits unchanged: both halves count, whichever of them a peer counts in."""
     return (reference >> 8 ^ reference) & 0xFF
 
 
@@ -197,8 +197,7 @@ def _write_part(piece: Piece, part: udh.Concatenation, target: Target) -> Carrie
     if target.long_form is LongForm.UDH_16 and _fits(piece, target, wide):
         elements = (*elements, udh.concatenation_16(part.reference, part.total, part.sequence))
     elif _fits(piece, target, narrow):
-        reference = part.reference if part.reference <= 0xFF else fold(part.reference)
-        elements = (*elements, udh.concatenation_8(reference, part.total, part.sequence))
+        elements = (*elements, udh.concatenation_8(fold(part.reference), part.total, part.sequence))
     else:
         raise LongFormError("a part of a concatenated message is longer than a short message")
     return _carry(piece, target, elements, ())

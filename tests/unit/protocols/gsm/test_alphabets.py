@@ -129,6 +129,7 @@ def test_an_unknown_language_is_the_default_alphabet() -> None:
     assert alphabet_for([(0x24, b"\x0e"), (0x25, b"\x02"), (0x24, b"")]) is GSM
     assert alphabet_for([]) is national(0, 0) is national(99, 99) is GSM
     assert alphabet_for([(0x24, b"\x01"), (0x24, b"\x02")]) is national(0, 2)
+    assert alphabet_for([(0x24, b"\x01"), (0x25, b"\x01"), (0x24, b"\x63"), (0x25, b"\x63")]) is GSM
 
 
 @pytest.mark.parametrize(

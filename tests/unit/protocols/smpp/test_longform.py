@@ -85,6 +85,7 @@ def test_quirk_32_a_sixteen_bit_reference_is_kept_where_it_fits_and_folded_where
 
 
 def test_quirk_32_every_octet_of_a_reference_counts_when_it_is_folded() -> None:
+    assert [fold(reference) for reference in range(256)] == list(range(256))
     assert len({fold(reference) for reference in range(0x100, 0x200)}) == 256
     assert len({fold(reference << 8) for reference in range(256)}) == 256
 
