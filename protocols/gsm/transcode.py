@@ -57,7 +57,7 @@ def common(source: Dialect, target: Dialect) -> tuple[Dialect, Dialect]:
     none.
     """
     if source.default is None:
-        return source, replace(target, default=None)
+        return source, target if target.default is None else replace(target, default=None)
     return source, target if target.default is not None else replace(target, default=source.default)
 
 

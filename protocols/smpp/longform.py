@@ -15,6 +15,7 @@ from protocols.gsm import udh
 from protocols.gsm.segmentation import (
     CONCATENATION_8_OCTETS,
     CONCATENATION_16_OCTETS,
+    OCTETS_MAX,
     SEGMENTS_MAX,
     TooManySegmentsError,
     fits,
@@ -112,6 +113,14 @@ def convert(
     Raises UdhError, LongFormError, TranscodeError, and TooManySegmentsError: nothing is left out in silence.
     """
     source, dialect = common(source, target.dialect)
+    if (
+        source == dialect
+        and target.esm_mode is None
+        and not carried.tlvs
+        and not carried.esm_class & _UDHI
+        and len(carried.short_message) <= OCTETS_MAX
+    ):
+        return [carried]
     target = replace(target, dialect=dialect)
     piece = read(carried, source)
     content = transcode(

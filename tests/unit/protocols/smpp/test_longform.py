@@ -211,6 +211,13 @@ def test_a_text_is_transcoded_before_it_is_cut() -> None:
     assert one_message == Carried(b"a" * 160)
 
 
+@pytest.mark.parametrize("data_coding", [0x00, 0x03, 0x04, 0x08, 0x10, 0xF5])
+def test_a_short_message_between_peers_of_one_dialect_is_not_touched(data_coding: int) -> None:
+    carried = Carried(b"\x00\xe9\xff" * 46 + b"\x00\xe9", data_coding, 0x83)
+    for dialect in (PLAIN, SEPTETS, LATIN, PACKED, Dialect(is_little_endian=True)):
+        assert convert(carried, dialect, Target(dialect=dialect), reference=1) == [carried]
+
+
 def test_a_flash_message_stays_one_in_every_form_and_alphabet() -> None:
     carried = Carried(b"", 0x10, 0, payload(b"a" * 200))
     for form in LongForm:
