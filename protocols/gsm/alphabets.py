@@ -1,4 +1,4 @@
-"""Alphabets of short messages: GSM 03.38 (3GPP TS 23.038) unpacked, Latin-1, UCS-2; and which data_coding means which.
+"""Alphabets of short messages: GSM 03.38 (3GPP TS 23.038) unpacked, UCS-2, ISO 8859; decoding by data_coding.
 
 Unpacked means one septet in one octet, as SMPP carries it. Both directions of the GSM alphabet are translate tables
 of the standard library's C code. National language tables are further `GsmAlphabet`s: a locking table in place of
@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from enum import IntEnum
+from functools import cache
 from typing import Final
+
+from protocols.gsm.coding import Charset, classify
+from protocols.gsm.national import EMPTY, LOCKING, SINGLE_SHIFT
+from protocols.gsm.udh import NATIONAL_LOCKING_SHIFT, NATIONAL_SINGLE_SHIFT
 
 ESCAPE: Final = 0x1B
 
@@ -43,13 +49,19 @@ class Alphabet(IntEnum):
 
 
 class GsmAlphabet:
-    """One pair of tables: 128 characters, and those that an escape introduces (septet to character)."""
+    """One pair of tables: 128 characters, and those that an escape introduces (septet to character).
+
+    A character that stands in a table twice is encoded by its first place.
+    """
 
     def __init__(self, default: str, extension: dict[int, str]) -> None:
         if len(default) != 128:
             raise ValueError("a GSM table has 128 characters")
         self._decoding = default
-        self._encoding: dict[int, bytes] = {ord(char): bytes((i,)) for i, char in enumerate(default) if i != ESCAPE}
+        self._encoding: dict[int, bytes] = {}
+        for septet, char in enumerate(default):
+            if septet != ESCAPE and char != EMPTY:
+                self._encoding.setdefault(ord(char), bytes((septet,)))
         self._escaped: dict[int, str] = dict(extension)
         for septet, char in extension.items():
             self._encoding.setdefault(ord(char), bytes((ESCAPE, septet)))
@@ -136,9 +148,9 @@ def smart(text: str) -> str:
     return text.translate(_SMART)
 
 
-def encode_ucs2(text: str) -> bytes:
-    """UTF-16, big-endian; a character outside the BMP is a surrogate pair. Raises UnicodeEncodeError on a lone one."""
-    return text.encode("utf-16-be")
+def encode_ucs2(text: str, *, is_little_endian: bool = False) -> bytes:
+    """UTF-16; a character outside the BMP is a surrogate pair. Raises UnicodeEncodeError on half of one."""
+    return text.encode("utf-16-le" if is_little_endian else "utf-16-be")
 
 
 def decode_ucs2(data: bytes, *, is_little_endian: bool = False) -> str:
@@ -146,38 +158,85 @@ def decode_ucs2(data: bytes, *, is_little_endian: bool = False) -> str:
     return data.decode("utf-16-le" if is_little_endian else "utf-16-be", "replace")
 
 
-def alphabet_of(data_coding: int) -> Alphabet:
-    """What the octets of a message with this data_coding are.
+@cache
+def national(locking: int, single_shift: int) -> GsmAlphabet:
+    """The alphabet of two national language identifiers; one that is 0 or not known leaves the default table.
 
-    0x00 is read as GSM 7-bit. Groups of 3GPP TS 23.038 section 4 that SMPP reserves are used in the field and are
-    understood: 0x10 to 0x1F (general, with class), 0xC0 to 0xEF (message waiting), 0xF0 to 0xFF (class).
+    3GPP TS 23.038 section 6.2.1.2. Both are octets, so that no more alphabets can come into being than pairs of
+    languages.
+    """
+    if locking not in LOCKING and single_shift not in SINGLE_SHIFT:
+        return GSM
+    return GsmAlphabet(LOCKING.get(locking, _DEFAULT_TABLE), SINGLE_SHIFT.get(single_shift, _EXTENSION_TABLE))
+
+
+def alphabet_for(elements: Iterable[tuple[int, bytes]]) -> GsmAlphabet:
+    """The alphabet that a header's information elements choose; the last of a kind counts."""
+    locking = single_shift = 0
+    for identifier, data in elements:
+        if len(data) != 1:
+            continue
+        if identifier == NATIONAL_SINGLE_SHIFT:
+            single_shift = data[0] if data[0] in SINGLE_SHIFT else 0
+        elif identifier == NATIONAL_LOCKING_SHIFT:
+            locking = data[0] if data[0] in LOCKING else 0
+    return national(locking, single_shift) if locking or single_shift else GSM
+
+
+CODECS: Final[dict[Charset, str]] = {
+    Charset.IA5: "ascii",
+    Charset.LATIN_1: "latin-1",
+    Charset.CYRILLIC: "iso8859-5",
+    Charset.HEBREW: "iso8859-8",
+}
+"""Charsets of one octet a character, by the standard library's name."""
+
+
+def alphabet_of(data_coding: int) -> Alphabet:
+    """What the octets of a message with this data_coding are, as far as counting and splitting go.
+
+    0x00 is read as GSM 7-bit. Compressed text is octets.
     """
     return _ALPHABETS[data_coding & 0xFF]
 
 
-def decode(data: bytes, data_coding: int) -> str:
-    """The text of a message for a person to read; never fails. Octets are shown as Latin-1."""
+def decode(data: bytes, data_coding: int, elements: Iterable[tuple[int, bytes]] = ()) -> str:
+    """The text of a message for a person to read; never fails. Octets are shown as Latin-1.
+
+    elements: the information elements of the header that stood before `data`; they choose national tables.
+    """
     match alphabet_of(data_coding):
         case Alphabet.GSM7:
-            return GSM.decode(data)
+            return alphabet_for(elements).decode(data)
         case Alphabet.UCS2:
             return decode_ucs2(data)
         case Alphabet.OCTETS:
-            return data.decode("latin-1")
+            charset = classify(data_coding).charset
+            return data.decode("latin-1" if charset is Charset.IA5 else CODECS.get(charset, "latin-1"), "replace")
+
+
+def encode(text: str, data_coding: int, elements: Iterable[tuple[int, bytes]] = ()) -> bytes:
+    """The octets of a text under a data_coding, without a header: the opposite of decode.
+
+    Raises UnicodeEncodeError when the alphabet does not have all of it, ValueError when data_coding is no alphabet
+    that we write (binary, compressed, the Japanese and Korean ones).
+    """
+    coding = classify(data_coding)
+    if not coding.is_compressed:
+        if coding.charset is Charset.GSM7:
+            return alphabet_for(elements).encode(text)
+        if coding.charset is Charset.UCS2:
+            return encode_ucs2(text)
+        if coding.charset in CODECS:
+            return text.encode(CODECS[coding.charset])
+    raise ValueError(f"data_coding 0x{data_coding:02x} is no alphabet")
 
 
 def _alphabet_of(data_coding: int) -> Alphabet:
-    if data_coding < 0x10:
-        return {0x00: Alphabet.GSM7, 0x08: Alphabet.UCS2}.get(data_coding, Alphabet.OCTETS)
-    if data_coding < 0x40:
-        return (Alphabet.GSM7, Alphabet.OCTETS, Alphabet.UCS2, Alphabet.GSM7)[data_coding >> 2 & 3]
-    if 0xC0 <= data_coding < 0xE0:
-        return Alphabet.GSM7
-    if 0xE0 <= data_coding < 0xF0:
-        return Alphabet.UCS2
-    if data_coding >= 0xF0:
-        return Alphabet.OCTETS if data_coding & 0x04 else Alphabet.GSM7
-    return Alphabet.OCTETS
+    coding = classify(data_coding)
+    if coding.is_compressed:
+        return Alphabet.OCTETS
+    return {Charset.GSM7: Alphabet.GSM7, Charset.UCS2: Alphabet.UCS2}.get(coding.charset, Alphabet.OCTETS)
 
 
 _ALPHABETS: Final = tuple(_alphabet_of(data_coding) for data_coding in range(256))

@@ -1,7 +1,7 @@
 """Cuts the content of a message into what single short messages carry: 160/153 septets, 140/134 octets, 70/67 UCS-2.
 
-An escape is never parted from its septet, nor a surrogate pair. Parts get a concatenation header with the 8-bit
-reference that the caller gives.
+An escape is never parted from its septet, nor a surrogate pair. Parts get a concatenation header with the reference
+that the caller gives, of 8 bits or of 16: then there are 152, 133 and 66.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 from protocols.gsm import udh
-from protocols.gsm.alphabets import ESCAPE, Alphabet
+from protocols.gsm.alphabets import ESCAPE, GSM, Alphabet
 
 OCTETS_MAX: Final = 140
 SEPTETS_MAX: Final = 160
 SEGMENTS_MAX: Final = 255
 PAIR_OCTETS: Final = 4
+CONCATENATION_8_OCTETS: Final = 5
+CONCATENATION_16_OCTETS: Final = 6
 
 
 class TooManySegmentsError(ValueError):
@@ -40,9 +42,12 @@ def capacity(alphabet: Alphabet, header_octets: int = 0) -> int:
             return octets
 
 
-def fits_one(content: bytes, alphabet: Alphabet) -> bool:
-    """True when content without a header fits one short message."""
-    return len(content) <= _SINGLE[alphabet]
+def fits(content: bytes, alphabet: Alphabet, header_octets: int = 0, latin: str | None = None) -> bool:
+    """True when one short message carries the content beside a header of that length. latin: see `split`."""
+    if len(content) <= (capacity(alphabet, header_octets) if header_octets else _SINGLE[alphabet]):
+        return True
+    septets = latin_septets(content, latin) if latin is not None else None
+    return septets is not None and len(septets) <= capacity(Alphabet.GSM7, header_octets)
 
 
 def split(
@@ -51,30 +56,67 @@ def split(
     reference: int,
     segments_max: int,
     elements: tuple[tuple[int, bytes], ...] = (),
+    *,
+    is_wide: bool = False,
+    latin: str | None = None,
 ) -> list[bytes]:
     """The short_message of each segment; with more than one, each starts with a header.
 
-    content: without a header. reference: 0..255, the same for all parts.
+    content: without a header. reference: the same for all parts, cut to 8 bits, or to 16 when it is_wide.
     elements: information elements that each part carries beside the concatenation.
+    latin: the codec of a text of one octet a character. On the air there is no Latin-1: where the GSM alphabet has
+        all of it, it is counted and cut as the septets that a carrier makes of it; otherwise as octets.
     Raises TooManySegmentsError above segments_max (or 255), UdhError when the elements leave no room.
     """
-    header = udh.build(elements) if elements else b""
-    if len(content) <= (capacity(alphabet, len(header)) if header else _SINGLE[alphabet]):
-        return [header + content]
-    header_length = (len(header) or 1) + 5
-    room = capacity(alphabet, header_length)
-    if room < PAIR_OCTETS:
-        raise udh.UdhError("the header leaves no room for text")
-    bounds = cuts(content, alphabet, room)
+    bounds = part_bounds(content, alphabet, elements, is_wide=is_wide, latin=latin)
     total = len(bounds)
+    if total == 1:
+        return [udh.build(elements) + content if elements else content]
     if total > min(segments_max, SEGMENTS_MAX):
         raise TooManySegmentsError(total)
+    concatenation = udh.concatenation_16 if is_wide else udh.concatenation_8
     parts: list[bytes] = []
     start = 0
     for sequence, end in enumerate(bounds, 1):
-        parts.append(udh.build((*elements, udh.concatenation_8(reference, total, sequence))) + content[start:end])
+        parts.append(udh.build((*elements, concatenation(reference, total, sequence))) + content[start:end])
         start = end
     return parts
+
+
+def count(content: bytes, alphabet: Alphabet, elements: tuple[tuple[int, bytes], ...] = ()) -> int:
+    """How many short messages the content takes; `split` without a limit. Raises UdhError as it does."""
+    return len(part_bounds(content, alphabet, elements))
+
+
+def part_bounds(
+    content: bytes,
+    alphabet: Alphabet,
+    elements: tuple[tuple[int, bytes], ...] = (),
+    *,
+    is_wide: bool = False,
+    latin: str | None = None,
+) -> list[int]:
+    """Where each segment ends in the content; one bound when it is not to be cut. Raises UdhError as `split` does."""
+    header_octets = len(udh.build(elements)) if elements else 0
+    if fits(content, alphabet, header_octets, latin):
+        return [len(content)]
+    in_parts = (header_octets or 1) + (CONCATENATION_16_OCTETS if is_wide else CONCATENATION_8_OCTETS)
+    septets = latin_septets(content, latin) if latin is not None else None
+    room = capacity(alphabet if septets is None else Alphabet.GSM7, in_parts)
+    if room < PAIR_OCTETS:
+        raise udh.UdhError("the header leaves no room for text")
+    if septets is None:
+        return cuts(content, alphabet, room)
+    # An escape and its septet are one character, so that one octet is what is left of each pair.
+    return [end - septets.count(ESCAPE, 0, end) for end in cuts(septets, Alphabet.GSM7, room)]
+
+
+def latin_septets(content: bytes, codec: str) -> bytes | None:
+    """A text of one octet a character in the GSM alphabet; None when that does not have all of it."""
+    try:
+        return GSM.encode(content.decode(codec))
+    except UnicodeError:
+        return None
 
 
 def cuts(content: bytes, alphabet: Alphabet, room: int) -> list[int]:

@@ -39,13 +39,30 @@ class Udh:
 
     @property
     def concatenation(self) -> Concatenation | None:
-        """The first concatenation element, 8-bit or 16-bit; None when there is none."""
-        for identifier, data in self.elements:
+        """The last concatenation element, 8-bit or 16-bit; None when there is none.
+
+        The last, because that one counts of elements that are repeated or exclude each other (section 9.2.3.24).
+        """
+        for identifier, data in reversed(self.elements):
             if identifier == CONCATENATION_8:
                 return Concatenation(data[0], data[1], data[2])
             if identifier == CONCATENATION_16:
                 return Concatenation(data[0] << 8 | data[1], data[2], data[3])
         return None
+
+    @property
+    def ports(self) -> tuple[int, int] | None:
+        """(destination, source) of the last port addressing element, 8-bit or 16-bit; None when there is none."""
+        for identifier, data in reversed(self.elements):
+            if identifier in (PORTS_8, PORTS_16) and len(data) == (2 if identifier == PORTS_8 else 4):
+                half = len(data) // 2
+                return int.from_bytes(data[:half], "big"), int.from_bytes(data[half:], "big")
+        return None
+
+    @property
+    def others(self) -> tuple[tuple[int, bytes], ...]:
+        """The elements that do not say which part of a long message this is."""
+        return tuple(element for element in self.elements if element[0] not in _CONCATENATION_LENGTHS)
 
 
 def parse(content: bytes) -> Udh:
@@ -81,6 +98,21 @@ def build(elements: Iterable[tuple[int, bytes]]) -> bytes:
 def concatenation_8(reference: int, total: int, sequence: int) -> tuple[int, bytes]:
     """The information element of one part of a long message, with an 8-bit reference."""
     return CONCATENATION_8, bytes((reference & 0xFF, total, sequence))
+
+
+def concatenation_16(reference: int, total: int, sequence: int) -> tuple[int, bytes]:
+    """The same with a 16-bit reference."""
+    return CONCATENATION_16, bytes((reference >> 8 & 0xFF, reference & 0xFF, total, sequence))
+
+
+def national_shifts(locking: int = 0, single_shift: int = 0) -> tuple[tuple[int, bytes], ...]:
+    """The information elements that choose national tables (section 9.2.3.24.15 and .16); 0: none."""
+    elements: list[tuple[int, bytes]] = []
+    if single_shift:
+        elements.append((NATIONAL_SINGLE_SHIFT, bytes((single_shift,))))
+    if locking:
+        elements.append((NATIONAL_LOCKING_SHIFT, bytes((locking,))))
+    return tuple(elements)
 
 
 _CONCATENATION_LENGTHS: Final = {CONCATENATION_8: 3, CONCATENATION_16: 4}

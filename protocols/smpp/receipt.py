@@ -11,8 +11,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
+from protocols.gsm.alphabets import Alphabet, alphabet_of
 from protocols.smpp import tlv
-from protocols.smpp.constants import ESM_TYPE_MASK, DataCoding, EsmClass, MessageState, TlvTag
+from protocols.smpp.constants import (
+    ESM_TYPE_MASK,
+    REGISTERED_RECEIPT_MASK,
+    EsmClass,
+    MessageState,
+    RegisteredDelivery,
+    TlvTag,
+)
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.times import to_ms
 
@@ -38,10 +46,16 @@ _INTERMEDIATE = int(EsmClass.INTERMEDIATE_NOTIFICATION)
 _RECEIPTS = frozenset((int(EsmClass.DELIVERY_RECEIPT), _INTERMEDIATE))
 _ACKNOWLEDGEMENTS = frozenset((int(EsmClass.DELIVERY_ACK), int(EsmClass.USER_ACK)))
 _UDHI = int(EsmClass.UDHI)
-_UCS2 = int(DataCoding.UCS2)
+_UCS2 = frozenset(data_coding for data_coding in range(256) if alphabet_of(data_coding) is Alphabet.UCS2)
 _RECEIPTED_MESSAGE_ID = int(TlvTag.RECEIPTED_MESSAGE_ID)
 _MESSAGE_ID_SIZE = tlv.TLV_FORMATS[TlvTag.RECEIPTED_MESSAGE_ID].size_max
 _MESSAGE_STATE = int(TlvTag.MESSAGE_STATE)
+
+
+_SUCCESS_OR_FAILURE = int(RegisteredDelivery.SUCCESS_OR_FAILURE)
+_FAILURE = int(RegisteredDelivery.FAILURE)
+_SUCCESS = int(RegisteredDelivery.SUCCESS)
+_INTERMEDIATE_WANTED = int(RegisteredDelivery.INTERMEDIATE)
 
 
 class ReceiptCarrier(Protocol):
@@ -76,6 +90,19 @@ class Receipt:
     is_intermediate: bool = False
     network_error: bytes = b""
     user_message_reference: int | None = None
+
+
+def is_receipt_wanted(registered_delivery: int, *, is_delivered: bool, is_intermediate: bool = False) -> bool:
+    """True when registered_delivery asks to be told of this result, or of an intermediate state that is none.
+
+    SMPP 3.4 section 5.2.17; 3, success only, is of SMPP 5.0 section 4.7.21 and reserved before.
+    """
+    if is_intermediate:
+        return bool(registered_delivery & _INTERMEDIATE_WANTED)
+    asked = registered_delivery & REGISTERED_RECEIPT_MASK
+    if asked == _SUCCESS_OR_FAILURE:
+        return True
+    return asked == (_SUCCESS if is_delivered else _FAILURE)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -149,7 +176,7 @@ def _text_of(pdu: ReceiptCarrier, tlvs: dict[int, int | bytes]) -> bytes:
         octets = payload if isinstance(payload, bytes) else b""
     if pdu.esm_class & _UDHI and octets:
         octets = octets[1 + octets[0] :]
-    if pdu.data_coding != _UCS2:
+    if pdu.data_coding not in _UCS2:
         return octets
     # UTF-16, by some SMSCs little-endian; either way the field names are ASCII.
     is_swapped = octets[1:2] == b"\0" and octets[:1] != b"\0"

@@ -9,13 +9,8 @@ import msgspec
 
 from protocols.gsm import udh
 from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
-from protocols.smpp.constants import (
-    ESM_FEATURES_MASK,
-    REGISTERED_RECEIPT_MASK,
-    DataCoding,
-    EsmClass,
-    RegisteredDelivery,
-)
+from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
+from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.directory import MoNumber
 from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
@@ -24,10 +19,6 @@ from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord, Mess
 EXCERPT_OCTETS: Final = 20
 VIAS: Final = {"smpp": Via.SMPP, "webhook": Via.WEBHOOK}
 
-_SUCCESS_OR_FAILURE: Final = int(RegisteredDelivery.SUCCESS_OR_FAILURE)
-_FAILURE: Final = int(RegisteredDelivery.FAILURE)
-_SUCCESS: Final = int(RegisteredDelivery.SUCCESS)
-_INTERMEDIATE: Final = int(RegisteredDelivery.INTERMEDIATE)
 _DELIVERED: Final = int(State.DELIVERED)
 _VIA_NONE: Final = int(Via.NONE)
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
@@ -38,14 +29,7 @@ _INTERMEDIATE_CLASS: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
 
 def wants_receipt(registered_delivery: int, state: int, *, is_intermediate: bool = False) -> bool:
     """True when the customer asked to be told of this state (registered_delivery, SMPP 3.4 section 5.2.17)."""
-    if is_intermediate:
-        return bool(registered_delivery & _INTERMEDIATE)
-    asked = registered_delivery & REGISTERED_RECEIPT_MASK
-    if asked == _SUCCESS_OR_FAILURE:
-        return True
-    if asked == _FAILURE:
-        return state != _DELIVERED
-    return asked == _SUCCESS and state == _DELIVERED
+    return is_receipt_wanted(registered_delivery, is_delivered=state == _DELIVERED, is_intermediate=is_intermediate)
 
 
 def receipt_callback(
@@ -210,17 +194,20 @@ def _receipt_data(record: CallbackRecord, status: str) -> dict[str, object]:
 
 def _inbound_data(record: CallbackRecord) -> dict[str, object]:
     content = record.body
+    elements: tuple[tuple[int, bytes], ...] = ()
     if record.esm_class & EsmClass.UDHI:
         try:
-            content = content[udh.parse(content).length :]
+            header = udh.parse(content)
         except udh.UdhError:
             pass
+        else:
+            content, elements = content[header.length :], header.elements
     encoding = encoding_name(record.data_coding)
     return {
         "id": str(record.id),
         "from": address_text(record.source_ton, record.source),
         "to": address_text(record.dest_ton, record.dest),
-        "text": decode(content, record.data_coding) if encoding != "binary" else None,
+        "text": decode(content, record.data_coding, elements) if encoding != "binary" else None,
         "encoding": encoding,
         "content_hex": record.body.hex(),
     }

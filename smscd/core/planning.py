@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from protocols.gsm import udh
-from protocols.gsm.alphabets import GSM, alphabet_of, encode_ucs2, smart
-from protocols.gsm.segmentation import TooManySegmentsError, capacity, fits_one, split
+from protocols.gsm.alphabets import GSM, encode_ucs2, smart
+from protocols.gsm.segmentation import TooManySegmentsError, fits, split
+from protocols.gsm.transcode import Dialect, counting_of
 from protocols.smpp import tlv
 from protocols.smpp.constants import DataCoding, EsmClass, TlvTag
 from smscd.core.addresses import E164_LENGTHS, SHORT_CODE_TONS, find_destination, remember_source
@@ -31,6 +32,7 @@ FINAL_RECEIPT: Final = 0x01
 GSM7_DATA_CODING: Final = int(DataCoding.DEFAULT)
 UCS2_DATA_CODING: Final = int(DataCoding.UCS2)
 
+_COUNTING: Final = tuple(counting_of(data_coding, Dialect()) for data_coding in range(256))
 _SMPP: Final = int(Door.SMPP)
 _HTTP: Final = int(Door.HTTP)
 _VIA_NONE: Final = int(Via.NONE)
@@ -226,25 +228,28 @@ def _valid_until(submission: Submission, now_ms: int) -> int:
 def _segments(
     submission: Submission, account: Account, content: bytes, data_coding: int, id: int
 ) -> list[bytes] | Rejected:
-    """The short_message of each segment, for content that may be too long for one or has a header of its own."""
-    alphabet = alphabet_of(data_coding)
+    """The short_message of each segment, for content that may be too long for one or has a header of its own.
+
+    A Latin-1 or ASCII text of the GSM alphabet's characters is counted in septets, which it is on the air.
+    """
+    alphabet, latin = _COUNTING[data_coding & 0xFF]
     elements: tuple[tuple[int, bytes], ...] = ()
     if submission.esm_class & UDHI:
         try:
             header = udh.parse(content)
         except udh.UdhError as error:
             return Rejected(Reason.INVALID_UDH, f"The user data header is invalid: {error}.")
-        if len(content) - header.length <= capacity(alphabet, header.length):
+        if fits(content[header.length :], alphabet, header.length, latin):
             return [content]
         if header.concatenation is not None:
             return Rejected(Reason.INVALID_LENGTH, "A part of a concatenated message is longer than a short message.")
         elements, content = header.elements, content[header.length :]
-    elif fits_one(content, alphabet):
+    elif fits(content, alphabet, latin=latin):
         return [content]
     elif submission.tlvs and any(tag == TlvTag.SAR_MSG_REF_NUM for tag, _ in tlv.parse(submission.tlvs)):
         return Rejected(Reason.INVALID_LENGTH, "A part of a concatenated message is longer than a short message.")
     try:
-        return split(content, alphabet, reference_of(id), account.segments_max, elements)
+        return split(content, alphabet, reference_of(id), account.segments_max, elements, latin=latin)
     except TooManySegmentsError as error:
         detail = f"The text needs {error.count} segments; the account may use {account.segments_max}."
         return Rejected(Reason.TOO_MANY_SEGMENTS, detail, "/text")

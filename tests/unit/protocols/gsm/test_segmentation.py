@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.gsm import udh
 from protocols.gsm.alphabets import GSM, Alphabet, encode_ucs2
-from protocols.gsm.segmentation import TooManySegmentsError, capacity, cuts, fits_one, split
+from protocols.gsm.segmentation import TooManySegmentsError, capacity, cuts, fits, split
 
 GSM_CHARACTERS = "abc xyz@£Δ€{}[]~^|\\"
 
@@ -26,7 +26,8 @@ def texts_of(parts: list[bytes]) -> list[bytes]:
     [(Alphabet.GSM7, b"a", 160, 153), (Alphabet.OCTETS, b"\xff", 140, 134), (Alphabet.UCS2, b"\x04\x10", 70, 67)],
 )
 def test_limits_are_those_of_the_specification(alphabet: Alphabet, unit: bytes, single: int, part: int) -> None:
-    assert fits_one(unit * single, alphabet) and not fits_one(unit * (single + 1), alphabet)
+    assert fits(unit * single, alphabet) and not fits(unit * (single + 1), alphabet)
+    assert fits(unit * part, alphabet, 6) and not fits(unit * (part + 1), alphabet, 6)
     assert split(unit * single, alphabet, 7, 10) == [unit * single]
     two = split(unit * (single + 1), alphabet, 7, 10)
     assert [len(text) // len(unit) for text in texts_of(two)] == [part, single + 1 - part]
@@ -36,6 +37,45 @@ def test_limits_are_those_of_the_specification(alphabet: Alphabet, unit: bytes, 
 
 def test_limits_with_a_sixteen_bit_reference_follow_from_the_header() -> None:
     assert [capacity(alphabet, 7) for alphabet in Alphabet] == [152, 133, 132]
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "unit", "part"),
+    [(Alphabet.GSM7, b"a", 152), (Alphabet.OCTETS, b"\xff", 133), (Alphabet.UCS2, b"\4\x10", 66)],
+)
+def test_parts_with_a_sixteen_bit_reference_hold_less(alphabet: Alphabet, unit: bytes, part: int) -> None:
+    parts = split(unit * part * 2, alphabet, 0x1234, 10, is_wide=True)
+    assert [udh.parse(part).concatenation for part in parts] == [udh.Concatenation(0x1234, 2, n) for n in (1, 2)]
+    assert [len(text) for text in texts_of(parts)] == [part * len(unit)] * 2
+
+
+@pytest.mark.parametrize(("locking", "single", "one", "part"), [(0, 1, 155, 149), (1, 0, 155, 149), (1, 1, 152, 146)])
+def test_national_headers_leave_less_room(locking: int, single: int, one: int, part: int) -> None:
+    elements = udh.national_shifts(locking, single)
+    assert len(split(b"a" * one, Alphabet.GSM7, 1, 10, elements)) == 1
+    parts = split(b"a" * (one + 1), Alphabet.GSM7, 1, 10, elements)
+    assert [len(text) for text in texts_of(parts)] == [part, one + 1 - part]
+    assert all(udh.parse(part).others == elements for part in parts)
+
+
+def test_a_latin_1_text_is_cut_by_the_septets_that_it_will_be() -> None:
+    assert len(split(b"a" * 160, Alphabet.OCTETS, 1, 10, latin="latin-1")) == 1
+    assert [len(text) for text in texts_of(split(b"a" * 161, Alphabet.OCTETS, 1, 10, latin="latin-1"))] == [153, 8]
+    braces = texts_of(split(b"\xe9" + b"{" * 150, Alphabet.OCTETS, 1, 10, latin="latin-1"))
+    assert [len(text) for text in braces] == [77, 74]
+
+
+def test_a_latin_1_text_fits_as_septets_or_as_octets() -> None:
+    assert fits(b"a" * 160, Alphabet.OCTETS, latin="latin-1") and not fits(b"a" * 161, Alphabet.OCTETS, latin="latin-1")
+    assert fits(b"a" * 153, Alphabet.OCTETS, 6, "ascii") and not fits(b"a" * 154, Alphabet.OCTETS, 6, "ascii")
+    assert fits(b"{" * 140, Alphabet.OCTETS, latin="ascii") and not fits(b"{" * 141, Alphabet.OCTETS, latin="ascii")
+    assert not fits(b"\xea" * 141, Alphabet.OCTETS, latin="latin-1")
+
+
+def test_a_latin_1_text_that_gsm_does_not_have_is_cut_as_octets() -> None:
+    assert [len(text) for text in texts_of(split(b"\xea" * 141, Alphabet.OCTETS, 1, 10, latin="latin-1"))] == [134, 7]
+    assert len(split(b"\xea" * 140, Alphabet.OCTETS, 1, 10, latin="latin-1")) == 1
+    assert [len(text) for text in texts_of(split(b"\xe9" * 161, Alphabet.OCTETS, 1, 10, latin="ascii"))] == [134, 27]
 
 
 def test_each_part_carries_reference_total_and_sequence() -> None:
@@ -84,6 +124,20 @@ def test_other_elements_are_on_each_part() -> None:
 def test_a_header_without_room_for_text_is_an_error() -> None:
     with pytest.raises(udh.UdhError):
         split(bytes(200), Alphabet.UCS2, 1, 10, ((0x70, bytes(130)),))
+
+
+def test_a_header_without_room_for_latin_text_is_an_error() -> None:
+    with pytest.raises(udh.UdhError):
+        split(b"a" * 200, Alphabet.OCTETS, 1, 10, ((0x70, bytes(131)),), latin="latin-1")
+
+
+@given(st.text("ab{é", min_size=100, max_size=500))
+def test_latin_1_parts_fit_as_septets_and_lose_nothing(text: str) -> None:
+    content = text.encode("latin-1")
+    parts = split(content, Alphabet.OCTETS, 1, 255, latin="latin-1")
+    assert b"".join(texts_of(parts)) == content
+    if len(parts) > 1:
+        assert all(len(GSM.encode(part.decode("latin-1"))) <= 153 for part in texts_of(parts))
 
 
 def test_random_texts_come_back_whole_from_their_parts() -> None:

@@ -46,6 +46,30 @@ def test_a_header_that_does_not_fit_is_refused(content: bytes) -> None:
         udh.parse(content)
 
 
+def test_of_elements_that_exclude_each_other_the_last_counts() -> None:
+    header = udh.parse(udh.build([udh.concatenation_8(1, 2, 1), udh.concatenation_16(0x203, 4, 3)]))
+    assert header.concatenation == udh.Concatenation(0x203, 4, 3)
+    header = udh.parse(udh.build([(udh.PORTS_8, b"\x01\x02"), (udh.PORTS_16, b"\x0b\x84\x23\xf0")]))
+    assert header.ports == (2948, 9200)
+
+
+def test_ports_are_read_in_either_width_and_left_alone_in_any_other() -> None:
+    assert udh.parse(udh.build([(udh.PORTS_8, b"\xf5\x01")])).ports == (0xF5, 1)
+    assert udh.parse(udh.build([(udh.PORTS_16, b"\x01")])).ports is None
+    assert udh.parse(udh.build([udh.concatenation_8(1, 2, 1)])).ports is None
+
+
+def test_what_is_no_concatenation_is_kept_when_that_is_changed() -> None:
+    kept = ((udh.PORTS_16, b"\x0b\x84\x23\xf0"), *udh.national_shifts(locking=1, single_shift=2), (0x70, b""))
+    header = udh.parse(udh.build([kept[0], udh.concatenation_16(7, 2, 1), *kept[1:]]))
+    assert header.others == kept
+
+
+def test_national_shifts_are_elements_of_one_octet() -> None:
+    assert udh.build(udh.national_shifts(locking=3, single_shift=1)) == b"\x06\x24\x01\x01\x25\x01\x03"
+    assert udh.national_shifts() == ()
+
+
 def test_an_empty_header_is_a_header() -> None:
     assert udh.parse(b"\x00text") == udh.Udh((), 1)
 

@@ -180,6 +180,7 @@ def test_the_webhook_of_a_mobile_originated_message_has_its_text() -> None:
         ({"data_coding": 4, "body": b"\x01\x02"}, None, "binary"),
         ({"esm_class": 0x40, "body": b"\x05\x00\x03\x01\x02\x01part"}, "part", "gsm7"),
         ({"esm_class": 0x40, "body": b"\x30part"}, "0part", "gsm7"),
+        ({"esm_class": 0x40, "body": b"\x03\x24\x01\x01\x1bs\x1bI"}, "şİ", "gsm7"),
     ],
 )
 def test_a_mobile_originated_text_is_decoded_by_its_data_coding(

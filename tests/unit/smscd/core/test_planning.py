@@ -224,6 +224,28 @@ def test_a_header_that_does_not_fit_its_content_is_refused() -> None:
     assert refused(smpp(content=b"\x8b\x70\x89" + bytes(300), esm_class=0x40)) is Reason.INVALID_UDH
 
 
+@pytest.mark.parametrize("data_coding", [1, 3])
+def test_latin_1_and_ascii_are_counted_as_the_septets_that_they_become(data_coding: int) -> None:
+    assert planned(smpp(content=b"a" * 160, data_coding=data_coding)).record.segments == [b"a" * 160]
+    record = planned(smpp(content=b"a" * 161, data_coding=data_coding)).record
+    assert [len(segment) for segment in record.segments] == [6 + 153, 6 + 8]
+    assert (record.data_coding, record.price_micros) == (data_coding, 20_000)
+    full = b"\x05\x00\x03\x01\x02\x01" + b"a" * 153
+    assert planned(smpp(content=full, data_coding=data_coding, esm_class=0x40)).record.segments == [full]
+    assert refused(smpp(content=full + b"a", data_coding=data_coding, esm_class=0x40)) is Reason.INVALID_LENGTH
+
+
+def test_a_text_that_gsm_does_not_have_is_counted_in_octets() -> None:
+    assert [len(part) for part in planned(smpp(content=b"\xea" * 141, data_coding=3)).record.segments] == [140, 13]
+    assert len(planned(smpp(content=b"a" * 141, data_coding=4)).record.segments) == 2
+
+
+@pytest.mark.parametrize("data_coding", [0x10, 0xF0, 0x18, 0xD8])
+def test_quirk_28_a_class_is_kept_on_each_part(data_coding: int) -> None:
+    record = planned(smpp(content=b"\0a" * 100, data_coding=data_coding)).record
+    assert (len(record.segments), record.data_coding) == (2, data_coding)
+
+
 def test_a_part_of_a_long_message_that_is_too_long_itself_is_refused() -> None:
     part = b"\x05\x00\x03\x2a\x02\x01" + b"x" * 154
     assert refused(smpp(content=part, esm_class=0x40)) is Reason.INVALID_LENGTH
