@@ -368,7 +368,7 @@ class Doors:
             admitter=admitter,
             ids=parts.node.ids,
             authenticator=Authenticator(parts.config.pepper.encode(), limiter),
-            operations=Operations(parts.changes, parts.redis_ms),
+            operations=Operations(parts.changes, parts.directory.get, parts.redis_ms),
             sessions=parts.sessions,
             now_ms=parts.redis_ms,
             sink=parts.outbox,

@@ -1,4 +1,4 @@
-"""query_sm and cancel_sm of an ESME: each answered from the record and by the owner of the message's upstream.
+"""query_sm, cancel_sm and replace_sm of an ESME: answered from the record and by the owner of the upstream.
 
 They are no part of the hot path: one task for the requests of a read, in their order. A session's window bounds how
 many there can be.
@@ -13,15 +13,16 @@ from typing import Final, TypeVar
 import structlog
 
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import CancelSm, CancelSmResp, Pdu, QuerySm, QuerySmResp, Response
+from protocols.smpp.pdu import CancelSm, CancelSmResp, Pdu, QuerySm, QuerySmResp, ReplaceSm, ReplaceSmResp, Response
 from protocols.smpp.times import format_absolute
 from smscd.core.addresses import find_destination, find_source
-from smscd.core.directory_index import AccountEntry
+from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.lifecycle import message_state_of
 from smscd.core.reasons import Rejected
 from smscd.core.records import State
 from smscd.ingress.changes import Change, MessageChanges
 from smscd.ingress.record import RecordBehind
+from smscd.ingress.smpp_replace import replacement
 from storage.postgres import pool as postgres
 from storage.postgres.messages import StoredMessage
 from storage.redis.errors import StorageUnavailable
@@ -40,6 +41,7 @@ STATUS_OF_CHANGE: Final = {
 _RSYSERR: Final = int(CommandStatus.ESME_RSYSERR)
 _RINVMSGID: Final = int(CommandStatus.ESME_RINVMSGID)
 _RCANCELFAIL: Final = int(CommandStatus.ESME_RCANCELFAIL)
+_RREPLACEFAIL: Final = int(CommandStatus.ESME_RREPLACEFAIL)
 
 P = TypeVar("P", bound=Pdu)
 _log = structlog.get_logger(__name__)
@@ -51,8 +53,11 @@ class Operations:
     now_ms: milliseconds since the Unix epoch, by Redis TIME.
     """
 
-    def __init__(self, changes: MessageChanges, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, changes: MessageChanges, directory: Callable[[], DirectoryIndex], now_ms: Callable[[], int]
+    ) -> None:
         self._changes = changes
+        self._directory = directory
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -133,6 +138,24 @@ class Operations:
         worst = next((change for change in outcomes if change is not Change.DONE), Change.DONE)
         return cancel_answer(pdu, STATUS_OF_CHANGE[worst])
 
+    # --- replace_sm -------------------------------------------------------------------------------------------------
+
+    def replace(
+        self, entry: AccountEntry, pdus: Sequence[ReplaceSm], answer: Callable[[Sequence[Response]], None]
+    ) -> None:
+        """Exchange the texts of messages that were not sent (SMPP 3.4 section 4.10)."""
+        self.begin(pdus, lambda pdu: self._replace(entry, pdu), replace_answer, answer)
+
+    async def _replace(self, entry: AccountEntry, pdu: ReplaceSm) -> ReplaceSmResp:
+        messages = await self._messages(entry, pdu.message_id)
+        if not messages or not is_source(entry, messages[0], pdu):
+            return replace_answer(pdu, _RINVMSGID)
+        made = replacement(pdu, messages[0], entry, self._directory(), self._now_ms())
+        if isinstance(made, int):
+            return replace_answer(pdu, made)
+        change = await self._changes.replace(entry.account.id, made.id, lambda _: made)
+        return replace_answer(pdu, _RREPLACEFAIL if change is Change.LATE else STATUS_OF_CHANGE[change])
+
 
 def parse_message_id(text: bytes) -> int | None:
     """A message id as we give it to ESMEs: decimal, at most 19 digits. None for anything else."""
@@ -142,7 +165,7 @@ def parse_message_id(text: bytes) -> int | None:
     return value if 0 < value < 1 << 63 else None
 
 
-def is_source(entry: AccountEntry, message: StoredMessage, pdu: QuerySm | CancelSm) -> bool:
+def is_source(entry: AccountEntry, message: StoredMessage, pdu: QuerySm | CancelSm | ReplaceSm) -> bool:
     """True when the source is the submitted one, written as it was or as it was normalised.
 
     Deviation: a source left out fits every message of the account. The account is who owns a message; many ESMEs do
@@ -156,7 +179,7 @@ def is_dest(message: StoredMessage, pdu: CancelSm) -> bool:
     return not pdu.destination_addr or message.dest in (pdu.destination_addr, _bytes_of_dest(pdu))
 
 
-def _bytes_of_source(entry: AccountEntry, pdu: QuerySm | CancelSm) -> bytes:
+def _bytes_of_source(entry: AccountEntry, pdu: QuerySm | CancelSm | ReplaceSm) -> bytes:
     found = find_source(entry, pdu.source_addr_ton, pdu.source_addr_npi, pdu.source_addr)
     return pdu.source_addr if isinstance(found, Rejected) else found.address
 
@@ -203,3 +226,8 @@ def query_refused(pdu: QuerySm, status: int) -> QuerySmResp:
 def cancel_answer(pdu: CancelSm, status: int) -> CancelSmResp:
     """The answer to a cancel_sm."""
     return CancelSmResp(sequence_number=pdu.sequence_number, command_status=status)
+
+
+def replace_answer(pdu: ReplaceSm, status: int) -> ReplaceSmResp:
+    """The answer to a replace_sm."""
+    return ReplaceSmResp(sequence_number=pdu.sequence_number, command_status=status)

@@ -18,6 +18,7 @@ from protocols.smpp.events import (
     Event,
     MultisReceived,
     QueriesReceived,
+    ReplacesReceived,
     RequestAnswers,
     SubmitsReceived,
     TimedOut,
@@ -28,6 +29,7 @@ from protocols.smpp.pdu import (
     Bind,
     CancelSm,
     QuerySm,
+    ReplaceSm,
     Response,
 )
 from protocols.smpp.state import SessionState
@@ -38,7 +40,7 @@ from smscd.core.reasons import Reason
 from smscd.core.verdicts import Admitter
 from smscd.ingress.smpp_auth import Authenticator, BindOutcome
 from smscd.ingress.smpp_figures import SmppFigures
-from smscd.ingress.smpp_operations import Operations, cancel_answer, query_refused
+from smscd.ingress.smpp_operations import Operations, cancel_answer, query_refused, replace_answer
 from smscd.ingress.smpp_submissions import REQUEST_KEY_TAG
 from smscd.ingress.smpp_submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, SmppConnection
@@ -60,7 +62,7 @@ class SmppServer:
 
     directory: gives the current directory. ids: of this process's leased node; with now_ms (milliseconds since the
     Unix epoch, by Redis TIME) they date what is admitted.
-    operations: answers query_sm and cancel_sm.
+    operations: answers query_sm, cancel_sm and replace_sm.
     sessions: who is bound here; kept by this server. sink: hears of deliver_sm on each session, see BoundEsme.
     """
 
@@ -192,6 +194,8 @@ class SmppServer:
             self._query(connection, event.pdus)
         elif isinstance(event, CancelsReceived):
             self._cancel(connection, event.pdus)
+        elif isinstance(event, ReplacesReceived):
+            self._replace(connection, event.pdus)
         elif isinstance(event, RequestAnswers):
             pass  # we send ESMEs no such requests
 
@@ -253,6 +257,13 @@ class SmppServer:
             self._answer_requests(connection, [cancel_answer(pdu, _NO_ACCOUNT) for pdu in pdus])
         else:
             self._operations.cancel(entry, pdus, partial(self._answer_requests, connection))
+
+    def _replace(self, connection: SmppConnection, pdus: list[ReplaceSm]) -> None:
+        entry = self._entry(connection)
+        if entry is None:
+            self._answer_requests(connection, [replace_answer(pdu, _NO_ACCOUNT) for pdu in pdus])
+        else:
+            self._operations.replace(entry, pdus, partial(self._answer_requests, connection))
 
     def _entry(self, connection: SmppConnection) -> AccountEntry | None:
         context = connection.context

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from smscd.core.records import State
+from smscd.core.records import MessageRecord, State
 from smscd.ingress.changes import Change
 from storage.postgres.messages import StoredMessage
 from storage.redis.errors import StorageUnavailable
@@ -14,7 +15,7 @@ from storage.redis.errors import StorageUnavailable
 def stored(message_id: int, **changes: Any) -> StoredMessage:
     """A queued message from ACME to a number."""
     values: dict[str, Any] = {
-        "id": message_id, "account": "acme", "upstream": "carrier", "direction": 1, "door": 1, "state": State.QUEUED,
+        "id": message_id, "account": "acme", "upstream": "up", "direction": 1, "door": 1, "state": State.QUEUED,
         "source": b"ACME", "source_ton": 5, "source_npi": 0, "dest": b"447700900123", "dest_ton": 1, "dest_npi": 1,
         "data_coding": 0, "esm_class": 0, "protocol_id": 0, "registered_delivery": 1, "service_type": b"",
         "segments": (b"hello",), "via": 1, "tariff": 0, "priority": 1, "price_micros": 10_000, "refunded_micros": 0,
@@ -33,6 +34,7 @@ class FakeChanges:
         self.messages = {message.id: message for message in messages}
         self.outcomes: dict[int, Change] = {}
         self.cancelled: list[int] = []
+        self.replaced: list[MessageRecord] = []
         self.searches: list[tuple[bytes, bytes, bytes]] = []
         self.is_away = False
 
@@ -54,6 +56,10 @@ class FakeChanges:
             for message in self.messages.values()
             if (message.account, message.source, message.dest) == (account, source, dest)
         ]
+
+    async def replace(self, account: str, message_id: int, make: Callable[[StoredMessage], MessageRecord]) -> Change:
+        self.replaced.append(make(self.messages[message_id]))
+        return self.outcomes.get(message_id, Change.DONE)
 
     async def cancel(self, account: str, message_id: int) -> Change:
         self.cancelled.append(message_id)

@@ -141,7 +141,7 @@ class Egress:
             admitter=NoAdmission(),
             ids=ids,
             authenticator=Authenticator(PEPPER),
-            operations=Operations(FakeChanges(), wall_ms),  # type: ignore[arg-type]  # nobody asks here
+            operations=Operations(FakeChanges(), lambda: self.index, wall_ms),  # type: ignore[arg-type]  # nobody asks here
             sessions=self.sessions,
             now_ms=wall_ms,
             sink=self.outbox,

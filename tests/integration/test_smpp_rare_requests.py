@@ -1,4 +1,4 @@
-"""data_sm, submit_multi, query_sm and cancel_sm over TCP, with an admitter and a record of the test's own."""
+"""What few ESMEs send (data_sm, submit_multi, query_sm, ...) over TCP, with an admitter and a record of the test's own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from protocols.smpp.pdu import (
     DistributionList,
     QuerySm,
     QuerySmResp,
+    ReplaceSm,
     Request,
     Response,
     SmeAddress,
@@ -304,3 +305,70 @@ async def test_cancel_sm_of_a_submit_multi_is_of_all_or_of_the_destination_that_
         )
         assert told == [0, 0]
         assert rig.changes.cancelled == [3, 1, 2, 3]
+
+
+# --- replace_sm -----------------------------------------------------------------------------------------------------
+
+
+def replace(message_id: int = 1, **changes: Any) -> ReplaceSm:
+    fields: dict[str, Any] = {
+        "message_id": b"%d" % message_id, "source_addr_ton": 5, "source_addr": b"ACME", "registered_delivery": 1,
+        "short_message": b"other", **changes,
+    }  # fmt: skip
+    return ReplaceSm(**fields)
+
+
+async def test_replace_sm_exchanges_text_validity_and_receipt_and_nothing_else() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1, client_ref="order"), 2: stored(2, segments=(b"a" * 150, b"b" * 9))}
+        esme = await rig.bound()
+        told = await answers(
+            esme,
+            replace(1, registered_delivery=0),
+            replace(2, short_message=b"x" * 200, validity_period=b"000000010000000R"),
+        )
+        assert [answer.command_status for answer in told] == [0, 0]
+        first, second = rig.changes.replaced
+        assert (first.segments, first.registered_delivery, first.via, first.client_ref) == ([b"other"], 0, 0, "order")
+        assert first.valid_until_ms == round(datetime(2030, 1, 1, tzinfo=UTC).timestamp() * 1000)
+        assert (first.id, first.account, first.price_micros) == (1, "acme", 10_000)
+        assert (len(second.segments), second.esm_class, second.via) == (2, 0x40, 1)
+        assert second.valid_until_ms == rig.now_ms + 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("message", "pdu", "status"),
+    [
+        ({}, replace(9), CommandStatus.ESME_RINVMSGID),
+        ({}, replace(source_addr=b"OTHER"), CommandStatus.ESME_RINVMSGID),
+        ({}, replace(short_message=b"x" * 161), CommandStatus.ESME_RREPLACEFAIL),
+        ({"esm_class": 0x40, "segments": (b"\x05\0\x03\x01\x02\x01hi",)}, replace(), CommandStatus.ESME_RREPLACEFAIL),
+        ({"group_id": 1}, replace(), CommandStatus.ESME_RREPLACEFAIL),
+        ({"upstream": "another"}, replace(), CommandStatus.ESME_RREPLACEFAIL),
+        ({}, replace(schedule_delivery_time=b"000000010000000R"), CommandStatus.ESME_RINVSCHED),
+        ({}, replace(validity_period=b"soon"), CommandStatus.ESME_RINVEXPIRY),
+        ({}, replace(registered_delivery=0x80), CommandStatus.ESME_RINVREGDLVFLG),
+        ({}, replace(short_message=b"", sm_default_msg_id=1), CommandStatus.ESME_RINVDFTMSGID),
+        ({}, replace(tlvs=PAYLOAD), CommandStatus.ESME_RINVMSGLEN),
+    ],
+)
+async def test_replace_sm_that_cannot_be_done_says_why(message: dict[str, Any], pdu: ReplaceSm, status: int) -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1, **message)}
+        esme = await rig.bound()
+        [answer] = await answers(esme, pdu)
+        assert answer.command_status == status
+        assert not rig.changes.replaced
+
+
+async def test_replace_sm_that_comes_too_late_fails() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1), 2: stored(2)}
+        rig.changes.outcomes = {1: Change.LATE, 2: Change.NOT_ANSWERED}
+        esme = await rig.bound()
+        told = await answers(esme, replace(1), replace(2, short_message=b"", tlvs=PAYLOAD))
+        assert [answer.command_status for answer in told] == [
+            CommandStatus.ESME_RREPLACEFAIL,
+            CommandStatus.ESME_RSYSERR,
+        ]
+        assert rig.changes.replaced[1].segments == [b"hello"]

@@ -201,7 +201,7 @@ class Rig:
             admitter=self.admitter,
             ids=IdSource(node=1),
             authenticator=Authenticator(PEPPER),
-            operations=Operations(self.changes, lambda: self.now_ms),  # type: ignore[arg-type]  # the double
+            operations=Operations(self.changes, lambda: self.directory, lambda: self.now_ms),  # type: ignore[arg-type]  # the double
             sessions=self.sessions,
             now_ms=lambda: self.now_ms,
             sink=self.sink,
