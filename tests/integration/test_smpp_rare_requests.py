@@ -1,4 +1,4 @@
-"""What few ESMEs send (data_sm, submit_multi, query_sm, ...) over TCP, with an admitter and a record of the test's own."""
+"""What few ESMEs send over TCP (data_sm, query_sm, ...), with an admitter and a record of the test's own."""
 
 from __future__ import annotations
 
