@@ -1,6 +1,6 @@
 #!/bin/sh
-# Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp. No service is
-# started. As an ordinary user only what needs no installation is done, and it is said what is missing.
+# Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp, Perl's Net::SMPP.
+# No service is started. As an ordinary user only what needs no installation is done, and it is said what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,7 @@ command -v redis-server >/dev/null || missing="$missing redis-server"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
+perl -MNet::SMPP -e 1 2>/dev/null || missing="$missing libnet-smpp-perl"
 
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
