@@ -20,7 +20,7 @@ from protocols.smpp.codec import decode
 from protocols.smpp.constants import CommandId, CommandStatus, MessageState
 from protocols.smpp.fields import format_of
 from tests.interop.capture import NOT_RECOGNISED, Dissected, dissect, needs_tshark, tshark_name
-from tests.interop.upstreams import change_upstream
+from tests.interop.demo_configuration import change_upstream
 from tests.interop.wire_tap import Tap, tapped
 from tools.children import CarrierChild, DemoChild, ending, wait_until
 
