@@ -13,6 +13,7 @@ command -v npm >/dev/null || missing="$missing npm"
 perl -MNet::SMPP -e 1 2>/dev/null || missing="$missing libnet-smpp-perl"
 # The boxes stand in sbin, which is not in everybody's PATH.
 [ -x /usr/sbin/bearerbox ] && [ -x /usr/sbin/smsbox ] || missing="$missing kannel"
+[ -x /usr/lib/kannel/test/drive_smpp ] || missing="$missing kannel-extras"
 command -v tshark >/dev/null || missing="$missing tshark"
 
 if [ -n "$missing" ]; then

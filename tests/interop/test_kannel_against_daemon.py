@@ -1,7 +1,7 @@
 """Kannel as an ESME of the running daemon: its messages through, its DLRs back, MOs at its service, its reconnects.
 
 Kannel as our upstream would take an SMPP server of its own: opensmppbox. Debian does not package it (kannel brings
-bearerbox, smsbox and wapbox).
+bearerbox, smsbox and wapbox; kannel-extras a driver for tests, see test_kannel_driver_against_daemon.py).
 """
 
 import json
