@@ -1,6 +1,7 @@
 #!/bin/sh
-# Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp. No service is
-# started. As an ordinary user only what needs no installation is done, and it is said what is missing.
+# Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp, Perl's Net::SMPP,
+# Kannel and tshark. No service is started. As an ordinary user only what needs no installation is done, and it is said
+# what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,6 +10,11 @@ command -v redis-server >/dev/null || missing="$missing redis-server"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
+perl -MNet::SMPP -e 1 2>/dev/null || missing="$missing libnet-smpp-perl"
+# The boxes stand in sbin, which is not in everybody's PATH.
+[ -x /usr/sbin/bearerbox ] && [ -x /usr/sbin/smsbox ] || missing="$missing kannel"
+[ -x /usr/lib/kannel/test/drive_smpp ] || missing="$missing kannel-extras"
+command -v tshark >/dev/null || missing="$missing tshark"
 
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -63,6 +63,11 @@ def has_node() -> bool:
     return shutil.which("node") is not None and NODE_SMPP.is_dir()
 
 
+def has_net_smpp() -> bool:
+    command = ["perl", "-MNet::SMPP", "-e1"]
+    return shutil.which("perl") is not None and subprocess.run(command, capture_output=True).returncode == 0
+
+
 NODE_BRING = "apt-get install nodejs npm && npm ci --prefix tests/interop/node"
 
 ESMES = (
@@ -78,7 +83,19 @@ ESMES = (
         is_there=lambda: importlib.util.find_spec("aiosmpplib") is not None,
         bring="pip install aiosmpplib",
     ),
+    Peer(
+        name="smpp34",
+        command=(sys.executable, "-W", "error", str(HERE / "peers" / "smpp34_esme.py")),
+        is_there=lambda: importlib.util.find_spec("smpp34") is not None,
+        bring="pip install smpp34",
+    ),
     Peer(name="node-smpp", command=("node", str(HERE / "node" / "esme.js")), is_there=has_node, bring=NODE_BRING),
+    Peer(
+        name="net-smpp",
+        command=("perl", str(HERE / "peers" / "net_smpp_esme.pl")),
+        is_there=has_net_smpp,
+        bring="apt-get install libnet-smpp-perl",
+    ),
 )
 
 
@@ -132,7 +149,8 @@ def run_esme(
                 on_bound()
             output = process.stdout.read()
             errors = process.stderr.read()
-            assert process.wait(SECONDS) == 0, errors
+            code = process.wait(SECONDS)
+            assert code == 0, f"it ended with {code}: {errors}"
         finally:
             process.kill()
     result: Result = json.loads(output)
