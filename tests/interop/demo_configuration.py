@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from smscd.core.directory import MoNumber
-from smscd.seed import ACCOUNT
+from smscd.supervision.seed import ACCOUNT
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, connect
 from storage.redis.bell import CONFIG_CHANNEL

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from smscd.ready import SmppAddress
+from smscd.supervision.ready import SmppAddress
 from storage.embedded.process import free_port
 from tools.children import wait_until
 
