@@ -66,6 +66,7 @@ def receipt_callback(
         context.client_ref,
         context.callback_url,
         group_id=context.group_id,
+        is_from_network=True,
     )
 
 

@@ -246,6 +246,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     source and dest are those of the message that it speaks of (for a receipt: of the customer's own message, so the
     receipt's deliver_sm has them swapped). body is the excerpt of the text for a receipt, the whole body for an MO.
     group_id: the id that the customer knows the message by, when it is not its own; 0 otherwise.
+    is_from_network: err is what the network said, not the command_status with which the upstream refused.
     """
 
     kind: int
@@ -272,6 +273,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     attempt: int = 0
     tlvs: bytes = b""
     group_id: int = 0
+    is_from_network: bool = False
 
 
 class CallbackOutcome(IntEnum):

@@ -21,6 +21,7 @@ GSM_NETWORK: Final = 3
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _DELIVERED: Final = int(State.DELIVERED)
 _OTHER: Final = ord(".")
+_ESCAPE: Final = b"\x1b"
 _PRINTABLE: Final = bytes(octet if 0x20 <= octet < 0x7F else _OTHER for octet in range(256))
 
 
@@ -71,7 +72,7 @@ class DeliverEncoder:
         )
         rest = self._texts.get(form) or self._remember_text(form, record)
         pdu.short_message = b"id:" + message_id + rest + printable(record.body, record.data_coding)[:EXCERPT_SIZE]
-        key = (len(message_id), record.state, record.err)
+        key = (len(message_id), record.state, record.err if record.is_from_network else b"")
         around = self._tlvs.get(key) or self._remember_tlvs(key)
         pdu.tlvs = around[0] + message_id + around[1]
         return encode_body(pdu)
@@ -134,6 +135,9 @@ def printable(excerpt: bytes, data_coding: int) -> bytes:
     """The beginning of a message's text as printable ASCII: a receipt's text is read by machines."""
     match alphabet_of(data_coding):
         case Alphabet.GSM7:
+            if _ESCAPE in excerpt:
+                shown = decode(excerpt.removesuffix(_ESCAPE), data_coding)
+                return shown.encode("ascii", "replace").translate(_PRINTABLE)
             return excerpt.translate(_GSM_PRINTABLE)
         case Alphabet.UCS2:
             text = excerpt.decode("utf-16-be", "ignore").encode("ascii", "replace")

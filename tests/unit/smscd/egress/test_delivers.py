@@ -23,7 +23,7 @@ def pdu_of(record: CallbackRecord, encoder: DeliverEncoder | None = None) -> Del
 
 
 def test_a_receipt_has_the_addresses_swapped_and_says_the_same_in_text_and_tlvs() -> None:
-    pdu = pdu_of(callback(FIRST_ID, done_ms=NOW_MS + 61_000))
+    pdu = pdu_of(callback(FIRST_ID, done_ms=NOW_MS + 61_000, is_from_network=True))
     assert (pdu.source_addr, pdu.source_addr_ton, pdu.source_addr_npi) == (b"491701", 1, 1)
     assert (pdu.destination_addr, pdu.dest_addr_ton, pdu.dest_addr_npi) == (b"Sender", 5, 0)
     assert (pdu.esm_class, pdu.data_coding, pdu.registered_delivery) == (0x04, 0, 0)
@@ -53,8 +53,14 @@ def test_templates_do_not_leak_from_one_receipt_into_another() -> None:
     assert parsed.message_state == MessageState.UNDELIVERABLE
 
 
+def test_a_command_status_is_no_network_error() -> None:
+    pdu = pdu_of(callback(1, err=b"011"))
+    assert TlvTag.NETWORK_ERROR_CODE not in tlv.read(pdu.tlvs)
+    assert b"err:011 " in pdu.short_message
+
+
 def test_an_err_that_is_no_number_is_left_out_of_the_tlvs() -> None:
-    pdu = pdu_of(callback(1, err=b"0A1"))
+    pdu = pdu_of(callback(1, err=b"0A1", is_from_network=True))
     assert TlvTag.NETWORK_ERROR_CODE not in tlv.read(pdu.tlvs)
     assert b"err:0A1 " in pdu.short_message
 
@@ -63,7 +69,8 @@ def test_an_err_that_is_no_number_is_left_out_of_the_tlvs() -> None:
     ("excerpt", "data_coding", "shown"),
     [
         (b"plain", 0, b"plain"),
-        (b"\x00\x02\x11\x1b\x65", 0, b"@$_ e"),
+        (b"\x00\x02\x11\x1b\x65", 0, b"@$_?"),
+        (b"a \x1b\x3cx\x1b\x3e\x1b", 0, b"a [x]"),
         ("Grüße".encode("utf-16-be"), 8, b"Gr??e"),
         ("odd".encode("utf-16-be") + b"\xd8", 8, b"odd"),
         (b"caf\xe9\n", 3, b"caf.."),
