@@ -369,18 +369,19 @@ def test_segments_of_an_esme_and_its_payload_keep_their_text(recorded: Recorded)
         ("udh 1", NUMBER, b"DELIVRD", MessageState.DELIVERED, 0),
         ("payload", NUMBER, b"DELIVRD", MessageState.DELIVERED, 0),
         ("undelivered", UNDELIVERED, b"UNDELIV", MessageState.UNDELIVERABLE, 1),
-        ("refused upstream", REFUSED, b"UNDELIV", MessageState.UNDELIVERABLE, None),  # no network said anything
+        ("refused upstream", REFUSED, b"UNDELIV", MessageState.UNDELIVERABLE, CommandStatus.ESME_RINVDSTADR),
     ],
 )
 def test_receipts_have_the_text_and_the_tlvs(
-    recorded: Recorded, name: str, to: str, stat: bytes, state: int, error: int | None
+    recorded: Recorded, name: str, to: str, stat: bytes, state: int, error: int
 ) -> None:
     receipt = receipt_of(recorded, name)
     assert receipt.command_id == CommandId.DELIVER_SM
     assert receipt.shown("smpp.esm.submit.msg_type") == ["0x01"]
     assert receipt.octets_of("smpp.message_state") == [bytes([state])]
-    assert receipt.octets_of("smpp.network_error.type") == ([b"\x03"] if error is not None else [])
-    assert receipt.octets_of("smpp.network_error.code") == ([error.to_bytes(2, "big")] if error is not None else [])
+    is_from_network = name != "refused upstream"  # there the carrier's SMPP server said no, not the network
+    assert receipt.octets_of("smpp.network_error.type") == [b"\x03"] * is_from_network
+    assert receipt.octets_of("smpp.network_error.code") == [error.to_bytes(2, "big")] * is_from_network
     assert receipt.shown("smpp.source_addr") == [to]
     assert receipt.shown("smpp.destination_addr") == ["TSHARK"]
     (text,) = receipt.octets_of("smpp.message")
