@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from protocols.smpp.limits import SessionConfig
@@ -44,6 +44,7 @@ from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
 from smscd.transport.listener import ListenerLimits
 from smscd.transport.registry import BoundSessions
+from smscd.transport.trace import Traceable, Tracer
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.gate import AdmissionGate
@@ -61,6 +62,7 @@ from storage.redis.link import RedisLink
 from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
+from storage.redis.traces import Traces
 
 AWAY: tuple[type[BaseException], ...] = (StorageUnavailable, *postgres.UNAVAILABLE)
 
@@ -101,6 +103,7 @@ class Composition:
         self.changes = MessageChanges(self.record, ChangeAsks(self.keys, self.shared))
         self.outbox_figures = OutboxFigures()
         self.outbox = self._outbox()
+        self.doors = Doors(self)
 
     # --- what is shared ---------------------------------------------------------------------------------------------
 
@@ -142,9 +145,10 @@ class Composition:
             self._partitions(),
             self.upstreams,
             self._webhooks(),
-            Doors(self),
+            self.doors,
             self.outbox,  # after the doors, so that it drains before they say goodbye to the ESMEs
             self._pulse(),
+            self._tracer(),
         ]
 
     def _upstreams(self) -> Upstreams:
@@ -262,6 +266,18 @@ class Composition:
     def _pulse(self) -> Service:
         pulse = Pulse(self.link("pulse"), self.keys, self.heartbeat)
         return TaskService("pulse", pulse.run, drain=pulse.end)
+
+    def _tracer(self) -> Service:
+        traces = Traces(self.keys, self.link("traces"))
+        tracer = Tracer(
+            watched=traces.watched,
+            publish=traces.publish,
+            connections=lambda: (*self.doors.traceable(), *self.upstreams.traceable()),
+            now_ms=self.redis_ms,
+            away=(StorageUnavailable,),
+        )
+        self.bells.subscribe(b"t", tracer.ring)
+        return TaskService("tracer", tracer.run)
 
     def heartbeat(self, at_ms: int) -> Heartbeat:
         """What this worker says of itself once a second."""
@@ -420,6 +436,10 @@ class Doors:
             ),
             request_seconds=config.request_seconds,
         )
+
+    def traceable(self) -> Iterator[Traceable]:
+        """The connections of ESMEs."""
+        return self._smpp.traceable() if self._smpp is not None else iter(())
 
     async def drain(self) -> None:
         """Take nothing new; answer what was taken; say goodbye to everybody."""

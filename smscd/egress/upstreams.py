@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
@@ -12,6 +12,7 @@ from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.owner import Surroundings, UpstreamOwner
+from smscd.transport.trace import Traceable
 
 REMOVED_SECONDS: Final = 30.0
 
@@ -69,6 +70,15 @@ class Upstreams:
     def owner(self, upstream: str) -> UpstreamOwner | None:
         """The owner of an upstream, whether or not it holds the role now."""
         return self._owners.get(upstream)
+
+    def traceable(self) -> Iterator[Traceable]:
+        """Open binds of this process by the upstream's name and its address."""
+        for name, owner in self._owners.items():
+            for link in owner.pool.links if owner.pool is not None else ():
+                connection = link.connection
+                if connection is not None:
+                    host, port = connection.peer
+                    yield Traceable(connection, frozenset((name, host, f"{host}:{port}")))
 
     async def drain(self) -> None:
         """Let every window run empty; the caller bounds the time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -46,6 +46,7 @@ from smscd.ingress.smpp_submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, listen
 from smscd.transport.registry import BoundSessions
+from smscd.transport.trace import Traceable
 
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
@@ -132,6 +133,15 @@ class SmppServer:
             if connection.session.state.is_bound:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
+
+    def traceable(self) -> Iterator[Traceable]:
+        """Open connections by account, system_id and address."""
+        for connection in self._listener.connections if self._listener is not None else ():
+            names = {connection.peer[0], f"{connection.peer[0]}:{connection.peer[1]}"}
+            context = connection.context
+            if isinstance(context, BoundEsme):
+                names |= {context.account, context.system_id.decode("latin-1")}
+            yield Traceable(connection, frozenset(names))
 
     async def drain(self) -> None:
         """Take no new connection and no new submit, answer what is open, unbind everybody; return when all are gone.

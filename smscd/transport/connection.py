@@ -60,7 +60,7 @@ class WriteLimits:
 
 
 class SmppConnection(asyncio.Protocol):
-    """The connection. context is free for the owner."""
+    """The connection. context is free for the owner. tap: hears (is_ours, octets) of all that passes, for traces."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class SmppConnection(asyncio.Protocol):
         """on_bound: called once when the session leaves the state OPEN, or ends in it."""
         self.session = Session(role, config, loop.time())
         self.context: object = None
+        self.tap: Callable[[bool, bytes], None] | None = None
         self.peer: tuple[str, int] = ("", 0)
         self._on_bound = on_bound
         self._shortest_seconds = config.shortest_seconds
@@ -134,6 +135,8 @@ class SmppConnection(asyncio.Protocol):
         self._reason = self._reason or reason
         data = self.session.data_to_send()
         if data:
+            if self.tap is not None:
+                self.tap(True, data)
             transport.write(data)
         self._closing_at = self._loop.time()
         transport.close()
@@ -198,6 +201,8 @@ class SmppConnection(asyncio.Protocol):
     def _receive(self, data: bytes) -> list[Event]:
         if self._closing_at is not None:
             return []
+        if self.tap is not None and data:
+            self.tap(False, data)
         try:
             return self.session.receive_data(data, self._loop.time())
         except FramingError as error:
@@ -234,6 +239,8 @@ class SmppConnection(asyncio.Protocol):
         if self._transport is not None and self.is_writable:
             data = self.session.data_to_send()
             if data:
+                if self.tap is not None:
+                    self.tap(True, data)
                 self._transport.write(data)
 
     def _set_reading(self) -> None:

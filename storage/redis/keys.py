@@ -39,6 +39,11 @@ class ShardKeys:
         self.hooks_later = f"{self.tag}:hooks:later"
         self.heartbeat = f"{self.tag}:heartbeat"
         self.bell = f"{self.tag}:bell"
+        self.traces = f"{self.tag}:traces"
+
+    def trace(self, target: str) -> str:
+        """Channel of the PDUs of a watched session."""
+        return f"{self.tag}:trace:{target}"
 
     def acct(self, account: str) -> str:
         """Hash: balance, tat (GCRA, microseconds of Redis TIME)."""
