@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from protocols.smpp import codegen
-from protocols.smpp.constants import HEADER_SIZE, CommandId, CommandStatus
+from protocols.smpp.constants import HEADER_SIZE, RESPONSE_BIT, CommandId, CommandStatus
 from protocols.smpp.errors import EncodeError, FramingError, PduError
 from protocols.smpp.fields import FieldFormat, Kind, format_of
 from protocols.smpp.pdu import PDU_CLASSES, Pdu, SubmitSmResp
@@ -65,6 +65,11 @@ def decode(data: bytes) -> Pdu:
         data = bytes(data)
     pdu: Pdu = decoder(data, HEADER_SIZE, length, command_status, sequence_number)
     return pdu
+
+
+def response_to(command_id: int) -> Any:
+    """The class of the response to a request of this command."""
+    return _CLASSES[command_id | RESPONSE_BIT]
 
 
 def decode_response(response_id: int, frame: bytes) -> Pdu:

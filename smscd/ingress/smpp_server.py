@@ -13,8 +13,13 @@ import structlog
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import (
     BindRequested,
+    CancelsReceived,
+    DataReceived,
     DeliverAnswers,
     Event,
+    MultisReceived,
+    QueriesReceived,
+    ReplacesReceived,
     SubmitsReceived,
     TimedOut,
     UnbindRequested,
@@ -34,6 +39,7 @@ from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, listen
 from smscd.transport.registry import BoundSessions
 
+NOT_SERVED: Final = (MultisReceived, DataReceived, QueriesReceived, CancelsReceived, ReplacesReceived)
 _STATUSES: Final = {reason: int(answer.command_status) for reason, answer in REASONS.items()}
 _KEY_REUSED: Final = _STATUSES[Reason.IDEMPOTENCY_KEY_REUSED]
 _REFUSALS: Final = {
@@ -177,6 +183,8 @@ class SmppServer:
                 self._bind(connection, event.pdu)
             elif isinstance(event, UnbindRequested):
                 self._unbind_requested(connection)
+            elif isinstance(event, NOT_SERVED):
+                connection.session.refuse(event.pdus, CommandStatus.ESME_RINVCMDID)
 
     def _on_closed(self, connection: SmppConnection, reason: str) -> None:
         self.figures.closed[str(reason)] += 1
