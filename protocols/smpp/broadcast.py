@@ -15,7 +15,7 @@ _ID_ACCEPTED = 256
 
 @dataclass(slots=True)
 class BroadcastSm(Pdu):
-    """An ESME hands over a message for areas (SMPP 5.0 section 4.4.1)."""
+    """An ESME hands over a message for areas (SMPP 5.0 section 4.4)."""
 
     command_id = CommandId.BROADCAST_SM
 
@@ -43,7 +43,7 @@ class BroadcastSmResp(Pdu):
 
 @dataclass(slots=True)
 class QueryBroadcastSm(Pdu):
-    """What became of this broadcast? (SMPP 5.0 section 4.6.1)"""
+    """What became of this broadcast? (SMPP 5.0 section 4.6)"""
 
     command_id = CommandId.QUERY_BROADCAST_SM
 
@@ -64,7 +64,7 @@ class QueryBroadcastSmResp(Pdu):
 
 @dataclass(slots=True)
 class CancelBroadcastSm(Pdu):
-    """Take back one broadcast, or without message_id all that match (SMPP 5.0 section 4.6.3)."""
+    """Take back one broadcast, or without message_id all that match (SMPP 5.0 section 4.6)."""
 
     command_id = CommandId.CANCEL_BROADCAST_SM
 

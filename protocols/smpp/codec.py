@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from protocols.smpp import codegen
-from protocols.smpp.constants import HEADER_SIZE, CommandId, CommandStatus
+from protocols.smpp.constants import HEADER_SIZE, RESPONSE_BIT, CommandId, CommandStatus
 from protocols.smpp.errors import EncodeError, FramingError, PduError
 from protocols.smpp.fields import FieldFormat, Kind, format_of
 from protocols.smpp.pdu import PDU_CLASSES, Pdu, SubmitSmResp
 
 HEADER = struct.Struct(">IIII")
+_unpack_header, _pack_header = HEADER.unpack_from, HEADER.pack
 _SUBMIT_SM_RESP = int(CommandId.SUBMIT_SM_RESP)
 _DELIVER_SM_RESP = int(CommandId.DELIVER_SM_RESP)
 
@@ -35,11 +36,9 @@ def encode(pdu: Pdu) -> bytes:
 
     Responses with an error status are sent without a body (SMPP 3.4 section 4.4.2).
     """
-    body = b"" if pdu.command_status and pdu.command_id.is_response else encode_body(pdu)
-    return (
-        HEADER.pack(HEADER_SIZE + len(body), pdu.command_id, pdu.command_status & 0xFFFFFFFF, pdu.sequence_number)
-        + body
-    )
+    command_id, command_status = pdu.command_id, pdu.command_status
+    body = b"" if command_status and command_id.is_response else _ENCODERS[command_id](pdu)
+    return _pack_header(HEADER_SIZE + len(body), command_id, command_status & 0xFFFFFFFF, pdu.sequence_number) + body
 
 
 def encode_body(pdu: Pdu) -> bytes:
@@ -53,16 +52,24 @@ def decode(data: bytes) -> Pdu:
     Raises FramingError when data is not exactly one PDU long, PduError when its command is unknown (then it is an
     UnknownCommandError) or its body is bad.
     """
-    if len(data) < HEADER_SIZE:
-        raise FramingError(f"{len(data)} octets are less than a header")
-    length, command_id, command_status, sequence_number = HEADER.unpack_from(data)
+    try:
+        length, command_id, command_status, sequence_number = _unpack_header(data)
+    except struct.error:
+        raise FramingError(f"{len(data)} octets are less than a header") from None
     if length != len(data):
         raise FramingError(f"command_length is {length} in a PDU of {len(data)} octets")
     decoder = DECODERS.get(command_id)
     if decoder is None:
         raise UnknownCommandError(command_id)
-    pdu: Pdu = decoder(bytes(data), HEADER_SIZE, length, command_status, sequence_number)
+    if type(data) is not bytes:
+        data = bytes(data)
+    pdu: Pdu = decoder(data, HEADER_SIZE, length, command_status, sequence_number)
     return pdu
+
+
+def response_to(command_id: int) -> Any:
+    """The class of the response to a request of this command."""
+    return _CLASSES[command_id | RESPONSE_BIT]
 
 
 def decode_response(response_id: int, frame: bytes) -> Pdu:
@@ -194,9 +201,9 @@ def _generate(source: str, what: str, table: type, namespace: dict[str, Any]) ->
         "refuse_length": _refuse_length,
         "NUL": b"\0",
         "join": b"".join,
-        "pack": struct.pack,
         "StructError": struct.error,
         "refuse_value": lambda given: _refuse_value(table.__name__, given, formats),
+        **codegen.struct_methods(source),
         **namespace,
     }
     exec(compile(source, f"<{__name__} {what} {table.__name__}>", "exec"), names)

@@ -1,17 +1,22 @@
 """Source text of encoders and decoders, from the tables of `fields`: `codec` compiles it at import.
 
-The generated code is what one would write by hand for speed: one pass, no call for a field. What it calls when a value
-is refused, and the readers and writers of rows, are names that `codec` gives it.
+The generated code is what one would write by hand for speed: one pass, no call for a field, and where the strings among
+integers are empty, as they nearly always are, all of them in one call. What it calls when a value is refused, and the
+readers and writers of rows, are names that `codec` gives it; so are `unpack_N` and `pack_CODES`, methods of a Struct.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.fields import FieldFormat, Kind
 
 _CODES = {1: "B", 2: "H", 4: "I"}
+_STRUCT_NAME = re.compile(r"\b(?:unpack_(\d+)|pack_([BHIx]+))\b")
 
 
 def decoder_source(formats: tuple[FieldFormat, ...], *, is_response: bool) -> str:
@@ -22,19 +27,21 @@ def decoder_source(formats: tuple[FieldFormat, ...], *, is_response: bool) -> st
     """
     last = formats[-1].name if formats else "end"
     may_be_bare = is_response and len(formats) > 1
+    strings = sum(form.kind is Kind.C_OCTETS for form in formats)
+    # The last string, when it is the last field, is read as far as it goes and cannot overrun.
+    is_open_ended = bool(formats) and formats[-1].kind is Kind.C_OCTETS
     lines = [
         "def decode(buffer, position, end, command_status, sequence_number):",
         *(["    if position == end:", "        return bare(command_status, sequence_number)"] if may_be_bare else ()),
         "    pdu = new(cls)",
         "    pdu.command_status = command_status",
         "    pdu.sequence_number = sequence_number",
-        "    find = buffer.find",
+        *(["    find = buffer.find"] if strings > is_open_ended else ()),
         "    try:",
         *(f"        {line}" for line in _decoder_lines("pdu", formats, is_last_liberal=True)),
-        "    except IndexError:",
+        "    except (IndexError, StructError):",
         f"        refuse_length({last!r})" if formats else "        raise",
-        "    if position > end:",
-        f"        refuse_length({last!r})",
+        *([] if is_open_ended else ["    if position > end:", f"        refuse_length({last!r})"]),
         "    pdu.tlvs = buffer[position:end] if position < end else b''",
         "    return pdu",
     ]
@@ -57,9 +64,57 @@ def row_decoder_source(formats: tuple[FieldFormat, ...]) -> str:
 
 
 def _decoder_lines(target: str, formats: tuple[FieldFormat, ...], *, is_last_liberal: bool) -> Iterator[str]:
-    offset = 0  # octets of integers since `position` was last moved
     if not formats:
         yield "pass"
+    start = 0
+    while start < len(formats):
+        stop = _end_of_run(formats, start)
+        if stop:
+            yield from _run_lines(target, formats[start:stop])
+        else:
+            stop = start + 1
+            while stop < len(formats) and not _end_of_run(formats, stop):
+                stop += 1
+            is_tail = is_last_liberal and stop == len(formats)
+            yield from _plain_lines(target, formats[start:stop], formats[-1] if is_tail else None)
+        start = stop
+
+
+def _end_of_run(formats: tuple[FieldFormat, ...], start: int) -> int:
+    """The end of a run from start on: integers of an octet, rare strings, and perhaps the count of octets. 0: none."""
+    stop = start
+    while stop < len(formats) and (
+        formats[stop].is_rare or (formats[stop].kind is Kind.INTEGER and formats[stop].size == 1)
+    ):
+        stop += 1
+    if not any(form.is_rare for form in formats[start:stop]):
+        return 0
+    return stop + 1 if stop < len(formats) and formats[stop].kind is Kind.COUNTED_OCTETS else stop
+
+
+def _run_lines(target: str, formats: tuple[FieldFormat, ...]) -> Iterator[str]:
+    """All octets of the run at once, which is right when no rare string begins in it; else one by one."""
+    counted = formats[-1] if formats[-1].kind is Kind.COUNTED_OCTETS else None
+    rare = [form.name for form in formats if form.is_rare]
+    octets = [form.name if form.is_rare else "size" if form is counted else f"{target}.{form.name}" for form in formats]
+    yield f"{', '.join(octets)} = unpack_{len(formats)}(buffer, position)"
+    yield f"if {' or '.join(rare)}:"
+    for line in _plain_lines(target, formats, None):
+        yield f"    {line}"
+    yield "else:"
+    yield f"    {' = '.join(f'{target}.{name}' for name in rare)} = b''"
+    yield f"    position += {len(formats)}"
+    if counted is not None:
+        yield "    stop = position + size"
+        yield "    if stop > end:"
+        yield f"        refuse_text({counted.name!r}, {int(counted.status)}, position, end)"
+        yield f"    {target}.{counted.name} = buffer[position:stop]"
+        yield "    position = stop"
+
+
+def _plain_lines(target: str, formats: tuple[FieldFormat, ...], liberal: FieldFormat | None) -> Iterator[str]:
+    """Field by field. liberal: the last field of the PDU, when it is among them."""
+    offset = 0  # octets of integers since `position` was last moved
     for form in formats:
         at = f"position + {offset}" if offset else "position"
         if form.kind is Kind.INTEGER:
@@ -81,8 +136,8 @@ def _decoder_lines(target: str, formats: tuple[FieldFormat, ...], *, is_last_lib
             if offset:
                 yield f"position += {offset}"
                 offset = 0
-            if is_last_liberal and form is formats[-1]:
-                yield from _last_string_lines(target, form)
+            if form is liberal:
+                yield from _last_string_lines(target, form, is_first=len(formats) == 1)
             else:
                 yield from _string_lines(target, form)
     if offset:
@@ -90,6 +145,13 @@ def _decoder_lines(target: str, formats: tuple[FieldFormat, ...], *, is_last_lib
 
 
 def _string_lines(target: str, form: FieldFormat) -> Iterator[str]:
+    if not form.is_rare:
+        yield "stop = find(0, position, end)"
+        yield f"if not -1 < stop - position < {form.accepted}:"
+        yield f"    refuse_string({form.name!r}, {int(form.status)}, buffer, position, end)"
+        yield f"{target}.{form.name} = buffer[position:stop]"
+        yield "position = stop + 1"
+        return
     yield "if buffer[position]:"
     yield "    stop = find(0, position, end)"
     yield f"    if not 0 < stop - position < {form.accepted}:"
@@ -101,17 +163,21 @@ def _string_lines(target: str, form: FieldFormat) -> Iterator[str]:
     yield "    position += 1"
 
 
-def _last_string_lines(target: str, form: FieldFormat) -> Iterator[str]:
-    """The last mandatory string may lack its NUL, or be missing: some peers do that, and nothing is ambiguous."""
-    yield "if position > end:"
-    yield f"    refuse_length({form.name!r})"
-    yield "stop = find(0, position, end)"
+def _last_string_lines(target: str, form: FieldFormat, *, is_first: bool) -> Iterator[str]:
+    """The last mandatory string may lack its NUL, or be missing: some peers do that, and nothing is ambiguous.
+
+    is_first: it is the only field, so nothing before it can have run over the end.
+    """
+    if not is_first:
+        yield "if position > end:"
+        yield f"    refuse_length({form.name!r})"
+    yield "stop = buffer.find(0, position, end)"
     yield "if stop < 0:"
     yield "    stop = end"
     yield f"if stop - position >= {form.accepted}:"
     yield f"    refuse_string({form.name!r}, {int(form.status)}, buffer, position, end)"
     yield f"{target}.{form.name} = buffer[position:stop]"
-    yield "position = stop + 1 if stop < end else end"
+    yield "position = stop + 1"
 
 
 def encoder_source(formats: tuple[FieldFormat, ...]) -> str:
@@ -125,53 +191,70 @@ def row_encoder_source(flag: int | None, formats: tuple[FieldFormat, ...]) -> st
 
 
 def _encoder_source(target: str, flag: str, formats: tuple[FieldFormat, ...], tail: tuple[str, ...]) -> str:
-    setup: list[str] = []
-    checks: list[str] = []
+    if not formats:
+        return f"def encode({target}):\n    return {target}.tlvs"
+    rare = [form for form in formats if form.is_rare]
+    usual = [form for form in formats if not form.is_rare and form.kind is not Kind.INTEGER]
+    lines = [f"def encode({target}):"]
+    lines += [f"    {form.name} = {target}.{form.name}" for form in formats if form.kind is not Kind.INTEGER]
+    if usual:
+        lines += [f"    if {' or '.join(_misfit(form) for form in usual)}:", f"        refuse_value({target})"]
+    lines += ["    try:"]
+    if rare:
+        lines += [
+            f"        if {' or '.join(form.name for form in rare)}:",
+            f"            if {' or '.join(_misfit(form) for form in rare)}:",
+            f"                refuse_value({target})",
+            f"            return join(({_parts(target, flag, formats, tail, has_rare=True)}))",
+        ]
+    lines += [
+        f"        return join(({_parts(target, flag, formats, tail, has_rare=False)}))",
+        "    except (StructError, TypeError):",
+        f"        refuse_value({target})",
+    ]
+    return "\n".join(lines)
+
+
+def _misfit(form: FieldFormat) -> str:
+    """An expression that is true when the value in the variable of that name can not be sent."""
+    if form.kind is Kind.C_OCTETS:
+        return f"len({form.name}) >= {form.size} or 0 in {form.name}"
+    if form.kind is Kind.COUNTED_OCTETS:
+        return f"len({form.name}) > {form.size}"
+    return f"not {form.rows_min} <= len({form.name}) <= {form.size}"
+
+
+def _parts(target: str, flag: str, formats: tuple[FieldFormat, ...], tail: tuple[str, ...], *, has_rare: bool) -> str:
+    """What is to be joined: strings, and between them integers packed with the NUL of the string before them."""
     parts: list[str] = []
     run: list[str] = [flag] if flag else []
     codes = "B" if flag else ""
 
     def end_run() -> None:
         nonlocal codes
-        if run:
-            parts.append(f"pack('>{codes}', {', '.join(run)})")
-            run.clear()
-            codes = ""
+        if codes == "x":
+            parts.append("NUL")
+        elif codes:
+            parts.append(f"pack_{codes}({', '.join(run)})")
+        run.clear()
+        codes = ""
 
     for form in formats:
-        name = form.name
         if form.kind is Kind.INTEGER:
-            run.append(f"{target}.{name}")
+            run.append(f"{target}.{form.name}")
             codes += _CODES[form.size]
-            continue
-        setup.append(f"{name} = {target}.{name}")
-        if form.kind is Kind.C_OCTETS:
-            checks.append(f"len({name}) >= {form.size} or 0 in {name}")
-            end_run()
-            parts += [name, "NUL"]
-            continue
-        run.append(f"len({name})")
-        codes += "B"
-        end_run()
-        if form.kind is Kind.COUNTED_OCTETS:
-            checks.append(f"len({name}) > {form.size}")
-            parts.append(name)
+        elif form.kind is Kind.C_OCTETS:
+            if has_rare or not form.is_rare:
+                end_run()
+                parts.append(form.name)
+            codes += "x"
         else:
-            checks.append(f"not {form.rows_min} <= len({name}) <= {form.size}")
-            parts.append(f"write_{name}({name})")
+            run.append(f"len({form.name})")
+            codes += "B"
+            end_run()
+            parts.append(form.name if form.kind is Kind.COUNTED_OCTETS else f"write_{form.name}({form.name})")
     end_run()
-    if not formats:
-        return "def encode(pdu):\n    return pdu.tlvs"
-    lines = [f"def encode({target}):", *(f"    {line}" for line in setup)]
-    if checks:
-        lines += [f"    if {' or '.join(checks)}:", f"        refuse_value({target})"]
-    lines += [
-        "    try:",
-        f"        return join(({', '.join((*parts, *tail))},))",
-        "    except (StructError, TypeError):",
-        f"        refuse_value({target})",
-    ]
-    return "\n".join(lines)
+    return ", ".join((*parts, *tail)) + ","
 
 
 def rows_decoder_source(form: FieldFormat) -> str:
@@ -201,3 +284,12 @@ def rows_decoder_source(form: FieldFormat) -> str:
         lines += ["        row, position = read_row(buffer, position, end)"]
     lines += ["        rows.append(row)", "    return tuple(rows), position"]
     return "\n".join(lines)
+
+
+def struct_methods(source: str) -> dict[str, Callable[..., Any]]:
+    """The methods of a Struct that this source calls, by the names under which it does."""
+    methods: dict[str, Callable[..., Any]] = {}
+    for match in _STRUCT_NAME.finditer(source):
+        count, codes = match.groups()
+        methods[match[0]] = struct.Struct(f">{count}B").unpack_from if count else struct.Struct(f">{codes}").pack
+    return methods

@@ -38,6 +38,7 @@ class FieldFormat:
     rows:     the classes that a row may be, each a table like a PDU's. More than one: an octet before each row, the
         class's `flag`, says which.
     rows_min: how many rows there are at least.
+    is_rare:  a C-octet string that is nearly always empty; `codegen` makes that the fast case.
     """
 
     name: str
@@ -47,6 +48,7 @@ class FieldFormat:
     status: CommandStatus
     rows: tuple[type[Structure], ...] = ()
     rows_min: int = 0
+    is_rare: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +69,7 @@ _Row = TypeVar("_Row", bound=Structure)
 
 def integer(size: int = 1) -> int:
     """Declare an integer of `size` octets in a PDU class."""
-    return _declare(0, Kind.INTEGER, size, size, CommandStatus.ESME_RINVCMDLEN)
+    return _declare(0, FieldFormat("", Kind.INTEGER, size, size, CommandStatus.ESME_RINVCMDLEN))
 
 
 def c_octets(
@@ -76,14 +78,16 @@ def c_octets(
     *,
     accepted: int | None = None,
     is_secret: bool = False,
+    is_rare: bool = False,
 ) -> bytes:
     """Declare a C-octet string of at most `size` octets, NUL included. A secret one stays out of repr()."""
-    return _declare(b"", Kind.C_OCTETS, size, accepted or size, status, is_secret)
+    form = FieldFormat("", Kind.C_OCTETS, size, accepted or size, status, is_rare=is_rare)
+    return _declare(b"", form, is_secret)
 
 
 def counted_octets(size: int, status: CommandStatus) -> bytes:
     """Declare an octet string that follows its one-octet length. Texts stay out of repr()."""
-    return _declare(b"", Kind.COUNTED_OCTETS, size, 255, status, True)
+    return _declare(b"", FieldFormat("", Kind.COUNTED_OCTETS, size, 255, status), is_secret=True)
 
 
 def counted_rows(
@@ -94,12 +98,8 @@ def counted_rows(
     return dataclasses.field(default=(), metadata={_KEY: form})
 
 
-def _declare(
-    default: _Value, kind: Kind, size: int, accepted: int, status: CommandStatus, is_secret: bool = False
-) -> _Value:
-    return dataclasses.field(
-        default=default, repr=not is_secret, metadata={_KEY: FieldFormat("", kind, size, accepted, status)}
-    )
+def _declare(default: _Value, form: FieldFormat, is_secret: bool = False) -> _Value:
+    return dataclasses.field(default=default, repr=not is_secret, metadata={_KEY: form})
 
 
 def format_of(pdu_class: type) -> tuple[FieldFormat, ...]:

@@ -12,8 +12,9 @@ class SessionConfig:
     """What bounds a session. 0 seconds turns enquire_link and inactivity off.
 
     window_size: how many requests of the peer may wait for our answers. An SMSC answers the next window_size
-        submit_sm with ESME_RTHROTTLED and then stops reading; an ESME stops reading at once, because an SMSC that is
+        requests with ESME_RTHROTTLED and then stops reading; an ESME stops reading at once, because an SMSC that is
         refused a deliver_sm may drop it.
+    interface_version: what an SMSC says it speaks, in sc_interface_version; an ESME says it in its bind.
     enquire_link_seconds, enquire_link_misses: after this silence the peer is asked, as often as `misses` within a
         second interval of the same length; the session is dead after twice the interval.
     response_late_max: of how many requests that timed out the sequence number is remembered.

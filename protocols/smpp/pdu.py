@@ -98,7 +98,7 @@ class SubmitSm(Pdu):
 
     command_id = CommandId.SUBMIT_SM
 
-    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP)
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, is_rare=True)
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
@@ -108,8 +108,8 @@ class SubmitSm(Pdu):
     esm_class: int = integer()
     protocol_id: int = integer()
     priority_flag: int = integer()
-    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED, is_rare=True)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY, is_rare=True)
     registered_delivery: int = integer()
     replace_if_present_flag: int = integer()
     data_coding: int = integer()
@@ -135,7 +135,7 @@ class DeliverSm(Pdu):
 
     command_id = CommandId.DELIVER_SM
 
-    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, accepted=65)
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, accepted=65, is_rare=True)
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR, accepted=65)
@@ -145,8 +145,8 @@ class DeliverSm(Pdu):
     esm_class: int = integer()
     protocol_id: int = integer()
     priority_flag: int = integer()
-    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED, accepted=65)
-    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY, accepted=65)
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED, accepted=65, is_rare=True)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY, accepted=65, is_rare=True)
     registered_delivery: int = integer()
     replace_if_present_flag: int = integer()
     data_coding: int = integer()
@@ -199,7 +199,7 @@ class SubmitMulti(Pdu):
 
     command_id = CommandId.SUBMIT_MULTI
 
-    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP)
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, is_rare=True)
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
@@ -209,8 +209,8 @@ class SubmitMulti(Pdu):
     esm_class: int = integer()
     protocol_id: int = integer()
     priority_flag: int = integer()
-    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED, is_rare=True)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY, is_rare=True)
     registered_delivery: int = integer()
     replace_if_present_flag: int = integer()
     data_coding: int = integer()
@@ -244,7 +244,7 @@ class DataSm(Pdu):
 
     command_id = CommandId.DATA_SM
 
-    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, accepted=65)
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, accepted=65, is_rare=True)
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(65, CommandStatus.ESME_RINVSRCADR)
@@ -300,7 +300,7 @@ class CancelSm(Pdu):
 
     command_id = CommandId.CANCEL_SM
 
-    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP)
+    service_type: bytes = c_octets(6, CommandStatus.ESME_RINVSERTYP, is_rare=True)
     message_id: bytes = c_octets(65, CommandStatus.ESME_RINVMSGID)
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
@@ -327,8 +327,8 @@ class ReplaceSm(Pdu):
     source_addr_ton: int = integer()
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
-    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED)
-    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY)
+    schedule_delivery_time: bytes = c_octets(17, CommandStatus.ESME_RINVSCHED, is_rare=True)
+    validity_period: bytes = c_octets(17, CommandStatus.ESME_RINVEXPIRY, is_rare=True)
     registered_delivery: int = integer()
     sm_default_msg_id: int = integer()
     short_message: bytes = counted_octets(254, CommandStatus.ESME_RINVMSGLEN)

@@ -18,7 +18,7 @@ from protocols.smpp.errors import FramingError, PduError, StateError
 from protocols.smpp.events import Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.negotiation import bind_response, read_bind_response, takes_tlvs
-from protocols.smpp.pdu import Bind, Response
+from protocols.smpp.pdu import Bind, Request, Response
 from protocols.smpp.reassembly import Reassembly
 from protocols.smpp.sender import OVER, Asked, Sender
 from protocols.smpp.state import Flow, Role, SessionState, refusal, state_after
@@ -330,6 +330,13 @@ class Session(Sender):
         one does not fit; then none is sent.
         """
         self._send_answers([self._encode_answer(response) for response in responses])
+
+    def refuse(self, pdus: Iterable[Request], command_status: int) -> None:
+        """Answer each of these requests with an error on its own response."""
+        self.answer(
+            codec.response_to(pdu.command_id)(sequence_number=pdu.sequence_number, command_status=command_status)
+            for pdu in pdus
+        )
 
     def _encode_answer(self, response: Response) -> bytes:
         """The whole PDU, with congestion_state, and without TLVs for a peer that takes none.

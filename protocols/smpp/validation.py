@@ -33,7 +33,7 @@ def check_submit(pdu: SubmitSm | SubmitMulti, interface_version: int = Interface
 
     Deviation: registered_delivery 3, which 3.4 reserves, is taken as 5.0 means it (on success only), because ESMEs ask
     for it whatever version they bind with.
-    SMPP 3.4 sections 5.2.12 to 5.2.25.
+    SMPP 3.4 sections 5.2.12 to 5.2.22.
     """
     if pdu.priority_flag > PRIORITY_MAX and (
         pdu.priority_flag > PRIORITY_MAX_5_0 or interface_version < InterfaceVersion.V5_0

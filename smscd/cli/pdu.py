@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from smscd.cli.output import Failure, give_up, json_option, print_fields, print_json
+from smscd.cli.output import Failure, give_up, json_option, print_json
+
+_PATH_SIZE_MAX = 255
 
 
 @click.group()
@@ -18,48 +22,113 @@ def pdu() -> None:
 
 
 @pdu.command()
-@click.argument("hex_text", metavar="HEX")
+@click.argument("given", metavar="[HEX|FILE|-]...", nargs=-1)
 @click.option("--show-passwords", is_flag=True, help="Print passwords of binds as they are.")
 @json_option
-def decode(hex_text: str, show_passwords: bool, as_json: bool) -> None:
-    """Decode PDUs given as hexadecimal digits (spaces, colons and 0x are ignored; - reads standard input)."""
-    from protocols.smpp.errors import SmppError
+def decode(given: tuple[str, ...], show_passwords: bool, as_json: bool) -> None:
+    """Decode PDUs, one after the other, from hexadecimal digits, a file, or standard input (-, or nothing).
 
-    text = sys.stdin.read() if hex_text == "-" else hex_text
-    digits = re.sub(r"0[xX]|[\s:,]", "", text)
-    try:
-        data = bytes.fromhex(digits)
-    except ValueError as error:
-        raise click.UsageError(f"That is not hexadecimal: {error}.") from error
+    A file and standard input may hold the bytes themselves or their digits. In digits spaces, colons and 0x are
+    ignored.
+    """
+    from protocols.smpp import codec
+    from protocols.smpp.errors import FramingError, PduError
+    from smscd.cli.pdu_text import lines_of
+
+    data = _read(given)
     if not data:
         raise click.UsageError("There are no bytes to decode.")
-    shown: list[dict[str, Any]] = []
+    described: list[dict[str, Any]] = []
+    bad = 0
+    for position, frame in _frames(data):
+        try:
+            decoded = codec.decode(frame)
+        except FramingError as error:
+            _give_up(f"at octet {position}: {error}", described, as_json=as_json)
+        except PduError as error:
+            bad += 1
+            lines = [*_header_lines(frame), ("error", str(error))]
+            described.append(dict(lines))
+        else:
+            lines = lines_of(decoded, len(frame), show_passwords=show_passwords)
+            described.append(describe(frame, show_passwords=show_passwords))
+        if not as_json:
+            _print(position, lines)
+    if bad:
+        _give_up(f"{bad} of {len(described)} PDUs cannot be read", described, as_json=as_json)
+    if as_json:
+        print_json(described if len(described) > 1 else described[0])
+
+
+def _give_up(message: str, described: list[dict[str, Any]], *, as_json: bool) -> NoReturn:
+    if as_json:
+        raise Failure(message, as_json=True, decoded=described)
+    give_up(message, as_json=False)
+
+
+def _read(given: tuple[str, ...]) -> bytes:
+    """The bytes that the arguments mean. Raises click.UsageError."""
+    if not given or given == ("-",):
+        return _bytes_of(sys.stdin.buffer.read())
+    (path,) = given if len(given) == 1 else ("",)
+    if path and len(path) <= _PATH_SIZE_MAX and Path(path).is_file():
+        return _bytes_of(Path(path).read_bytes())
+    digits = _digits("".join(given))
+    try:
+        return bytes.fromhex(digits)
+    except ValueError as error:
+        raise click.UsageError(f"That is neither a file nor hexadecimal: {error}.") from error
+
+
+def _bytes_of(content: bytes) -> bytes:
+    """What a file holds: digits when it has nothing else, for a PDU begins with a NUL."""
+    try:
+        return bytes.fromhex(_digits(content.decode("ascii")))
+    except ValueError:
+        return content
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"0[xX]|[\s:,]", "", text)
+
+
+def _frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each PDU with its position; what is not framed as one is the last."""
     position = 0
     while position < len(data):
         length = int.from_bytes(data[position : position + 4], "big")
         frame = data[position : position + max(length, 16)]
-        try:
-            shown.append(describe(frame, show_passwords=show_passwords))
-        except SmppError as error:
-            if as_json:
-                raise Failure(f"at octet {position}: {error}", as_json=True, decoded=shown) from error
-            _print(shown, as_json)
-            give_up(f"at octet {position}: {error}", as_json=False)
+        yield position, frame
         position += len(frame)
-    _print(shown, as_json)
+
+
+def _header_lines(frame: bytes) -> list[tuple[str, str]]:
+    """The header of a PDU that cannot be read further."""
+    from protocols.smpp.codec import HEADER
+    from protocols.smpp.constants import CommandId, CommandStatus
+    from smscd.cli.pdu_text import named
+
+    length, command_id, command_status, sequence_number = HEADER.unpack_from(frame)
+    return [
+        ("command_length", str(length)),
+        ("command_id", named(CommandId, command_id).lower()),
+        ("command_status", named(CommandStatus, command_status)),
+        ("sequence_number", str(sequence_number)),
+        ("body", "0x" + frame[16:].hex()),
+    ]
 
 
 def describe(frame: bytes, *, show_passwords: bool = False) -> dict[str, Any]:
-    """One PDU as names and values, in wire order. Raises SmppError."""
+    """One PDU as names and values, in wire order, for programs. Raises SmppError."""
     from protocols.smpp import codec, tlv
     from protocols.smpp.constants import CommandId, CommandStatus, TlvTag
-    from protocols.smpp.receipt import parse_receipt
+    from smscd.cli.pdu_text import named, receipt_of, shown
 
     decoded = codec.decode(frame)
     fields: dict[str, Any] = {
         "command": CommandId(decoded.command_id).name.lower(),
         "command_length": len(frame),
-        "command_status": _named(CommandStatus, decoded.command_status),
+        "command_status": named(CommandStatus, decoded.command_status),
         "sequence_number": decoded.sequence_number,
     }
     for field in dataclasses.fields(decoded):
@@ -67,48 +136,33 @@ def describe(frame: bytes, *, show_passwords: bool = False) -> dict[str, Any]:
             continue
         value = getattr(decoded, field.name)
         is_hidden = field.name == "password" and bool(value) and not show_passwords
-        fields[field.name] = "***" if is_hidden else _shown(value)
+        fields[field.name] = "***" if is_hidden else _plain(value)
     tags = {int(tag): tag.name.lower() for tag in TlvTag}
-    items = tlv.parse(decoded.tlvs)
-    if items:
-        known = tlv.read(decoded.tlvs)
-        fields["tlvs"] = {tags.get(tag, f"0x{tag:04x}"): _shown(known.get(tag, raw)) for tag, raw in items}
-    if decoded.command_id == CommandId.DELIVER_SM:
-        receipt = parse_receipt(decoded)  # type: ignore[arg-type]  # decode() returns the class of the command
-        if receipt is not None:
-            fields["receipt"] = {
-                field.name: _shown(getattr(receipt, field.name)) for field in dataclasses.fields(receipt)
-            }
+    tlvs: dict[str, list[object]] = {}
+    for tag, octets in tlv.parse(decoded.tlvs):
+        name, value = tags.get(tag, f"0x{tag:04x}"), tlv.read(tlv.encode([(tag, octets)])).get(tag, octets)
+        tlvs.setdefault(name, []).append(shown(value))
+    if tlvs:
+        # A tag that comes more than once keeps all its values.
+        fields["tlvs"] = {name: values if len(values) > 1 else values[0] for name, values in tlvs.items()}
+    receipt = receipt_of(decoded)
+    if receipt is not None:
+        fields["receipt"] = {field.name: shown(getattr(receipt, field.name)) for field in dataclasses.fields(receipt)}
     return fields
 
 
-def _named(enum: Any, value: int) -> str:
-    try:
-        return f"{enum(value).name} (0x{value:08x})"
-    except ValueError:
-        return f"0x{value:08x}"
+def _plain(value: Any) -> Any:
+    """A field's value for JSON; structures as objects."""
+    from smscd.cli.pdu_text import shown
+
+    if isinstance(value, tuple):
+        return [{name: shown(part) for name, part in dataclasses.asdict(row).items()} for row in value]
+    return shown(value)
 
 
-def _shown(value: object) -> object:
-    """Bytes as text where they are text, as hexadecimal digits where they are not."""
-    if not isinstance(value, bytes):
-        return value
-    if all(32 <= octet < 127 for octet in value):
-        return value.decode("ascii")
-    return "0x" + value.hex()
-
-
-def _print(shown: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print_json(shown if len(shown) > 1 else shown[0])
-        return
-    for index, fields in enumerate(shown):
-        if index:
-            click.echo()
-        flat: dict[str, object] = {}
-        for name, value in fields.items():
-            if isinstance(value, dict):
-                flat.update({f"{name}.{inner}": part for inner, part in value.items()})
-            else:
-                flat[name] = value
-        print_fields(flat)
+def _print(position: int, lines: list[tuple[str, str]]) -> None:
+    if position:
+        click.echo()
+    click.echo(f"PDU at octet {position}")
+    for name, value in lines:
+        click.echo(f"  {name}: {value}" if value else f"  {name}:")

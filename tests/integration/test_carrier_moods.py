@@ -7,7 +7,7 @@ import pytest
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import BindAccepted, BindRefused
-from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter
+from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, CancelSm, DataSm, QuerySm
 from smscd.transport.connection import CloseReason
 from tests.integration.carrier_esme import running_carrier
 from tools.carrier.smsc import CarrierOptions
@@ -232,3 +232,13 @@ async def test_carrier_unbinds_its_sessions_when_it_ends() -> None:
         await esme.until(lambda: esme.closed_reason)
         assert esme.closed_reason == CloseReason.UNBOUND
         assert carrier.carrier.stats()["sessions"] == 0
+
+
+async def test_what_the_carrier_does_not_offer_is_refused_and_not_left_unanswered() -> None:
+    async with running_carrier() as carrier:
+        esme = await carrier.esme()
+        session = esme.connection.session
+        session.send_requests([(QuerySm(), 1), (CancelSm(), 2), (DataSm(), 3)], esme.connection.now)
+        esme.connection.flush()
+        await esme.until(lambda: session.pending_count == 0)
+        assert session.state.is_bound

@@ -13,7 +13,20 @@ from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.errors import FramingError, PduError
 from protocols.smpp.events import BindRequested, DeliversReceived, Event, SubmitsReceived
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import BindTransceiver, BindTransceiverResp, DeliverSm, SubmitSm
+from protocols.smpp.pdu import (
+    BindTransceiver,
+    BindTransceiverResp,
+    CancelSmResp,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    QuerySm,
+    QuerySmResp,
+    ReplaceSmResp,
+    Response,
+    SubmitMultiResp,
+    SubmitSm,
+)
 from protocols.smpp.receipt import parse_receipt
 from protocols.smpp.session import Session
 from protocols.smpp.state import Role, SessionState
@@ -25,6 +38,13 @@ GOLDEN = [
     bytes.fromhex(vector["canonical_hex"])
     for vector in json.loads((Path(__file__).parent / "vectors" / "open.json").read_text())["vectors"]
 ]
+ANSWERS: dict[int, type[Response]] = {
+    CommandId.SUBMIT_MULTI: SubmitMultiResp,
+    CommandId.DATA_SM: DataSmResp,
+    CommandId.QUERY_SM: QuerySmResp,
+    CommandId.CANCEL_SM: CancelSmResp,
+    CommandId.REPLACE_SM: ReplaceSmResp,
+}
 CONFIG = SessionConfig(window_size=3, pdu_size_max=2_000)
 # Wide enough for a whole stream: what is throttled depends on when the owner answers, and that on the cuts.
 WIDE = SessionConfig(window_size=100, pdu_size_max=2_000)
@@ -125,10 +145,12 @@ def make_session(role: Role, is_bound: bool, config: SessionConfig = CONFIG) -> 
         session.receive_data(codec.encode(BindTransceiver(interface_version=0x34, sequence_number=1)), 0.0)
         session.accept_bind(1, b"SMSC", 0.0)
         session.send_delivers([(codec.encode_body(DeliverSm()), ref) for ref in range(20)], 0.0)
+        session.send_requests([(DataSm(), ref) for ref in range(20, 40)], 0.0)
     elif is_bound:
         session.bind(BindTransceiver(interface_version=0x34), 0.0)
         session.receive_data(codec.encode(BindTransceiverResp(sequence_number=1)), 0.0)
         session.send_submits([(codec.encode_body(SubmitSm()), ref) for ref in range(20)], 0.0)
+        session.send_requests([(QuerySm(), ref) for ref in range(20, 60)], 0.0)
     session.data_to_send()
     return session
 
@@ -150,6 +172,9 @@ def answer(session: Session, events: list[Event]) -> None:
             session.answer_submits([(pdu.sequence_number, 0, b"id") for pdu in event.pdus])
         elif isinstance(event, DeliversReceived):
             session.answer_delivers([(pdu.sequence_number, 0) for pdu in event.pdus])
+        else:
+            pdus = [pdu for pdu in getattr(event, "pdus", ()) if pdu.command_id in ANSWERS]
+            session.answer([ANSWERS[pdu.command_id](sequence_number=pdu.sequence_number) for pdu in pdus])
 
 
 def run(session: Session, chunks: list[bytes]) -> tuple[list[object], bytes, bool]:

@@ -13,8 +13,13 @@ from typing import cast
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import (
     BindRequested,
+    CancelsReceived,
+    DataReceived,
     DeliverAnswers,
     Event,
+    MultisReceived,
+    QueriesReceived,
+    ReplacesReceived,
     SubmitsReceived,
     TimedOut,
     UnbindRequested,
@@ -125,6 +130,8 @@ class Carrier:
                     self._send_again(self._bound(connection).deliveries, cast("list[Delivery]", refs))
                 case UnbindRequested():
                     connection.session.finish_unbind()
+                case MultisReceived() | DataReceived() | QueriesReceived() | CancelsReceived() | ReplacesReceived():
+                    connection.session.refuse(event.pdus, CommandStatus.ESME_RINVCMDID)
                 case _:
                     pass
         self._arm()

@@ -21,3 +21,11 @@ def test_statuses_are_named_as_the_specification_prints_them() -> None:
 
 def test_tags_lie_in_the_ranges_of_the_specification() -> None:
     assert all(0x0001 <= tag <= 0x00FF or 0x0200 <= tag <= 0x0613 or 0x1100 <= tag <= 0x13FF for tag in TlvTag)
+
+
+def test_the_names_of_5_0_are_those_of_3_4() -> None:
+    assert CommandStatus.ESME_RINVTLVSTREAM is CommandStatus.ESME_RINVOPTPARSTREAM
+    assert CommandStatus["ESME_RINVTLVLEN"] == 0xC2
+    assert CommandStatus["ESME_RMISSINGTLV"] == 0xC3
+    assert CommandStatus["ESME_RINVTLVVAL"] == 0xC4
+    assert CommandStatus(0xC1).name == "ESME_ROPTPARNOTALLWD"

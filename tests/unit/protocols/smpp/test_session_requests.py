@@ -174,6 +174,18 @@ def test_broadcasts_are_refused_as_a_command_that_is_not_offered(link: Any, pdu:
         assert session.state is SessionState.BOUND_TRX
 
 
+def test_requests_can_be_refused_all_at_once(link: Any) -> None:
+    link.esme.send_requests([(request_pdu, name) for (request_pdu, _, _), name in zip(REQUESTS, NAMES, strict=True)], 0)
+    for event in link.to_smsc():
+        link.smsc.refuse(event.pdus, CommandStatus.ESME_RINVCMDID)
+    assert link.smsc.unanswered_count == 0
+    (answered,) = link.to_esme()
+    assert answered.answers == [
+        (name, type(response)(sequence_number=number, command_status=CommandStatus.ESME_RINVCMDID))
+        for number, ((_, _, response), name) in enumerate(zip(REQUESTS, NAMES, strict=True), 2)
+    ]
+
+
 def test_an_answer_that_does_not_fit_is_an_error_and_nothing_is_sent(link: Any) -> None:
     link.esme.send_requests([(QuerySm(), 1), (QuerySm(), 2)], link.now)
     link.to_smsc()

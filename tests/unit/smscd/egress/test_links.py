@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import DeliverSm, SubmitSm
+from protocols.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from smscd.core.directory import Upstream
 from smscd.egress.links import BindKind, Link, LinkState
 from tests.unit.smscd.egress.doubles import profile
@@ -204,6 +204,17 @@ async def test_deliver_sm_reaches_the_receipts_side_and_is_answered() -> None:
         await until(lambda: smsc.deliver_answers)
         assert smsc.deliver_answers == [("ref", 0)]
         assert sink.delivered[0].short_message == b"hello"
+
+
+async def test_a_data_sm_of_the_upstream_is_refused_and_not_left_unanswered() -> None:
+    smsc = Smsc()
+    async with running(smsc) as (link, _):
+        await until(lambda: link.state is LinkState.BOUND)
+        far = smsc.connections[-1]
+        far.session.send_requests([(DataSm(), "ref")], far.now)
+        far.flush()
+        await until(lambda: far.session.pending_count == 0)
+        assert link.state is LinkState.BOUND
 
 
 async def test_throttling_slows_the_link_down() -> None:
