@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from smscd.cli.output import Failure, give_up, json_option, print_json
+from smscd.cli.output import Failure, find_instance, give_up, instance_options, json_option, print_json, run
+
+if TYPE_CHECKING:
+    from smscd.transport.trace import TracedPdu
 
 _PATH_SIZE_MAX = 255
 
@@ -166,3 +172,74 @@ def _print(position: int, lines: list[tuple[str, str]]) -> None:
     click.echo(f"PDU at octet {position}")
     for name, value in lines:
         click.echo(f"  {name}: {value}" if value else f"  {name}:")
+
+
+@pdu.command()
+@click.argument("target", metavar="SESSION")
+@click.option("--seconds", default=0.0, type=click.FloatRange(min=0), help="Stop after this long; 0: until Ctrl-C.")
+@instance_options
+@json_option
+def trace(target: str, seconds: float, config_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Show the PDUs of a session as they pass, passwords, texts and numbers hidden.
+
+    SESSION is a system_id, an account, an upstream, or the address of a peer (127.0.0.1 or 127.0.0.1:40123).
+    """
+    import msgspec
+
+    from smscd.transport.trace import TracedPdu
+    from storage.redis.keys import ShardKeys
+    from storage.redis.link import RedisLink
+    from storage.redis.traces import WATCH_SECONDS, Traces, listen
+
+    location = find_instance(config_file, data_dir, as_json=as_json)
+    keys = ShardKeys(0)
+
+    async def work() -> None:
+        link = RedisLink(location.redis_url, name="smscd-command")
+        traces = Traces(keys, link)
+
+        async def renew() -> None:
+            while True:
+                await traces.watch(target)
+                await asyncio.sleep(WATCH_SECONDS / 3)
+
+        renewing = asyncio.create_task(renew())
+        try:
+            async with asyncio.timeout(seconds or None):
+                async for record in listen(location.redis_url, keys, target):
+                    _print_traced(msgspec.msgpack.decode(record, type=TracedPdu), as_json=as_json)
+        except TimeoutError:
+            pass
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await traces.unwatch(target)
+            await link.close()
+
+    if not as_json:
+        click.echo(f"Watching {target}; Ctrl-C ends it.", err=True)
+    run(work, as_json=as_json)
+
+
+def _print_traced(traced: TracedPdu, *, as_json: bool) -> None:
+    from protocols.smpp import codec
+    from protocols.smpp.errors import SmppError
+    from smscd.cli.pdu_text import lines_of
+
+    at = time.strftime("%H:%M:%S", time.gmtime(traced.at_ms // 1000)) + f".{traced.at_ms % 1000:03d}"
+    direction = "to" if traced.is_ours else "from"
+    try:
+        decoded = codec.decode(traced.frame)
+        described, lines = describe(traced.frame), lines_of(decoded, len(traced.frame), show_passwords=False)
+    except SmppError as error:
+        lines = [*_header_lines(traced.frame), ("error", str(error))]
+        described = dict(lines)
+    if as_json:
+        head = {"at_ms": traced.at_ms, "session": traced.session, "direction": direction, "lost": traced.lost}
+        click.echo(json.dumps(head | described, default=str))
+        return
+    if traced.lost:
+        click.echo(f"({traced.lost} PDUs are not shown: there were too many)")
+    click.echo(f"{at} {direction} {traced.session}")
+    for name, value in lines:
+        click.echo(f"    {name}: {value}")
