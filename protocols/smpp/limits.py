@@ -17,6 +17,8 @@ class SessionConfig:
     interface_version: what an SMSC says it speaks, in sc_interface_version; an ESME says it in its bind.
     enquire_link_seconds, enquire_link_misses: after this silence the peer is asked, as often as `misses` within a
         second interval of the same length; the session is dead after twice the interval.
+    unbind_seconds: how long the peer has to agree to our unbind; its own gets response_seconds, because answers that
+        we owe come first.
     response_late_max: of how many requests that timed out the sequence number is remembered.
     assumed_interface_version: what an SMSC is taken for that gives no sc_interface_version.
     """
@@ -25,6 +27,7 @@ class SessionConfig:
     pre_bind_size_max: int = 256
     session_init_seconds: float = 5.0
     response_seconds: float = 30.0
+    unbind_seconds: float = 5.0
     enquire_link_seconds: float = 30.0
     enquire_link_misses: int = 2
     inactivity_seconds: float = 0.0
@@ -36,7 +39,7 @@ class SessionConfig:
     @property
     def shortest_seconds(self) -> float:
         """No deadline of a session lies nearer than this to the moment that set it."""
-        seconds = [self.session_init_seconds, self.response_seconds]
+        seconds = [self.session_init_seconds, self.response_seconds, self.unbind_seconds]
         if self.enquire_link_seconds:
             seconds.append(self.enquire_link_seconds / self.enquire_link_misses)
         if self.inactivity_seconds:

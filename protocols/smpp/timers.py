@@ -89,10 +89,11 @@ class Timers:
         if is_binding:
             yield max(self.control_at + config.response_seconds, self._not_before), Timer.BIND
         if state in _UNBINDING:
-            yield max(self.control_at + config.response_seconds, self._not_before), Timer.UNBIND
+            seconds = config.unbind_seconds if state is SessionState.UNBIND_SENT else config.response_seconds
+            yield max(self.control_at + seconds, self._not_before), Timer.UNBIND
         if oldest_sent_at is not None:
             yield max(oldest_sent_at + config.response_seconds, self._not_before), Timer.RESPONSE
-        if config.enquire_link_seconds and (state.is_bound or state in _UNBINDING):
+        if config.enquire_link_seconds and state.is_bound:
             if self.probes:
                 yield self._probed_at + config.enquire_link_seconds / config.enquire_link_misses, Timer.ENQUIRE_LINK
             else:

@@ -241,7 +241,7 @@ async def test_queries_and_updates_look_into_the_partitions_of_their_ids_only(
     await ensure_partitions(daemon, NOW_MS, "day")
     one, sql = message_id(NOW_MS, 1), load("messages")
     for statement, arguments in (
-        (sql["get_message"], (one, "demo")),
+        (sql["get_messages"], ([one], "demo")),
         (sql["get_timeline"], (one,)),
     ):
         text = await plan(daemon, statement, *arguments)

@@ -17,6 +17,7 @@ def test_the_defaults_are_those_of_the_documents() -> None:
 
 def test_the_shortest_timer_counts_only_those_that_run() -> None:
     assert SessionConfig().shortest_seconds == 5
-    assert SessionConfig(session_init_seconds=60).shortest_seconds == 15
-    assert SessionConfig(session_init_seconds=60, enquire_link_seconds=0).shortest_seconds == 30
+    assert SessionConfig(session_init_seconds=60).shortest_seconds == 5
+    assert SessionConfig(session_init_seconds=60, unbind_seconds=60).shortest_seconds == 15
+    assert SessionConfig(session_init_seconds=60, unbind_seconds=60, enquire_link_seconds=0).shortest_seconds == 30
     assert SessionConfig(inactivity_seconds=2).shortest_seconds == 2

@@ -45,11 +45,11 @@ def test_a_timer_of_zero_seconds_does_not_run() -> None:
     assert running(timers, SessionState.BOUND_TRX) == {}
 
 
-@pytest.mark.parametrize("state", [SessionState.UNBIND_SENT, SessionState.UNBIND_RECEIVED])
-def test_an_unbind_has_to_be_finished(state: SessionState) -> None:
-    timers = Timers(SessionConfig(enquire_link_seconds=0.0), 0.0)
+@pytest.mark.parametrize(("state", "at"), [(SessionState.UNBIND_SENT, 12.0), (SessionState.UNBIND_RECEIVED, 37.0)])
+def test_an_unbind_has_to_be_finished_and_nobody_is_asked_whether_he_lives(state: SessionState, at: float) -> None:
+    timers = Timers(SessionConfig(enquire_link_seconds=0.5, unbind_seconds=5.0), 0.0)
     timers.control_at = 7.0
-    assert running(timers, state) == {Timer.UNBIND: 37.0}
+    assert running(timers, state) == {Timer.UNBIND: at}
 
 
 def test_the_oldest_request_has_to_be_answered() -> None:
