@@ -220,7 +220,9 @@ def _decoder(pdu_class: type[Pdu]) -> BodyDecoder:
         return pdu_class(command_status=command_status, sequence_number=sequence_number)
 
     source = codegen.decoder_source(formats, is_response=pdu_class.command_id.is_response)
-    decoder: BodyDecoder = _generate(source, "decode", pdu_class, {"bare": bare, **readers})
+    usual = codegen.usual_pattern(formats)
+    names = {"bare": bare, "usual": usual.match if usual is not None else None, **readers}
+    decoder: BodyDecoder = _generate(source, "decode", pdu_class, names)
     return decoder
 
 

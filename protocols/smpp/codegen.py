@@ -36,6 +36,7 @@ def decoder_source(formats: tuple[FieldFormat, ...], *, is_response: bool) -> st
         "    pdu = new(cls)",
         "    pdu.command_status = command_status",
         "    pdu.sequence_number = sequence_number",
+        *(f"    {line}" for line in _usual_lines(formats)),
         *(["    find = buffer.find"] if strings > is_open_ended else ()),
         "    try:",
         *(f"        {line}" for line in _decoder_lines("pdu", formats, is_last_liberal=True)),
@@ -46,6 +47,63 @@ def decoder_source(formats: tuple[FieldFormat, ...], *, is_response: bool) -> st
         "    return pdu",
     ]
     return "\n".join(lines)
+
+
+def usual_pattern(formats: tuple[FieldFormat, ...]) -> re.Pattern[bytes] | None:
+    """What the body of a well-formed message looks like, its rare strings empty; None where that is not worth it.
+
+    One match is quicker than a search for each string. What does not match is read field by field, which finds out
+    whether it is unusual or wrong. A group for each string and for each run of integers, rare strings left out.
+    """
+    if not _has_usual_form(formats):
+        return None
+    parts: list[bytes] = []
+    run = 0
+    for index, form in enumerate(formats):
+        if form.kind is Kind.C_OCTETS:
+            parts += [b"(" + b"." * run + b")"] if run else []
+            run = 0
+            parts.append(b"\\0" if form.is_rare and index else b"([^\\0]{0,%d})\\0" % (form.accepted - 1))
+        else:
+            run += 1
+    return re.compile(b"".join([*parts, b"(" + b"." * run + b")"]), re.DOTALL)
+
+
+def _has_usual_form(formats: tuple[FieldFormat, ...]) -> bool:
+    """True for octets and strings, some of them rare, that end with a counted text: submit_sm and deliver_sm."""
+    return (
+        any(form.is_rare for form in formats)
+        and formats[-1].kind is Kind.COUNTED_OCTETS
+        and all(form.kind is Kind.C_OCTETS or (form.kind is Kind.INTEGER and form.size == 1) for form in formats[:-1])
+    )
+
+
+def _usual_lines(formats: tuple[FieldFormat, ...]) -> Iterator[str]:
+    """Take a body that looks as usual apart in one match, and return."""
+    if not _has_usual_form(formats):
+        return
+    groups: list[str] = []
+    run: list[str] = []
+    for index, form in enumerate(formats):
+        if form.kind is not Kind.C_OCTETS:
+            run.append("size" if form is formats[-1] else f"pdu.{form.name}")
+            continue
+        groups += [f"({', '.join(run)},)"] if run else []
+        run = []
+        if not form.is_rare or not index:
+            groups.append(f"pdu.{form.name}")
+    groups.append(f"({', '.join(run)},)")
+    rare = [f"pdu.{form.name}" for form in formats[1:] if form.is_rare]
+    yield "found = usual(buffer, position, end)"
+    yield "if found is not None:"
+    yield f"    {', '.join(groups)} = found.groups()"
+    yield "    text = found.end()"
+    yield "    stop = text + size"
+    yield "    if stop <= end:"
+    yield f"        {' = '.join(rare)} = b''"
+    yield f"        pdu.{formats[-1].name} = buffer[text:stop]"
+    yield "        pdu.tlvs = buffer[stop:end] if stop < end else b''"
+    yield "        return pdu"
 
 
 def row_decoder_source(formats: tuple[FieldFormat, ...]) -> str:
