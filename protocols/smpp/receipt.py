@@ -50,6 +50,8 @@ _UCS2 = frozenset(data_coding for data_coding in range(256) if alphabet_of(data_
 _RECEIPTED_MESSAGE_ID = int(TlvTag.RECEIPTED_MESSAGE_ID)
 _MESSAGE_ID_SIZE = tlv.TLV_FORMATS[TlvTag.RECEIPTED_MESSAGE_ID].size_max
 _MESSAGE_STATE = int(TlvTag.MESSAGE_STATE)
+_NETWORK_ERROR_CODE = int(TlvTag.NETWORK_ERROR_CODE)
+_USER_MESSAGE_REFERENCE = int(TlvTag.USER_MESSAGE_REFERENCE)
 
 
 _SUCCESS_OR_FAILURE = int(RegisteredDelivery.SUCCESS_OR_FAILURE)
@@ -138,7 +140,7 @@ def parse_receipt(pdu: ReceiptCarrier, *, by_text_alone: bool = False) -> Receip
     for esm_class 0; only for an SMSC that is known to need it, because a sender could write such a text.
     """
     kind = pdu.esm_class & ESM_TYPE_MASK
-    tlvs = tlv.read(pdu.tlvs) if pdu.tlvs else {}
+    tlvs = _tlvs_of(pdu.tlvs) if pdu.tlvs else {}
     is_receipt = kind in _RECEIPTS or (bool(tlvs.get(_RECEIPTED_MESSAGE_ID)) and _MESSAGE_STATE in tlvs)
     if not is_receipt and not by_text_alone and kind not in _ACKNOWLEDGEMENTS:
         return None
@@ -151,6 +153,24 @@ def parse_receipt(pdu: ReceiptCarrier, *, by_text_alone: bool = False) -> Receip
     return receipt
 
 
+# receipted_message_id and message_state, perhaps network_error_code after them: what nearly every SMSC sends.
+_USUAL_TLVS = re.compile(rb"\x00\x1e\x00(.)([^\0]*)\0\x04\x27\x00\x01(.)(?:\x04\x23\x00\x03(...))?", re.DOTALL)
+
+
+def _tlvs_of(raw: bytes) -> dict[int, int | bytes]:
+    """tlv.read, in one match where the tail is the usual one."""
+    found = _USUAL_TLVS.fullmatch(raw)
+    if found is None:
+        return tlv.read(raw)
+    size, message_id, state, network_error = found.groups()
+    if size[0] != len(message_id) + 1:
+        return tlv.read(raw)
+    values: dict[int, int | bytes] = {_RECEIPTED_MESSAGE_ID: message_id, _MESSAGE_STATE: state[0]}
+    if network_error is not None:
+        values[_NETWORK_ERROR_CODE] = network_error
+    return values
+
+
 def _read_tlvs(receipt: Receipt, tlvs: dict[int, int | bytes]) -> None:
     """What the TLVs say goes before the text, except the words of stat and err that only the text has."""
     receipt_id, state = tlvs.get(_RECEIPTED_MESSAGE_ID), tlvs.get(_MESSAGE_STATE)
@@ -160,11 +180,11 @@ def _read_tlvs(receipt: Receipt, tlvs: dict[int, int | bytes]) -> None:
         receipt.message_state = state
         if not receipt.stat and state in STAT_OF_STATE:
             receipt.stat = STAT_OF_STATE[MessageState(state)]
-    network_error = tlvs.get(TlvTag.NETWORK_ERROR_CODE)
+    network_error = tlvs.get(_NETWORK_ERROR_CODE)
     if isinstance(network_error, bytes):
         receipt.network_error = network_error
         receipt.err = receipt.err or _error_text(network_error)
-    reference = tlvs.get(TlvTag.USER_MESSAGE_REFERENCE)
+    reference = tlvs.get(_USER_MESSAGE_REFERENCE)
     if isinstance(reference, int):
         receipt.user_message_reference = reference
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.smpp import codec, tlv
 from protocols.smpp.constants import EsmClass, MessageState, TlvTag
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.pdu import DeliverSm
-from protocols.smpp.receipt import STAT_OF_STATE, Receipt, format_receipt, parse_receipt, receipt_tlvs
+from protocols.smpp.receipt import STAT_OF_STATE, Receipt, _tlvs_of, format_receipt, parse_receipt, receipt_tlvs
 from protocols.smpp.times import to_ms
 
 MakeDeliver = Callable[..., DeliverSm]
@@ -203,3 +205,14 @@ def test_an_id_that_does_not_fit_is_not_written() -> None:
         receipt_tlvs(b"x" * 65, 2)
     with pytest.raises(EncodeError):
         receipt_tlvs(b"a\0", 2)
+
+
+@given(st.binary(max_size=80), st.binary(max_size=40))
+def test_the_usual_tlvs_are_read_as_any_others(message_id: bytes, tail: bytes) -> None:
+    for raw in (
+        tlv.encode(((0x001E, message_id + b"\0"), (0x0427, b"\x02"))),
+        tlv.encode(((0x001E, message_id + b"\0"), (0x0427, b"\x05"), (0x0423, tail[:3]))),
+        tlv.encode(((0x001E, message_id), (0x0427, b"\x02"))) + tail,
+        b"\x00\x1e\x00" + tail,
+    ):
+        assert _tlvs_of(raw) == tlv.read(raw)
