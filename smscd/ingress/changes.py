@@ -20,9 +20,8 @@ from storage.postgres.rows import Direction
 from storage.redis.changes import ChangeAnswer, ChangeAsks
 
 ANSWER_SECONDS: Final = 2.0
-POLL_SECONDS_FIRST: Final = 0.01
-POLL_SECONDS_MAX: Final = 0.1
-CONCURRENCY_MAX: Final = 64
+POLL_SECONDS: Final = 0.01
+CONCURRENCY_MAX: Final = 500
 _WAITING: Final = (State.SCHEDULED, State.QUEUED, State.SENDING)
 
 
@@ -49,6 +48,9 @@ class MessageChanges:
         self._record = record
         self._asks = asks
         self._room = asyncio.Semaphore(CONCURRENCY_MAX)
+        self._changing: set[int] = set()
+        self._waiting: dict[tuple[str, int], tuple[float, asyncio.Future[ChangeAnswer | None]]] = {}
+        self._polling: asyncio.Task[None] | None = None
 
     async def find(self, account: str, message_id: int) -> StoredMessage | None:
         """A message as it is now: one that is not over is read again once the record has caught up."""
@@ -85,35 +87,69 @@ class MessageChanges:
         message_id: int,
         make: Callable[[StoredMessage], MessageRecord],
     ) -> Change:
+        if message_id in self._changing:
+            return Change.NOT_ANSWERED
         async with self._room:
-            is_queued = False
-            while True:
-                found = await self.find(account, message_id)
-                if found is None or found.direction == Direction.INBOUND:
-                    return Change.NOT_FOUND
-                if found.state == State.CANCELED and kind is ChangeKind.CANCEL:
-                    return Change.DONE
-                if found.state not in _WAITING:
-                    return Change.LATE
-                await self._asks.ask(ChangeRequest(kind, make(found), is_queued))
-                answer = await self._answer(found.upstream, message_id)
-                if answer is None or (answer is ChangeAnswer.ABSENT and is_queued):
-                    return Change.NOT_ANSWERED
-                if answer is not ChangeAnswer.ABSENT:
-                    return Change.DONE if answer is ChangeAnswer.DONE else Change.LATE
-                is_queued = True
+            self._changing.add(message_id)
+            try:
+                return await self._decide(kind, account, message_id, make)
+            finally:
+                self._changing.discard(message_id)
+
+    async def _decide(
+        self,
+        kind: ChangeKind,
+        account: str,
+        message_id: int,
+        make: Callable[[StoredMessage], MessageRecord],
+    ) -> Change:
+        is_queued = False
+        while True:
+            found = await self.find(account, message_id)
+            if found is None or found.direction == Direction.INBOUND:
+                return Change.NOT_FOUND
+            if found.state == State.CANCELED and kind is ChangeKind.CANCEL:
+                return Change.DONE
+            if found.state not in _WAITING:
+                return Change.LATE
+            await self._asks.ask(ChangeRequest(kind, make(found), is_queued))
+            answer = await self._answer(found.upstream, message_id)
+            if answer is None or (answer is ChangeAnswer.ABSENT and is_queued):
+                return Change.NOT_ANSWERED
+            if answer is not ChangeAnswer.ABSENT:
+                return Change.DONE if answer is ChangeAnswer.DONE else Change.LATE
+            is_queued = True
 
     async def _answer(self, upstream: str, message_id: int) -> ChangeAnswer | None:
-        """What the owner says; None when nobody does within ANSWER_SECONDS."""
+        """What the owner says; None when nobody does within ANSWER_SECONDS. All who wait share the look at Redis."""
         loop = asyncio.get_running_loop()
-        ends, pause = loop.time() + ANSWER_SECONDS, POLL_SECONDS_FIRST
-        while loop.time() < ends:
-            await asyncio.sleep(pause)
-            [answer] = await self._asks.answers(upstream, [message_id])
-            if answer is not None:
-                return answer
-            pause = min(2 * pause, POLL_SECONDS_MAX)
-        return None
+        answered: asyncio.Future[ChangeAnswer | None] = loop.create_future()
+        self._waiting[upstream, message_id] = (loop.time() + ANSWER_SECONDS, answered)
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
+        return await answered
+
+    async def _poll(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                await asyncio.sleep(POLL_SECONDS)
+                for upstream in {upstream for upstream, _ in self._waiting}:
+                    ids = [message_id for name, message_id in self._waiting if name == upstream]
+                    found = await self._asks.answers(upstream, ids)
+                    for message_id, answer in zip(ids, found, strict=True):
+                        ends, answered = self._waiting[upstream, message_id]
+                        if answer is not None or loop.time() >= ends:
+                            del self._waiting[upstream, message_id]
+                            if not answered.done():
+                                answered.set_result(answer)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the waiters' to know
+            waiting, self._waiting = self._waiting, {}
+            for _, answered in waiting.values():
+                if not answered.done():
+                    answered.set_exception(error)
+        finally:
+            self._polling = None
 
 
 def record_of(found: StoredMessage) -> MessageRecord:

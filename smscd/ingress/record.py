@@ -24,6 +24,8 @@ class RecordReader:
     def __init__(self, pool: Callable[[], Pool], journal: JournalReader) -> None:
         self._pool = pool
         self._journal = journal
+        self._waiting: list[tuple[tuple[int, int], float, asyncio.Future[None]]] = []
+        self._polling: asyncio.Task[None] | None = None
 
     async def find(self, account: str, message_ids: Sequence[int]) -> dict[int, StoredMessage]:
         """Messages of an account as the record has them now, by id; those that it does not have are missing."""
@@ -41,11 +43,40 @@ class RecordReader:
         return await find_pending(self._pool(), account, source, dest, service_type, oldest_id, limit)
 
     async def catch_up(self) -> None:
-        """Return when the record has all that the journal has now. Raises RecordBehind, StorageUnavailable."""
+        """Return when the record has all that the journal has now; all who wait share the look at PostgreSQL.
+
+        Raises RecordBehind, StorageUnavailable, and what PostgreSQL raises when it is away.
+        """
         wanted = entry_order(await self._journal.last_id())
         loop = asyncio.get_running_loop()
-        ends = loop.time() + WAIT_SECONDS
-        while entry_order(await recorded_id(self._pool(), 0) or "0-0") < wanted:
-            if loop.time() >= ends:
-                raise RecordBehind
-            await asyncio.sleep(POLL_SECONDS)
+        reached: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((wanted, loop.time() + WAIT_SECONDS, reached))
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
+        await reached
+
+    async def _poll(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                recorded = entry_order(await recorded_id(self._pool(), 0) or "0-0")
+                still: list[tuple[tuple[int, int], float, asyncio.Future[None]]] = []
+                for wanted, ends, reached in self._waiting:
+                    if reached.done():
+                        continue
+                    if recorded >= wanted:
+                        reached.set_result(None)
+                    elif loop.time() >= ends:
+                        reached.set_exception(RecordBehind())
+                    else:
+                        still.append((wanted, ends, reached))
+                self._waiting = still
+                if still:
+                    await asyncio.sleep(POLL_SECONDS)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the waiters' to know
+            waiting, self._waiting = self._waiting, []
+            for _, _, reached in waiting:
+                if not reached.done():
+                    reached.set_exception(error)
+        finally:
+            self._polling = None

@@ -1,7 +1,7 @@
 """query_sm, cancel_sm and replace_sm of an ESME: answered from the record and by the owner of the upstream.
 
-They are no part of the hot path: one task for the requests of a read, in their order. A session's window bounds how
-many there can be.
+They are no part of the hot path: a task for the requests of a read about one message, in their order. A session's
+window bounds how many there can be.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import CancelSm, CancelSmResp, Pdu, QuerySm, QuerySmResp, ReplaceSm, ReplaceSmResp, Response
+from protocols.smpp.pdu import CancelSm, CancelSmResp, QuerySm, QuerySmResp, ReplaceSm, ReplaceSmResp, Response
 from protocols.smpp.times import format_absolute
 from smscd.core.addresses import find_destination, find_source
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
@@ -43,7 +43,7 @@ _RINVMSGID: Final = int(CommandStatus.ESME_RINVMSGID)
 _RCANCELFAIL: Final = int(CommandStatus.ESME_RCANCELFAIL)
 _RREPLACEFAIL: Final = int(CommandStatus.ESME_RREPLACEFAIL)
 
-P = TypeVar("P", bound=Pdu)
+P = TypeVar("P", QuerySm, CancelSm, ReplaceSm)
 _log = structlog.get_logger(__name__)
 
 
@@ -68,10 +68,17 @@ class Operations:
         refuse: Callable[[P, int], Response],
         answer: Callable[[Sequence[Response]], None],
     ) -> None:
-        """Do `work` for each request in order; answer(responses) is called as they are done. Returns at once."""
-        task = asyncio.create_task(self._serve(pdus, work, refuse, answer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Do `work` for each request, those of one message in order; answer(responses) is called as they are done.
+
+        Returns at once.
+        """
+        by_message: dict[bytes, list[P]] = {}
+        for pdu in pdus:
+            by_message.setdefault(pdu.message_id, []).append(pdu)
+        for of_one in by_message.values():
+            task = asyncio.create_task(self._serve(of_one, work, refuse, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _serve(
         self,
