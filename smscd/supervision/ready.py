@@ -14,6 +14,7 @@ class SmppAddress(msgspec.Struct, kw_only=True):
 
     host: str
     port: int
+    tls_port: int = 0
     system_id: str = ""
     password: str = ""
 

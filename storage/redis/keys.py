@@ -39,6 +39,7 @@ class ShardKeys:
         self.hooks_later = f"{self.tag}:hooks:later"
         self.heartbeat = f"{self.tag}:heartbeat"
         self.bell = f"{self.tag}:bell"
+        self.doors = f"{self.tag}:doors"
 
     def acct(self, account: str) -> str:
         """Hash: balance, tat (GCRA, microseconds of Redis TIME)."""
@@ -79,6 +80,14 @@ class ShardKeys:
     def out(self, account: str) -> str:
         """Stream of callback blobs due to the account's ESMEs."""
         return f"{self.tag}:out:{account}"
+
+    def binds(self, account: str) -> str:
+        """Hash: worker to its boot and how many ESMEs of the account are bound there as tx, rx and trx."""
+        return f"{self.tag}:binds:{account}"
+
+    def guesses(self, peer: str) -> str:
+        """Hash: system_id to how many wrong passwords came from this peer; it expires."""
+        return f"{self.tag}:guesses:{peer}"
 
     def session(self, role: str) -> str:
         """Hash: owner, until, epoch, seq and the stored answer of one role."""
