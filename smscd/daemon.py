@@ -30,7 +30,7 @@ from smscd.ingress.smpp_auth import Authenticator
 from smscd.ingress.smpp_binds import BindDesk
 from smscd.ingress.smpp_server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
-from smscd.monitoring.metrics import Metrics
+from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.observers import PartitionMetrics, WriterMetrics, admission_metrics
 from smscd.monitoring.samples import (
     http_samples,
@@ -99,6 +99,7 @@ class Composition:
         self.directory = DirectoryFeed(
             self.database.load_directory, postgres.UNAVAILABLE, self.config.admission.validity_seconds * 1000
         )
+        metrics.add_source(lambda: [Sample("smscd_directory_loads_total", (), self.directory.loads)])
         self.leases = LeaseKeeper(self.link("leases"))
         self.shared = self.link("shared")
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)

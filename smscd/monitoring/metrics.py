@@ -92,6 +92,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_writer_interruptions_total", C, "Times that the writer lost PostgreSQL or Redis."),
     Family("smscd_partitions_ahead_seconds", MAX, "How long from now there are partitions."),
     Family("smscd_partitions_stray_rows", MAX, "Rows in DEFAULT partitions (counted to 10,000 a table)."),
+    Family("smscd_directory_loads_total", C, "Times that a worker took a changed configuration."),
     Family("smscd_loop_lag_seconds", H, "How late the event loop of a worker ran a timer."),
     Family("smscd_process_cpu_seconds_total", C, "CPU time by kind of process.", ("process",)),
     Family("smscd_process_resident_bytes", SUM, "Resident memory by kind of process.", ("process",)),
