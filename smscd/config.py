@@ -25,22 +25,38 @@ Count: TypeAlias = Annotated[int, Meta(ge=1)]
 CountOrNone: TypeAlias = Annotated[int, Meta(ge=0)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 SecondsOrOff: TypeAlias = Annotated[float, Meta(ge=0)]
+RateOrOff: TypeAlias = Annotated[float, Meta(ge=0)]
 Share: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 
 
 class SmppConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The SMPP listener for ESMEs."""
+    """The SMPP listener for ESMEs. is_plain_open: without TLS. With tls_certificate and tls_key it listens with TLS."""
 
     host: str = "127.0.0.1"
     port: Port = 2775
+    is_plain_open: bool = True
+    tls_port: Port = 3550
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    tls_look_seconds: Seconds = 10.0
     pdu_size_max: Annotated[int, Meta(ge=1_024, le=16_777_216)] = 70_000
+    pre_bind_size_max: Annotated[int, Meta(ge=64, le=1_024)] = 256
     session_init_seconds: Seconds = 5.0
     response_seconds: Seconds = 30.0
     enquire_link_seconds: Seconds = 30.0
     inactivity_seconds: SecondsOrOff = 0.0
     connections_max: Count = 10_000
+    half_open_max: Count = 4_000
+    half_open_per_address_max: Count = 1_500
+    connections_per_second_per_address: RateOrOff = 100.0
+    connections_burst_per_address: Count = 1_000
+    binds_per_second_per_address: RateOrOff = 50.0
+    binds_burst_per_address: Count = 500
+    addresses_max: Count = 10_000
     bind_failures_max: Count = 10
     bind_failures_window_seconds: Seconds = 900.0
+    bind_refusal_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.2
     request_key_tag: Annotated[int, Meta(ge=0x1400, le=0x3FFF)] = 0x1500
 
 
@@ -127,6 +143,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: WebhookConfig = WebhookConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def smpp_has_tls(self) -> bool:
+        """True when ESMEs may connect with TLS."""
+        return bool(self.smpp.tls_certificate)
 
     @property
     def workers_wanted(self) -> int:
@@ -227,15 +248,33 @@ def _contradictions(config: Config) -> list[str]:
         found.append(
             f"[admin] host {config.admin.host} can be reached from other machines: set [admin] token, or use 127.0.0.1."
         )
+    found += _tls_contradictions(config)
     taken: dict[tuple[str, int], str] = {}
     for name in ("smpp", "http", "admin"):
         listener = getattr(config, name)
+        if name == "smpp" and not config.smpp.is_plain_open:
+            continue
         place = (listener.host, listener.port)
         if listener.port and place in taken:
             found.append(
                 f"[{name}] and [{taken[place]}] both want {listener.host}:{listener.port}: change one of them."
             )
         taken[place] = name
+    return found
+
+
+def _tls_contradictions(config: Config) -> list[str]:
+    """Of the SMPP listener's certificate. Whether the files can be read is seen when they are."""
+    smpp = config.smpp
+    found = []
+    if bool(smpp.tls_certificate) != bool(smpp.tls_key):
+        found.append("[smpp] tls_certificate and tls_key belong together: give both, or neither for no TLS.")
+    if smpp.tls_client_ca and not smpp.tls_certificate:
+        found.append("[smpp] tls_client_ca asks for certificates of ESMEs: it needs tls_certificate and tls_key.")
+    if not smpp.is_plain_open and not smpp.tls_certificate:
+        found.append("[smpp] is_plain_open = false leaves no door: give tls_certificate and tls_key.")
+    if smpp.tls_certificate and smpp.is_plain_open and smpp.tls_port and smpp.tls_port == smpp.port:
+        found.append(f"[smpp] port and tls_port are both {smpp.port}: change one of them.")
     return found
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from protocols.smpp.limits import SessionConfig
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.writer import Writer, WriterLimits
 from smscd.archive.writer_work import WriterWork
@@ -28,13 +28,21 @@ from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
 from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
-from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
+from smscd.ingress.smpp_auth import Authenticator
+from smscd.ingress.smpp_binds import BindDesk
 from smscd.ingress.smpp_operations import Operations
 from smscd.ingress.smpp_server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
-from smscd.monitoring.metrics import Metrics
+from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.observers import PartitionMetrics, WriterMetrics, admission_metrics
-from smscd.monitoring.samples import http_samples, outbox_samples, smpp_samples, upstream_samples, webhook_samples
+from smscd.monitoring.samples import (
+    http_samples,
+    outbox_samples,
+    smpp_samples,
+    tls_samples,
+    upstream_samples,
+    webhook_samples,
+)
 from smscd.monitoring.vitals import Pulse, Vitals
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.node import Node
@@ -42,9 +50,11 @@ from smscd.roles.role import RoleService
 from smscd.roles.services import Service, TaskService
 from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
-from smscd.transport.listener import ListenerLimits
 from smscd.transport.registry import BoundSessions
+from smscd.transport.tls import ServerTls
 from smscd.transport.trace import Traceable, Tracer
+from smscd.worker import smpp_door
+from smscd.worker.certificates import CertificateWatch
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.gate import AdmissionGate
@@ -52,6 +62,7 @@ from storage.postgres import pool as postgres
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore
 from storage.redis.bell import Bells
+from storage.redis.binds import BindStore
 from storage.redis.changes import ChangeAsks
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import StorageUnavailable
@@ -94,6 +105,7 @@ class Composition:
         self.directory = DirectoryFeed(
             self.database.load_directory, postgres.UNAVAILABLE, self.config.admission.validity_seconds * 1000
         )
+        metrics.add_source(lambda: [Sample("smscd_directory_loads_total", (), self.directory.loads)])
         self.leases = LeaseKeeper(self.link("leases"))
         self.shared = self.link("shared")
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)
@@ -357,39 +369,69 @@ class Doors:
             note=RefusalNote(Path(config.state_dir) / f"refused-{parts.worker.index}"),
             pending_max=config.admission.pending_messages_max,
         )
+        desk = self._bind_desk()
+        tls = self._server_tls()
         self._services = [
             TaskService("gate", gate.run),
             TaskService("admission", admitter.run, drain=admitter.drain),
+            TaskService("binds", desk.run, drain=desk.leave),
         ]
+        if tls is not None:
+            look = CertificateWatch(tls, config.smpp.tls_look_seconds)
+            parts.bells.subscribe(b"config", look.look_soon)
+            self._services.append(TaskService("certificates", look.run))
         for service in self._services:
             await service.start()
-        self._smpp, self._http = self._smpp_server(admitter), self._http_server(admitter)
-        await self._smpp.start(config.smpp.host, config.smpp.port, reuse_port=True)
+        self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
+        await self._smpp.start(
+            config.smpp.host,
+            config.smpp.port if config.smpp.is_plain_open else None,
+            reuse_port=True,
+            tls_port=config.smpp.tls_port,
+            tls=tls,
+        )
         await self._http.start(config.http.host, config.http.port, reuse_port=True)
 
-    def _smpp_server(self, admitter: BatchAdmitter) -> SmppServer:
+    def _bind_desk(self) -> BindDesk:
         parts, config = self._parts, self._parts.config.smpp
-        limiter = FailureLimiter(
-            max(1, config.bind_failures_max // parts.worker.workers), config.bind_failures_window_seconds
+        store = BindStore(
+            parts.keys,
+            parts.link("binds"),
+            worker=parts.worker.owner,
+            boot=secrets.token_hex(8),
+            guesses_max=config.bind_failures_max,
+            window_seconds=config.bind_failures_window_seconds,
         )
+        limits = smpp_door.bind_limits(config, parts.worker.index, parts.worker.workers)
+        return BindDesk(Authenticator(parts.config.pepper.encode()), parts.directory.get, limits, store)
+
+    def _server_tls(self) -> ServerTls | None:
+        files = smpp_door.server_files(self._parts.config.smpp)
+        if files is None:
+            return None
+        try:
+            tls = ServerTls(files)
+        except OSError as error:
+            raise StartRefused(
+                f"The certificate of [smpp] cannot be used ({error}). Check tls_certificate, tls_key and tls_client_ca."
+            ) from error
+        self._parts.metrics.add_source(lambda: tls_samples(tls))
+        return tls
+
+    def _smpp_server(self, admitter: BatchAdmitter, desk: BindDesk) -> SmppServer:
+        parts, config = self._parts, self._parts.config.smpp
         server = SmppServer(
-            config=SessionConfig(
-                pdu_size_max=config.pdu_size_max,
-                session_init_seconds=config.session_init_seconds,
-                response_seconds=config.response_seconds,
-                enquire_link_seconds=config.enquire_link_seconds,
-                inactivity_seconds=config.inactivity_seconds,
-            ),
+            config=smpp_door.session_config(config),
             directory=parts.directory.get,
             admitter=admitter,
             ids=parts.node.ids,
-            authenticator=Authenticator(parts.config.pepper.encode(), limiter),
+            authenticator=desk,
             operations=Operations(parts.changes, parts.directory.get, parts.redis_ms),
             sessions=parts.sessions,
             now_ms=parts.redis_ms,
             sink=parts.outbox,
             request_key_tag=config.request_key_tag,
-            limits=ListenerLimits(connections_max=config.connections_max),
+            limits=smpp_door.listener_limits(config),
         )
         parts.metrics.add_source(lambda: smpp_samples(server))
         return server

@@ -47,6 +47,37 @@ class Money(click.ParamType[int]):
         return int(micros)
 
 
+class NetworkParameter(click.ParamType[str]):
+    """A CIDR network or one address, in its shortest form."""
+
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text to a network's text."""
+        from smscd.core.networks import parse_network
+
+        try:
+            return str(parse_network(str(value)))
+        except ValueError as error:
+            self.fail(f"{value} is not a network: {error}", param, ctx)
+
+
+class CertificateParameter(click.ParamType[str]):
+    """A SHA-256 in hexadecimal digits, with or without colons, or CN=NAME."""
+
+    name = "certificate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text as it is stored."""
+        text = str(value)
+        if not text or (text.startswith("CN=") and len(text) > 3):
+            return text
+        digits = text.replace(":", "").lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", digits):
+            self.fail(f"{value} is neither a SHA-256 in hexadecimal digits nor CN=NAME", param, ctx)
+        return digits
+
+
 def shown_money(micros: int, currency: str) -> str:
     """Micro-units for people: at least two decimals."""
     text = f"{Decimal(micros) / MICROS:f}"
@@ -67,7 +98,25 @@ def account() -> None:
 @click.option("--rate", default=100.0, show_default=True, type=click.FloatRange(0.1), help="Messages a second.")
 @click.option("--burst", default=200, show_default=True, type=click.IntRange(1), help="Messages at once.")
 @click.option("--window", default=100, show_default=True, type=click.IntRange(1, 10_000), help="Unanswered requests.")
-@click.option("--binds", default=4, show_default=True, type=click.IntRange(1, 1_000), help="SMPP sessions at once.")
+@click.option("--binds", default=4, show_default=True, type=click.IntRange(1, 100_000), help="SMPP sessions at once.")
+@click.option("--binds-tx", type=click.IntRange(0), help="Of these, transmitters. 0 forbids the type, here and below.")
+@click.option("--binds-rx", type=click.IntRange(0), help="Of these, receivers.")
+@click.option("--binds-trx", type=click.IntRange(0), help="Of these, transceivers.")
+@click.option(
+    "--allow",
+    "networks",
+    multiple=True,
+    type=NetworkParameter(),
+    metavar="CIDR",
+    help="A network that its ESMEs may bind from; everywhere otherwise. Repeatable.",
+)
+@click.option(
+    "--client-certificate",
+    type=CertificateParameter(),
+    default="",
+    metavar="SHA256|CN=NAME",
+    help="The TLS client certificate that its ESMEs must show, by its SHA-256 or its common name.",
+)
 @click.option("--credit-limit", type=Money(), default=0, help="How far the balance may go below zero.")
 @click.option("--balance", type=Money(), default=0, help="Top up at once.")
 @click.option("--sender", "senders", multiple=True, help="A sender that it may use. Repeatable.")
@@ -110,6 +159,10 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         webhook_secret=secret,
         binds_max=options["binds"],
         window_size=options["window"],
+        allowed_networks=frozenset(options["networks"]),
+        binds_tx_max=options["binds_tx"],
+        binds_rx_max=options["binds_rx"],
+        binds_trx_max=options["binds_trx"],
     )
 
     async def work() -> None:
@@ -118,9 +171,13 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             async with database.transaction():
                 await configuration.add_account(database, made)
                 hmac = seeding.password_hmac(location.pepper, password)
-                await configuration.add_credential(
-                    database, Credential(system_id=system_id, account=name, password_hmac=hmac)
+                credential = Credential(
+                    system_id=system_id,
+                    account=name,
+                    password_hmac=hmac,
+                    client_certificate=options["client_certificate"],
                 )
+                await configuration.add_credential(database, credential)
                 await configuration.add_api_key(
                     database,
                     ApiKey(key_hash=seeding.api_key_hash(key), account=name, prefix=seeding.api_key_prefix(key)),
@@ -151,8 +208,11 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
         async with opened(location) as storage:
             snapshot = await load_snapshot(storage.database)
             ids: dict[str, list[str]] = {}
+            certificates: dict[str, list[str]] = {}
             for credential in snapshot.credentials:
                 ids.setdefault(credential.account, []).append(credential.system_id)
+                if credential.client_certificate:
+                    certificates.setdefault(credential.account, []).append(credential.client_certificate)
             return [
                 {
                     "account": found.id,
@@ -161,6 +221,12 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
                     "credit_limit_micros": found.credit_limit_micros,
                     "rate_per_second": found.rate_per_second,
                     "system_ids": ids.get(found.id, []),
+                    "binds_max": found.binds_max,
+                    "binds_tx_max": found.binds_tx_max,
+                    "binds_rx_max": found.binds_rx_max,
+                    "binds_trx_max": found.binds_trx_max,
+                    "allowed_networks": sorted(found.allowed_networks),
+                    "client_certificates": certificates.get(found.id, []),
                     "is_suspended": found.is_suspended,
                 }
                 for found in snapshot.accounts
@@ -171,7 +237,7 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
         print_json(accounts)
         return
     print_table(
-        ["account", "balance", "credit", "rate", "system_id", ""],
+        ["account", "balance", "credit", "rate", "system_id", "binds", "from", ""],
         [
             (
                 found["account"],
@@ -179,6 +245,8 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
                 shown_money(found["credit_limit_micros"], found["currency"]),
                 f"{found['rate_per_second']:g}/s",
                 " ".join(found["system_ids"]),
+                str(found["binds_max"]),
+                " ".join(found["allowed_networks"]) or "anywhere",
                 "suspended" if found["is_suspended"] else "",
             )
             for found in accounts

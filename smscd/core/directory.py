@@ -10,7 +10,12 @@ import msgspec
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer. Rates are messages (not segments) a second; money is micro-units of `currency`."""
+    """A customer. Rates are messages (not segments) a second; money is micro-units of `currency`.
+
+    allowed_networks: CIDR networks that its ESMEs may bind from; empty: from everywhere.
+    binds_max: SMPP sessions at once over all workers; binds_tx_max, binds_rx_max, binds_trx_max: of these by the type
+    of their bind. None: no limit of its own; 0: this type may not be bound.
+    """
 
     id: str
     currency: str = "EUR"
@@ -29,14 +34,23 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     binds_max: int = 4
     window_size: int = 100
     allows_private_callbacks: bool = False
+    allowed_networks: frozenset[str] = frozenset()
+    binds_tx_max: int | None = None
+    binds_rx_max: int | None = None
+    binds_trx_max: int | None = None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """What an ESME binds with. password_hmac = HMAC-SHA256(pepper, password)."""
+    """What an ESME binds with. password_hmac = HMAC-SHA256(pepper, password).
+
+    client_certificate: what it must show in TLS beside the password: the certificate's SHA-256 in hexadecimal digits,
+    or CN= and its subject's common name. Empty: nothing.
+    """
 
     system_id: str
     account: str
     password_hmac: bytes
+    client_certificate: str = ""
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +63,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """An SMSC that we bind to, and its profile."""
+    """An SMSC that we bind to, and its profile.
+
+    tls_ca_file: who may have signed its certificate; empty: whom the system trusts. tls_certificate_file and
+    tls_key_file: what we show in turn. tls_server_name: the name in its certificate; empty: `host`.
+    """
 
     id: str
     host: str
@@ -71,6 +89,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     queue_messages_max: int = 5_000_000
     temporary_statuses: frozenset[int] = frozenset()
     permanent_statuses: frozenset[int] = frozenset()
+    uses_tls: bool = False
+    tls_ca_file: str = ""
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    tls_server_name: str = ""
+    tls_is_verified: bool = True
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

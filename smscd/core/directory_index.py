@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Snapshot, Upstream
+from smscd.core.networks import Networks
 from smscd.core.reasons import Reason, Rejected
 
 OFFERS_MAX: Final = 65_536
@@ -41,12 +42,13 @@ class PlannedSource(msgspec.Struct, frozen=True, gc=False):
 class AccountEntry:
     """One account with what is remembered for it; planning fills `offers` and `sources`, both bounded."""
 
-    __slots__ = ("account", "floor_micros", "offers", "senders", "sources")
+    __slots__ = ("account", "floor_micros", "networks", "offers", "senders", "sources")
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.floor_micros = -account.credit_limit_micros
         self.senders = frozenset(sender.removeprefix("+").encode() for sender in account.senders)
+        self.networks = Networks(account.allowed_networks)
         self.offers: dict[bytes, Offer | Rejected] = {}
         self.sources: dict[tuple[int, int, bytes], PlannedSource | Rejected] = {}
 

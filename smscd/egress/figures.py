@@ -61,6 +61,7 @@ class UpstreamFigures:
     sent: int = 0
     unwritten: int = 0
     breaker_opened: int = 0
+    tls_failures: int = 0
     receipts: int = 0
     receipts_parked: int = 0
     receipts_repeated: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -23,6 +24,7 @@ from smscd.egress.ports import DeliverSink, Dial, LinkSink
 from smscd.egress.turn import Answers, Ref
 from smscd.egress.wake import Wake
 from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.tls import ClientTls
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
 UNANSWERED_DELIVERS_MAX: Final = 1000
@@ -60,7 +62,10 @@ class LinkState(Enum):
 
 
 class Link:
-    """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it."""
+    """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
+
+    tls_failures: dials that ended in the handshake, and that nobody has counted yet.
+    """
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Link:
         self.state = LinkState.DOWN
         self.begun: deque[Item] = deque()
         self.connection: SmppConnection | None = None
+        self.tls_failures = 0
         self._dial = dial
         self._sink = sink
         self._delivers = delivers
@@ -215,7 +221,11 @@ class Link:
         )
         try:
             callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
-            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks)
+            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=_tls_of(profile))
+        except ssl.SSLError as error:
+            _log.warning("upstream.tls_failed", upstream=profile.id, error=str(error))
+            self.tls_failures += 1
+            return SessionEnd(f"TLS failed: {error}")
         except OSError as error:
             return SessionEnd(f"dial failed: {error}")
         try:
@@ -345,5 +355,17 @@ def _identity(profile: Upstream) -> tuple[object, ...]:
     """What a session cannot change while it is bound."""
     return (
         profile.host, profile.port, profile.system_id, profile.password, profile.system_type, profile.bind_mode,
-        profile.interface_version,
+        profile.interface_version, _tls_of(profile),
     )  # fmt: skip
+
+
+def _tls_of(profile: Upstream) -> ClientTls | None:
+    if not profile.uses_tls:
+        return None
+    return ClientTls(
+        ca_file=profile.tls_ca_file,
+        certificate_file=profile.tls_certificate_file,
+        key_file=profile.tls_key_file,
+        server_name=profile.tls_server_name,
+        is_verified=profile.tls_is_verified,
+    )

@@ -10,6 +10,7 @@ from protocols.smpp.pdu import DeliverSm
 from smscd.core.records import ParkedReceipt, SentContext
 from smscd.egress.turn import Answers, Ref
 from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.tls import ClientTls
 
 if TYPE_CHECKING:
     from smscd.egress.links import Link
@@ -19,7 +20,7 @@ class Dial(Protocol):
     """Opens a connection, as transport.dial.connect does. Raises OSError when it cannot."""
 
     def __call__(
-        self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks
+        self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks, tls: ClientTls | None = None
     ) -> Awaitable[SmppConnection]: ...
 
 

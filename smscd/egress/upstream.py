@@ -120,6 +120,9 @@ class UpstreamPool:
         figures.binds_bound = sum(link.state is LinkState.BOUND for link in self.links)
         figures.binds_held = sum(link.state is LinkState.HELD for link in self.links)
         figures.in_flight = self.pending
+        for link in self.links:
+            figures.tls_failures += link.tls_failures
+            link.tls_failures = 0
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

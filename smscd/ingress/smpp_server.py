@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,7 +26,6 @@ from protocols.smpp.events import (
 )
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import (
-    Bind,
     CancelSm,
     QuerySm,
     ReplaceSm,
@@ -39,28 +38,38 @@ from smscd.core.ids import IdSource
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Admitter
 from smscd.ingress.smpp_auth import Authenticator, BindOutcome
+from smscd.ingress.smpp_binds import Ask, BindDesk
 from smscd.ingress.smpp_figures import SmppFigures
 from smscd.ingress.smpp_operations import Operations, cancel_answer, query_refused, replace_answer
 from smscd.ingress.smpp_submissions import REQUEST_KEY_TAG
 from smscd.ingress.smpp_submits import STATUSES, Submits
-from smscd.transport.connection import Callbacks, SmppConnection
-from smscd.transport.listener import Listener, ListenerLimits, listen
+from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
+from smscd.transport.listener import Listener, ListenerLimits, Refusal, listen
 from smscd.transport.registry import BoundSessions
+from smscd.transport.tls import ServerTls
 from smscd.transport.trace import Traceable
 
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.ADDRESS: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.CERTIFICATE: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.LOCKED: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.SUSPENDED: int(CommandStatus.ESME_RBINDFAIL),
     BindOutcome.TOO_MANY: int(CommandStatus.ESME_RALYBND),
+    BindOutcome.TOO_MANY_OF_TYPE: int(CommandStatus.ESME_RALYBND),
+    BindOutcome.TYPE_NOT_ALLOWED: int(CommandStatus.ESME_RBINDFAIL),
+    BindOutcome.RATE_LIMITED: int(CommandStatus.ESME_RTHROTTLED),
 }
 _NO_ACCOUNT: Final = STATUSES[Reason.ACCOUNT_SUSPENDED]
+# What a stranger can have us say as often as he likes.
+_UNLOGGED: Final = frozenset((BindOutcome.LOCKED, BindOutcome.RATE_LIMITED))
 _log = structlog.get_logger(__name__)
 
 
 class SmppServer:
     """All ESME sessions of one process.
 
+    authenticator: the desk that decides on binds, or what one that knows only this process is made of.
     directory: gives the current directory. ids: of this process's leased node; with now_ms (milliseconds since the
     Unix epoch, by Redis TIME) they date what is admitted.
     operations: answers query_sm, cancel_sm and replace_sm.
@@ -74,7 +83,7 @@ class SmppServer:
         directory: Callable[[], DirectoryIndex],
         admitter: Admitter,
         ids: IdSource,
-        authenticator: Authenticator,
+        authenticator: Authenticator | BindDesk,
         operations: Operations,
         sessions: BoundSessions,
         now_ms: Callable[[], int],
@@ -95,8 +104,8 @@ class SmppServer:
             figures=self.figures,
             answered=self._answered,
         )
-        self._authenticator = authenticator
         self._operations = operations
+        self._desk = authenticator if isinstance(authenticator, BindDesk) else BindDesk(authenticator, directory)
         self._sessions = sessions
         self._sink = sink
         self._system_id = system_id
@@ -108,18 +117,42 @@ class SmppServer:
 
     # --- life -------------------------------------------------------------------------------------------------------
 
-    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
-        """Listen for ESMEs. Raises OSError."""
+    async def start(
+        self, host: str, port: int | None, *, reuse_port: bool = False, tls_port: int = 0, tls: ServerTls | None = None
+    ) -> None:
+        """Listen for ESMEs, see listen(). Raises OSError."""
         self._loop = asyncio.get_running_loop()
         callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
         self._listener = await listen(
-            host, port, config=self._config, callbacks=callbacks, reuse_port=reuse_port, limits=self._limits
+            host,
+            port,
+            config=self._config,
+            callbacks=callbacks,
+            reuse_port=reuse_port,
+            limits=self._limits,
+            tls_port=tls_port,
+            tls=tls,
         )
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return self._listener.port if self._listener is not None else 0
+
+    @property
+    def tls_port(self) -> int:
+        """The port that is listened on with TLS; 0 when there is none."""
+        return self._listener.tls_port if self._listener is not None else 0
+
+    @property
+    def refused(self) -> Mapping[Refusal, int]:
+        """Connections that were not let in, by reason."""
+        return self._listener.refused if self._listener is not None else {}
+
+    @property
+    def binds_without_redis(self) -> int:
+        """Decisions on binds that Redis should have taken part in and did not."""
+        return self._desk.without_redis
 
     @property
     def connection_count(self) -> int:
@@ -187,8 +220,9 @@ class SmppServer:
                 sink = _sink_of(connection)
                 if sink is not None:
                     sink.timed_out(connection, event.refs)
+                self._end_silent(connection, len(event.refs))
             elif isinstance(event, BindRequested):
-                self._bind(connection, event.pdu)
+                self._desk.ask(connection, event.pdu, self._decided)
             elif isinstance(event, UnbindRequested):
                 self._unbind_requested(connection)
             else:
@@ -215,6 +249,7 @@ class SmppServer:
         context = connection.context
         if isinstance(context, BoundEsme):
             self._sessions.remove(connection)
+            self._desk.release(connection)
             refs = connection.session.close(reason)
             if context.sink is not None and refs:
                 context.sink.lost(connection, refs)
@@ -224,33 +259,39 @@ class SmppServer:
 
     # --- binds ------------------------------------------------------------------------------------------------------
 
-    def _bind(self, connection: SmppConnection, pdu: Bind) -> None:
-        now = self._time()
-        address = connection.peer[0]
-        outcome, account, is_newly_locked = self._authenticator.check(
-            self._directory(), address, pdu.system_id, pdu.password, now
-        )
-        if account is not None and self._sessions.count(account.id) >= account.binds_max:
-            outcome = BindOutcome.TOO_MANY
+    def _decided(self, ask: Ask, outcome: BindOutcome) -> None:
+        """Answer a bind request; the desk says when."""
+        connection, pdu = ask.connection, ask.pdu
+        account = self._directory().account(ask.account) if outcome is BindOutcome.ACCEPTED else None
+        is_there = connection.is_open and connection.session.state is SessionState.OPEN
+        if outcome is BindOutcome.ACCEPTED and (account is None or not is_there):
+            self._desk.release(connection)
+            outcome = BindOutcome.ABANDONED if not is_there else BindOutcome.SUSPENDED
         self.figures.binds[outcome] += 1
+        if not is_there:
+            return
+        now, address = self._time(), connection.peer[0]
         if account is None or outcome is not BindOutcome.ACCEPTED:
             connection.session.refuse_bind(pdu.sequence_number, _REFUSALS[outcome])
-            if outcome is not BindOutcome.LOCKED:
+            connection.flush()
+            if outcome not in _UNLOGGED:
                 system_id = pdu.system_id.decode("ascii", "backslashreplace")
-                _log.warning(
-                    "session.refused", system_id=system_id, peer=address, reason=outcome.value, locked=is_newly_locked
-                )
+                _log.warning("session.refused", system_id=system_id, peer=address, reason=outcome.value)
             return
         connection.session.window_size = account.window_size
         connection.session.accept_bind(pdu.sequence_number, self._system_id, now)
         connection.context = BoundEsme(account.id, pdu.system_id, now, self._sink)
         self._sessions.add(account.id, connection)
-        _log.info(
-            "session.bound",
-            account=account.id,
-            peer=address,
-            mode=connection.session.state.value.removeprefix("bound_"),
-        )
+        mode = connection.session.state.value.removeprefix("bound_")
+        _log.info("session.bound", account=account.id, peer=address, mode=mode)
+        connection.flush()
+
+    def _end_silent(self, connection: SmppConnection, timed_out: int) -> None:
+        """Cut an ESME off that has said nothing while a whole window of ours waited for it: it does not read."""
+        session = connection.session
+        is_silent = connection.now - connection.heard_at >= self._config.response_seconds
+        if is_silent and timed_out + session.pending_count >= session.window_size:
+            connection.abort(CloseReason.SILENT)
 
     # --- operations on messages -------------------------------------------------------------------------------------
 
@@ -304,6 +345,7 @@ class SmppServer:
         context = connection.context
         if isinstance(context, BoundEsme):
             self._sessions.remove(connection)
+            self._desk.release(connection)
             context.is_leaving = True
             self._leave_if_answered(connection, context)
         else:

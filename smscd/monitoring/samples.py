@@ -12,6 +12,7 @@ from smscd.ingress.http_figures import SECONDS_BOUNDS as HTTP_BOUNDS
 from smscd.ingress.http_figures import HttpFigures
 from smscd.ingress.smpp_server import SmppServer
 from smscd.monitoring.metrics import Sample, histogram_sample
+from smscd.transport.tls import ServerTls
 
 RESULTS: Final = (
     "accepted", "failed", "retried", "throttled", "expired", "canceled", "doubted", "resent", "unknown",
@@ -46,6 +47,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
+    yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)
     yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
     yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
@@ -79,11 +81,20 @@ def smpp_samples(server: SmppServer) -> Iterator[Sample]:
         yield Sample("smscd_smpp_sessions", (mode,), count)
     for outcome, count in server.figures.binds.items():
         yield Sample("smscd_smpp_binds_total", (outcome.value,), count)
+    yield Sample("smscd_smpp_binds_without_redis_total", (), server.binds_without_redis)
+    for refusal, count in server.refused.items():
+        yield Sample("smscd_smpp_refused_connections_total", (str(refusal),), count)
     for reason, count in server.figures.rejected.items():
         yield Sample("smscd_admission_messages_total", ("smpp", reason.name.lower()), count)
     yield Sample("smscd_admission_messages_total", ("smpp", "malformed"), server.figures.malformed)
     for reason_text, count in server.figures.closed.items():
         yield Sample("smscd_smpp_closed_total", (reason_text,), count)
+
+
+def tls_samples(tls: ServerTls) -> Iterator[Sample]:
+    """Of the listener's certificate."""
+    yield Sample("smscd_smpp_certificate_reloads_total", ("taken",), tls.reloads)
+    yield Sample("smscd_smpp_certificate_reloads_total", ("unusable",), tls.failures)
 
 
 def http_samples(figures: HttpFigures) -> Iterator[Sample]:

@@ -9,11 +9,12 @@ import msgspec
 from smscd.supervision.instance import write_private
 
 
-class SmppAddress(msgspec.Struct, kw_only=True):
+class SmppAddress(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where ESMEs bind, and with what, if the instance made credentials itself."""
 
     host: str
     port: int
+    tls_port: int = 0
     system_id: str = ""
     password: str = ""
 

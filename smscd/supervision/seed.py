@@ -10,7 +10,7 @@ import string
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -30,6 +30,7 @@ PASSWORD_LENGTH = 8
 SYSTEM_ID_LENGTH_MAX = 15
 UPSTREAM_PASSWORD_LENGTH_MAX = 8
 DEMO_WINDOW = 500
+_TLS_OPTIONS = {"ca": "ca=FILE", "cert": "cert=FILE", "key": "key=FILE", "name": "name=NAME", "verify": "verify=off"}
 
 
 class UpstreamUrlError(ValueError):
@@ -94,13 +95,16 @@ def demo_secrets(path: Path) -> DemoSecrets:
 
 
 def upstream_of_url(url: str, id: str) -> Upstream:
-    """smpp://system_id:password@host:port as an upstream. Raises UpstreamUrlError."""
+    """smpp://system_id:password@host:port as an upstream, smpps:// with TLS. Raises UpstreamUrlError.
+
+    After smpps://...? come, joined by &: ca=FILE, cert=FILE, key=FILE, name=NAME (in the certificate), verify=off.
+    """
     parts = urlsplit(url)
     shown = "smpp://system_id:password@host:port"
-    if parts.scheme != "smpp" or not parts.hostname:
+    if parts.scheme not in ("smpp", "smpps") or not parts.hostname:
         raise UpstreamUrlError(f"An upstream is written {shown}.")
     try:
-        port = parts.port or 2775
+        port = parts.port or (2775 if parts.scheme == "smpp" else 3550)
     except ValueError as error:
         raise UpstreamUrlError(f"The port of an upstream is a number: {shown}.") from error
     system_id, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -108,9 +112,16 @@ def upstream_of_url(url: str, id: str) -> Upstream:
         raise UpstreamUrlError(
             f"SMPP allows {SYSTEM_ID_LENGTH_MAX} characters of system_id, {UPSTREAM_PASSWORD_LENGTH_MAX} of password."
         )
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(_TLS_OPTIONS))
+    if unknown or (options and parts.scheme == "smpp") or options.get("verify", "on") not in ("on", "off"):
+        raise UpstreamUrlError("An upstream with TLS is written smpps://..., with " + ", ".join(_TLS_OPTIONS.values()))
     return Upstream(
-        id=id, host=parts.hostname, port=port, system_id=system_id, password=password, window_size=DEMO_WINDOW
-    )
+        id=id, host=parts.hostname, port=port, system_id=system_id, password=password, window_size=DEMO_WINDOW,
+        uses_tls=parts.scheme == "smpps", tls_ca_file=options.get("ca", ""),
+        tls_certificate_file=options.get("cert", ""), tls_key_file=options.get("key", ""),
+        tls_server_name=options.get("name", ""), tls_is_verified=options.get("verify", "on") == "on",
+    )  # fmt: skip
 
 
 def simulated_upstream(host: str, port: int) -> Upstream:

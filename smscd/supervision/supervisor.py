@@ -126,8 +126,7 @@ class Supervisor:
         self._state.prepare()
         await self._lock()
         stack.callback(self._state.release)
-        smpp = HeldPort(config.smpp.host, config.smpp.port, "--smpp-port" if demo else "[smpp] port")
-        stack.callback(smpp.close)
+        ports = self._hold_smpp_ports(config, stack)
         http = HeldPort(config.http.host, config.http.port, "--http-port" if demo else "[http] port")
         stack.callback(http.close)
         servers = Servers(config, launch.state_dir, self._count_server_restart)
@@ -137,7 +136,7 @@ class Supervisor:
         carrier = CarrierProcess(self._state.path, demo.carrier_port) if demo and not demo.upstream_urls else None
         await self._start_processes(servers, pool, carrier, stack)
         self._run_behind(servers.watch(), stack)
-        config = self._resolved(servers.resolve(config), smpp.port, http.port)
+        config = self._resolved(servers.resolve(config), ports, http.port)
         prepared = self._prepared = await prepare(config, self._steps, stack)
         secrets = await self._seed(prepared, config, demo, carrier) if demo else None
         await self._start_workers(pool, config, prepared, stack)
@@ -145,14 +144,29 @@ class Supervisor:
         ready = self._describe(config, admin.port, secrets, carrier)
         self._announce(ready, config, stack)
 
-    def _resolved(self, config: Config, smpp_port: int, http_port: int) -> Config:
+    def _hold_smpp_ports(self, config: Config, stack: contextlib.AsyncExitStack) -> tuple[int, int]:
+        """The port without TLS and the one with it; 0 for what is not opened. Raises PortTaken."""
+        smpp, is_demo = config.smpp, self._launch.demo is not None
+        wanted = (
+            (smpp.is_plain_open, smpp.port, "--smpp-port" if is_demo else "[smpp] port"),
+            (config.smpp_has_tls, smpp.tls_port, "[smpp] tls_port"),
+        )
+        found = [0, 0]
+        for at, (is_open, port, option) in enumerate(wanted):
+            if is_open:
+                held = HeldPort(smpp.host, port, option)
+                stack.callback(held.close)
+                found[at] = held.port
+        return found[0], found[1]
+
+    def _resolved(self, config: Config, smpp_ports: tuple[int, int], http_port: int) -> Config:
         """The configuration with what was found: URLs, ports, secrets."""
         replace = msgspec.structs.replace
         return replace(
             config,
             state_dir=str(self._launch.state_dir),
             pepper=config.pepper or self._state.pepper(),
-            smpp=replace(config.smpp, port=smpp_port),
+            smpp=replace(config.smpp, port=smpp_ports[0], tls_port=smpp_ports[1]),
             http=replace(config.http, port=http_port),
             admin=replace(config.admin, token=config.admin.token or self._state.token()),
         )
@@ -282,6 +296,7 @@ class Supervisor:
             smpp=SmppAddress(
                 host=_reachable(config.smpp.host),
                 port=config.smpp.port,
+                tls_port=config.smpp.tls_port,
                 system_id=secrets.system_id if secrets else "",
                 password=secrets.password if secrets else "",
             ),

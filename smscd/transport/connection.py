@@ -18,6 +18,8 @@ from protocols.smpp.events import ConnectionDead, Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.session import Session
 from protocols.smpp.state import Role, SessionState
+from smscd.core.networks import normalised
+from smscd.transport.tls import PeerCertificate, peer_certificate
 
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 10
@@ -32,6 +34,7 @@ class CloseReason(StrEnum):
     UNBOUND = "unbound"
     FRAMING = "framing_lost"
     WRITE_STALLED = "write_stalled"
+    SILENT = "silent"
     REFUSED = "too_many_connections"
     ERROR = "connection_error"
 
@@ -60,7 +63,11 @@ class WriteLimits:
 
 
 class SmppConnection(asyncio.Protocol):
-    """The connection. context is free for the owner. tap: hears (is_ours, octets) of all that passes, for traces."""
+    """The connection. context is free for the owner.
+
+    peer: address and port. certificate: what the peer has proved to own, with TLS. heard_at: when it last sent.
+    tap: hears (is_ours, octets) of all that passes, for traces.
+    """
 
     def __init__(
         self,
@@ -76,6 +83,8 @@ class SmppConnection(asyncio.Protocol):
         self.context: object = None
         self.tap: Callable[[bool, bytes], None] | None = None
         self.peer: tuple[str, int] = ("", 0)
+        self.certificate: PeerCertificate | None = None
+        self.heard_at = loop.time()
         self._on_bound = on_bound
         self._shortest_seconds = config.shortest_seconds
         self._callbacks = callbacks
@@ -127,6 +136,10 @@ class SmppConnection(asyncio.Protocol):
         self._is_held = is_held
         self.flush()
 
+    def forget_bound(self) -> None:
+        """Call no on_bound: whoever waits for it does not count this connection."""
+        self._on_bound = None
+
     def close(self, reason: str = CloseReason.LOCAL) -> None:
         """Write what is queued, then close; a peer that does not take it in time is cut off."""
         transport = self._transport
@@ -157,7 +170,8 @@ class SmppConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
-            self.peer = (str(name[0]), int(name[1]))
+            self.peer = (normalised(str(name[0])), int(name[1]))
+        self.certificate = peer_certificate(transport.get_extra_info("ssl_object"))
         _set_options(transport.get_extra_info("socket"))
         # Half of the bound is for what one flush adds after the buffer is called full.
         self._transport.set_write_buffer_limits(high=self._limits.write_buffer_max // 2)
@@ -167,6 +181,7 @@ class SmppConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse everything that came, hand it over, write the answers."""
+        self.heard_at = self._loop.time()
         self._pump(self._receive(data))
 
     def eof_received(self) -> bool:

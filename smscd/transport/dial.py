@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+import structlog
+
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection, WriteLimits
+from smscd.transport.tls import ClientTls, client_context
+
+_log = structlog.get_logger(__name__)
 
 
 async def connect(
@@ -18,15 +23,25 @@ async def connect(
     callbacks: Callbacks,
     timeout_seconds: float = 10.0,
     write_limits: WriteLimits | None = None,
-    ssl_context: ssl.SSLContext | None = None,
+    tls: ClientTls | None = None,
 ) -> SmppConnection:
     """Connect; on_open has been called when this returns.
 
-    Raises OSError, TimeoutError included, when there is no connection within timeout_seconds.
+    tls: None for a plain connection. Its files are read at each call, so that a changed one counts from the next on.
+    Raises OSError, TimeoutError and ssl.SSLError included, when there is no connection within timeout_seconds.
     """
     loop = asyncio.get_running_loop()
+    context: ssl.SSLContext | None = None
     async with asyncio.timeout(timeout_seconds):
+        if tls is not None:
+            context = await asyncio.to_thread(client_context, tls)
+            if not tls.is_verified:
+                _log.warning("tls.not_verified", host=host, port=port)
         _, connection = await loop.create_connection(
-            lambda: SmppConnection(Role.ESME, config, callbacks, loop, write_limits), host, port, ssl=ssl_context
+            lambda: SmppConnection(Role.ESME, config, callbacks, loop, write_limits),
+            host,
+            port,
+            ssl=context,
+            server_hostname=(tls.server_name or host) if tls is not None else None,
         )
     return connection

@@ -22,7 +22,7 @@ class DirectoryFeed:
 
     load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away.
     validity_default_ms: of a message whose customer asked for none.
-    on_change(index): called after each load that brought a change.
+    on_change(index): called after each load that brought a change. loads: how many did.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class DirectoryFeed:
         self._unavailable = unavailable
         self._snapshot = Snapshot()
         self._wanted = asyncio.Event()
+        self.loads = 0
         self.current = DirectoryIndex(self._snapshot, validity_default_ms)
         self.on_change: list[Callable[[DirectoryIndex], None]] = []
 
@@ -53,6 +54,7 @@ class DirectoryFeed:
         if snapshot == self._snapshot:
             return
         self._snapshot = snapshot
+        self.loads += 1
         self.current = DirectoryIndex(snapshot, self._validity_default_ms)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:

@@ -241,7 +241,11 @@ CREATE TABLE accounts (
     binds_max integer NOT NULL DEFAULT 4,
     window_size integer NOT NULL DEFAULT 100,
     allows_private_callbacks boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    allowed_networks text[] NOT NULL DEFAULT '{}' CHECK (allowed_networks::cidr[] IS NOT NULL),
+    binds_tx_max integer CHECK (binds_tx_max >= 0),
+    binds_rx_max integer CHECK (binds_rx_max >= 0),
+    binds_trx_max integer CHECK (binds_trx_max >= 0)
 );
 
 CREATE TABLE api_keys (
@@ -256,7 +260,9 @@ CREATE INDEX api_keys_account ON api_keys (account);
 CREATE TABLE smpp_credentials (
     system_id text PRIMARY KEY,
     account text NOT NULL REFERENCES accounts (id),
-    password_hmac bytea NOT NULL
+    password_hmac bytea NOT NULL,
+    -- A certificate's SHA-256 in hexadecimal digits, or CN=its subject's common name; empty: none is asked for.
+    client_certificate text NOT NULL DEFAULT '' CHECK (client_certificate ~ '^([0-9a-f]{64}|CN=.+)?$')
 );
 CREATE INDEX smpp_credentials_account ON smpp_credentials (account);
 
@@ -280,7 +286,13 @@ CREATE TABLE upstreams (
     in_doubt text NOT NULL DEFAULT 'resend',
     queue_messages_max integer NOT NULL DEFAULT 5000000,
     temporary_statuses bigint[] NOT NULL DEFAULT '{}',
-    permanent_statuses bigint[] NOT NULL DEFAULT '{}'
+    permanent_statuses bigint[] NOT NULL DEFAULT '{}',
+    uses_tls boolean NOT NULL DEFAULT false,
+    tls_ca_file text NOT NULL DEFAULT '',
+    tls_certificate_file text NOT NULL DEFAULT '',
+    tls_key_file text NOT NULL DEFAULT '',
+    tls_server_name text NOT NULL DEFAULT '',
+    tls_is_verified boolean NOT NULL DEFAULT true
 );
 
 -- account '' is a route for all.

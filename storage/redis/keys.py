@@ -40,6 +40,7 @@ class ShardKeys:
         self.heartbeat = f"{self.tag}:heartbeat"
         self.bell = f"{self.tag}:bell"
         self.traces = f"{self.tag}:traces"
+        self.doors = f"{self.tag}:doors"
 
     def trace(self, target: str) -> str:
         """Channel of the PDUs of a watched session."""
@@ -92,6 +93,14 @@ class ShardKeys:
     def out(self, account: str) -> str:
         """Stream of callback blobs due to the account's ESMEs."""
         return f"{self.tag}:out:{account}"
+
+    def binds(self, account: str) -> str:
+        """Hash: worker to its boot and how many ESMEs of the account are bound there as tx, rx and trx."""
+        return f"{self.tag}:binds:{account}"
+
+    def guesses(self, peer: str) -> str:
+        """Hash: system_id to how many wrong passwords came from this peer; it expires."""
+        return f"{self.tag}:guesses:{peer}"
 
     def session(self, role: str) -> str:
         """Hash: owner, until, epoch, seq and the stored answer of one role."""

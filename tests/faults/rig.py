@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -112,12 +112,16 @@ class Rig:
 
 
 @contextmanager
-def running_rig(directory: Path, *carrier_options: str) -> Iterator[Rig]:
-    """A carrier that answers after 20 ms, so that there is always something in flight, and a demo bound to it."""
+def running_rig(directory: Path, *carrier_options: str, environment: Mapping[str, str] | None = None) -> Iterator[Rig]:
+    """A carrier that answers after 20 ms, so that there is always something in flight, and a demo bound to it.
+
+    environment: settings of the demo, SMSCD_... each.
+    """
     directory.chmod(0o755)
     carrier = CarrierChild(directory, "--latency=0.02", *carrier_options)
     carrier.start()
     rig = Rig(directory, carrier, DemoChild(directory, "--upstream", carrier.upstream_url))
+    rig.demo.environment.update(environment or {})
     with ending(carrier, rig.demo):
         rig.demo.start()
         try:

@@ -253,7 +253,7 @@ def test_a_taken_port_is_a_sentence_and_status_1(place: Path) -> None:
         (["demo", "--smpp-port", "70000"], 2, "70000 is not in the range"),
         (["serve", "-c", "/nonexistent.toml"], 1, "cannot be read"),
         (["nonsense"], 2, "No such command"),
-        (["pdu", "decode", "xyz"], 2, "That is not hexadecimal"),
+        (["pdu", "decode", "xyz"], 2, "That is neither a file nor hexadecimal"),
         (["pdu", "decode", "00000010000000150000000000000002"], 0, "enquire_link"),
         (["account", "list"], 1, "No running smscd was found"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncpg
+import pytest
+
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, open_pool
@@ -10,15 +13,18 @@ from tests.integration.postgres_databases import RecordDatabase
 pytest_plugins = ("tests.integration.postgres_fixture",)
 
 ACCOUNT = Account(
-    id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1
-)
+    id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1,
+    allowed_networks=frozenset({"192.0.2.0/24", "2001:db8::/32"}), binds_rx_max=0, binds_trx_max=2,
+)  # fmt: skip
 UPSTREAM = Upstream(
     id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
     temporary_statuses=frozenset({0x58, 0x14}), permanent_statuses=frozenset({0xFFFFFFFF}),
+    uses_tls=True, tls_ca_file="/ca.pem", tls_certificate_file="/cert.pem", tls_key_file="/key.pem",
+    tls_server_name="smsc.example", tls_is_verified=False,
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
-    credentials=(Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32),),
+    credentials=(Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32, client_certificate="CN=acme"),),
     api_keys=(ApiKey(key_hash=b"\1" * 32, account="acme", prefix="smk_a"),),
     upstreams=(UPSTREAM,),
     routes=(Route(prefix="44", upstreams=("carrier", "other")), Route(prefix="4477", upstreams=("o",), account="acme")),
@@ -74,6 +80,30 @@ async def test_an_account_can_have_a_price_plan_of_its_own(daemon: Connection) -
     await configuration.add_prices(daemon, [Price(plan="gold", prefix="", price_micros=1)])
     assert (await configuration.load_snapshot(daemon)).prices == (Price(plan="gold", prefix="", price_micros=1),)
     assert await daemon.fetchval("SELECT currency FROM price_plans WHERE id = 'gold'") == "USD"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Account(id="acme", allowed_networks=frozenset({"192.0.2.0/33"})),
+        Account(id="acme", allowed_networks=frozenset({"192.0.2.1/24"})),
+        Account(id="acme", binds_tx_max=-1),
+    ],
+)
+async def test_limits_that_make_no_sense_are_refused_by_the_database(daemon: Connection, wrong: Account) -> None:
+    with pytest.raises(asyncpg.PostgresError):
+        await configuration.add_account(daemon, wrong)
+
+
+async def test_a_certificate_is_a_fingerprint_or_a_common_name(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    for shown in ("ab" * 32, "CN=x", ""):
+        credential = Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32, client_certificate=shown)
+        await configuration.add_credential(daemon, credential)
+        assert (await configuration.load_snapshot(daemon)).credentials == (credential,)
+    wrong = Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32, client_certificate="AB" * 32)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await configuration.add_credential(daemon, wrong)
 
 
 async def test_a_snapshot_is_loaded_from_a_pool_as_well(record_database: RecordDatabase) -> None:

@@ -297,6 +297,72 @@ async def test_who_does_not_bind_is_closed() -> None:
         await until(lambda: esme.closed_reason)
 
 
+async def test_pdus_before_the_bind_are_bounded_and_what_comes_byte_by_byte_is_still_in_time() -> None:
+    """5 s and 256 octets in production; here 0.5 s, and a peer that would take longer than that for its bind."""
+    async with running(SessionConfig(session_init_seconds=0.5)) as rig:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+        writer.write((257).to_bytes(4, "big") + bytes.fromhex("00000009 00000000 00000001"))
+        assert await reader.readexactly(16) == bytes.fromhex("00000010 80000000 00000002 00000001")
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        began = asyncio.get_running_loop().time()
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.server.port)
+        bind = (256).to_bytes(4, "big") + bytes.fromhex("00000009 00000000 00000001") + bytes(240)
+        ended = asyncio.ensure_future(reader.read())
+        for octet in bind:
+            if ended.done():
+                break
+            writer.write(bytes([octet]))
+            await asyncio.sleep(0.01)  # the slow peer
+        assert ended.done() and ended.result() == b""
+        assert 0.45 < asyncio.get_running_loop().time() - began < 1.0
+        writer.close()
+        await writer.wait_closed()
+        assert rig.server.figures.closed["session_init_timeout"] == 1
+
+
+async def test_a_bind_from_a_network_that_is_not_allowed_is_refused_like_a_wrong_password() -> None:
+    async with running(allowed_networks=frozenset({"192.0.2.0/24"})) as rig:
+        esme = await rig.esme()
+        assert await esme.bind() == CommandStatus.ESME_RINVPASWD
+        assert rig.server.figures.binds == {BindOutcome.ADDRESS: 1}
+    async with running(allowed_networks=frozenset({"127.0.0.0/8"})) as rig:
+        await rig.bound()
+
+
+async def test_a_type_beyond_its_limit_is_already_bound_and_a_forbidden_one_fails() -> None:
+    async with running(binds_max=9, binds_tx_max=1, binds_rx_max=0) as rig:
+        request = {"system_id": b"esme", "password": b"s3cret"}
+        assert await (await rig.esme()).bind(BindTransmitter(**request)) == 0
+        assert await (await rig.esme()).bind(BindTransmitter(**request)) == CommandStatus.ESME_RALYBND
+        assert await (await rig.esme()).bind(BindReceiver(**request)) == CommandStatus.ESME_RBINDFAIL
+        assert rig.server.figures.binds == {
+            BindOutcome.ACCEPTED: 1, BindOutcome.TOO_MANY_OF_TYPE: 1, BindOutcome.TYPE_NOT_ALLOWED: 1,
+        }  # fmt: skip
+
+
+async def test_an_esme_that_says_nothing_to_a_whole_window_is_cut_off() -> None:
+    async with running(SessionConfig(response_seconds=0.3), window_size=3) as rig:
+        esme = await rig.bound()
+        esme.delivery_status = None
+        deliver(rig, "one", "two", "three")
+        await until(lambda: esme.closed_reason)
+        assert rig.server.figures.closed["silent"] == 1
+        assert rig.sink.late == ["one", "two", "three"]
+
+
+async def test_an_esme_that_answers_late_but_lives_stays() -> None:
+    async with running(SessionConfig(response_seconds=0.3), window_size=3) as rig:
+        esme = await rig.bound()
+        esme.delivery_status = None
+        deliver(rig, "one", "two", "three")
+        await asyncio.sleep(0.15)  # half of its time
+        await esme.answered(submit_sm())
+        await until(lambda: rig.sink.late == ["one", "two", "three"])
+        assert not esme.closed_reason
+
+
 # --- submits --------------------------------------------------------------------------------------------------------
 
 

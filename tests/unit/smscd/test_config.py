@@ -63,6 +63,10 @@ def test_a_mistake_in_the_environment_names_the_variable_and_not_its_value() -> 
         ({"postgres_owner_dsn": "postgresql://o@h/d"}, "given without postgres_dsn"),
         ({"admin": {"host": "0.0.0.0"}}, "set [admin] token"),
         ({"smpp": {"port": 8080}}, "[http] and [smpp] both want 127.0.0.1:8080"),
+        ({"smpp": {"tls_certificate": "/c.pem"}}, "tls_certificate and tls_key belong together"),
+        ({"smpp": {"tls_client_ca": "/ca.pem"}}, "needs tls_certificate and tls_key"),
+        ({"smpp": {"is_plain_open": False}}, "leaves no door"),
+        ({"smpp": {"tls_certificate": "/c", "tls_key": "/k", "tls_port": 2775}}, "are both 2775"),
     ],
 )
 def test_contradictions_are_found(table: dict[str, Any], says: str) -> None:

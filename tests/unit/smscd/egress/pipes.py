@@ -12,6 +12,7 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import DeliverSm, SubmitSm
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.tls import ClientTls
 
 
 class MemoryTransport(asyncio.Transport):
@@ -85,10 +86,17 @@ class Smsc:
         self.deliver_answers: list[tuple[object, int]] = []
         self.connections: list[SmppConnection] = []
         self.dialed = 0
+        self.tls: list[ClientTls | None] = []
+        self.fails: OSError | None = None
 
-    async def dial(self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks) -> SmppConnection:
+    async def dial(
+        self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks, tls: ClientTls | None = None
+    ) -> SmppConnection:
         self.dialed += 1
+        self.tls.append(tls)
         await asyncio.sleep(0)
+        if self.fails is not None:
+            raise self.fails
         if self.is_down:
             raise ConnectionRefusedError("down")
         own = Callbacks(lambda connection: None, self._on_events, self._on_closed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from protocols.smpp.constants import CommandStatus
 from protocols.smpp.pdu import DataSm, DeliverSm, SubmitSm
 from smscd.core.directory import Upstream
 from smscd.egress.links import BindKind, Link, LinkState
+from smscd.transport.tls import ClientTls
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
 
@@ -225,3 +227,24 @@ async def test_throttling_slows_the_link_down() -> None:
         link.rated(1, now)
         assert link.room(now) < 100
         assert link.next_room_at(now) is not None
+
+
+async def test_a_profile_with_tls_is_dialed_with_it_and_a_change_of_it_is_another_session() -> None:
+    smsc = Smsc()
+    async with running(smsc) as (link, _):
+        await until(lambda: link.state is LinkState.BOUND)
+        link.reconfigure(profile(uses_tls=True, tls_ca_file="/ca.pem", tls_server_name="smsc.example"))
+        await until(lambda: smsc.dialed == 2 and link.state is LinkState.BOUND)
+        assert smsc.tls == [None, ClientTls(ca_file="/ca.pem", server_name="smsc.example")]
+
+
+async def test_a_certificate_that_is_not_believed_is_a_warning_and_counted() -> None:
+    smsc = Smsc()
+    smsc.fails = ssl.SSLCertVerificationError("hostname mismatch")
+    with capture_logs() as logs:
+        async with running(smsc, upstream=profile(uses_tls=True)) as (link, _):
+            await until(lambda: link.state is LinkState.WAITING)
+            assert link.tls_failures == 1
+            assert [log["log_level"] for log in logs if log["event"] == "upstream.tls_failed"] == ["warning"]
+            smsc.fails = None
+            await until(lambda: link.state is LinkState.BOUND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -86,3 +87,14 @@ async def test_cutting_waits_for_nobody() -> None:
         assert pool.pending == 1
         await pool.cut()
         assert pool.links == []
+
+
+async def test_handshakes_that_failed_are_counted_once() -> None:
+    smsc = Smsc()
+    smsc.fails = ssl.SSLError("no")
+    async with running(smsc, profile(uses_tls=True), bound=0) as pool:
+        await until(lambda: pool.links[0].tls_failures)
+        pool.count()
+        smsc.fails = None
+        pool.count()
+        assert pool._figures.tls_failures == 1

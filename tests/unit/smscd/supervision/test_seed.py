@@ -78,3 +78,19 @@ def test_an_upstream_is_written_as_a_url() -> None:
 def test_what_is_no_upstream_is_refused(url: str) -> None:
     with pytest.raises(UpstreamUrlError):
         upstream_of_url(url, "one")
+
+
+def test_an_upstream_with_tls_is_written_smpps_and_verified_unless_that_is_switched_off() -> None:
+    plain = upstream_of_url("smpp://u:p@h", "up")
+    assert (plain.uses_tls, plain.port) == (False, 2775)
+    secret = upstream_of_url("smpps://u:p@h", "up")
+    assert (secret.uses_tls, secret.port, secret.tls_is_verified) == (True, 3550, True)
+    every = upstream_of_url("smpps://u:p@h:1?ca=/ca.pem&cert=/c.pem&key=/k.pem&name=smsc.example&verify=off", "up")
+    assert (every.tls_ca_file, every.tls_certificate_file, every.tls_key_file) == ("/ca.pem", "/c.pem", "/k.pem")
+    assert (every.tls_server_name, every.tls_is_verified) == ("smsc.example", False)
+
+
+@pytest.mark.parametrize("url", ["smpp://u:p@h?ca=/ca.pem", "smpps://u:p@h?crt=/c.pem", "smpps://u:p@h?verify=no"])
+def test_options_of_tls_that_make_no_sense_are_refused(url: str) -> None:
+    with pytest.raises(UpstreamUrlError, match="smpps://"):
+        upstream_of_url(url, "up")

@@ -9,7 +9,7 @@ from protocols.smpp.events import BindRequested, Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindTransceiver
 from smscd.transport.connection import SmppConnection, WriteLimits
-from smscd.transport.listener import Listener, ListenerLimits
+from smscd.transport.listener import Listener, ListenerLimits, Refusal
 
 BIND = codec.encode(BindTransceiver(system_id=b"esme", interface_version=0x34, sequence_number=1))
 
@@ -45,7 +45,7 @@ def test_one_connection_too_many_is_closed_without_a_word_to_the_owner(
     third.connection_lost(None)
     assert len(owner.opened) == 2
     assert owner.closed == []
-    assert door.listener.refused_count == 1
+    assert door.listener.refused == {Refusal.CONNECTIONS: 1}
     first.connection_lost(None)
     _, transport = door.knock()
     assert not transport.is_aborted
@@ -61,6 +61,7 @@ def test_connections_that_have_not_bound_are_bounded_and_bound_ones_are_not_coun
     assert transport.is_aborted
     refused.connection_lost(None)
     assert door.listener.half_open_count == 2
+    assert door.listener.refused == {Refusal.HALF_OPEN: 1}
     first.data_received(BIND)
     assert door.listener.half_open_count == 1
     third, transport = door.knock()
@@ -79,6 +80,19 @@ def test_one_address_does_not_use_up_the_room_of_the_others(fake_loop: Any, owne
     assert transport.is_aborted
     _, transport = door.knock("192.0.2.2")
     assert not transport.is_aborted
+    assert door.listener.refused == {Refusal.ADDRESS_HALF_OPEN: 1}
+
+
+def test_connections_of_one_address_have_a_rate(fake_loop: Any, owner: Any, make_transport: Any) -> None:
+    limits = ListenerLimits(per_second_per_address=1.0, burst_per_address=2)
+    door = Door(fake_loop, owner, make_transport, limits)
+    found = [door.knock("::ffff:192.0.2.1")[1].is_aborted for _ in range(3)]
+    assert found == [False, False, True]
+    assert not door.knock("192.0.2.2")[1].is_aborted
+    assert door.listener.refused == {Refusal.RATE: 1}
+    assert door.listener.half_open_count == 3
+    fake_loop.now += 1.0
+    assert not door.knock("192.0.2.1")[1].is_aborted
 
 
 def test_all_that_are_left_can_be_cut(fake_loop: Any, owner: Any, make_transport: Any) -> None:
