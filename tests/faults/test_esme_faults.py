@@ -108,7 +108,8 @@ async def _slow_peers(rig: Rig, peers: int, is_wanted: Any) -> list[float]:
                         await asyncio.shield(esme.closed)
                     break
                 except TimeoutError:
-                    esme.transport.write(octets[at : at + 1])
+                    if not esme.transport.is_closing():
+                        esme.transport.write(octets[at : at + 1])
             seconds.append(await esme.closed)
             if not is_wanted():
                 return
@@ -125,7 +126,7 @@ async def _slow_peers(rig: Rig, peers: int, is_wanted: Any) -> list[float]:
 def test_an_esme_that_never_reads_costs_little_is_closed_and_leaves_its_receipts(tmp_path: Path) -> None:
     due = 100_000 if IS_FULL else 3_000
     quick = {} if IS_FULL else {"SMSCD_SMPP_RESPONSE_SECONDS": "4"}
-    closed_within = 30.5 if IS_FULL else 6.0
+    closed_within = 30.0 if IS_FULL else 6.0
     with running_rig(tmp_path, environment=quick) as rig:
         figures = run(_deaf(rig, due, closed_within))
         judgement = rig.settled()
