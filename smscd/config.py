@@ -43,7 +43,7 @@ class SmppConfig(msgspec.Struct, frozen=True, kw_only=True):
     pdu_size_max: Annotated[int, Meta(ge=1_024, le=16_777_216)] = 70_000
     pre_bind_size_max: Annotated[int, Meta(ge=64, le=1_024)] = 256
     session_init_seconds: Seconds = 5.0
-    response_seconds: Seconds = 30.0
+    response_seconds: Seconds = 29.0
     enquire_link_seconds: Seconds = 30.0
     inactivity_seconds: SecondsOrOff = 0.0
     connections_max: Count = 10_000

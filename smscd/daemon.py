@@ -110,6 +110,7 @@ class Composition:
         self.shared = self.link("shared")
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)
         self.sessions = BoundSessions()
+        self.tls: ServerTls | None = None
         self.upstreams = self._upstreams()
         self.record = RecordReader(self.database.get, JournalReader(self.keys, self.shared))
         self.changes = MessageChanges(self.record, ChangeAsks(self.keys, self.shared))
@@ -132,6 +133,19 @@ class Composition:
     def redis_ms(self) -> int:
         """Redis TIME as this process follows it."""
         return int(time.monotonic() * 1000) + self.node.session.clock_offset_ms
+
+    def open_certificate(self) -> None:
+        """Read the SMPP listener's certificate, if it has one. Raises StartRefused."""
+        files = smpp_door.server_files(self.config.smpp)
+        if files is None:
+            return
+        try:
+            tls = self.tls = ServerTls(files)
+        except OSError as error:
+            raise StartRefused(
+                f"The certificate of [smpp] cannot be used ({error}). Check tls_certificate, tls_key and tls_client_ca."
+            ) from error
+        self.metrics.add_source(lambda: tls_samples(tls))
 
     def wake_upstreams(self, upstreams: set[str]) -> None:
         """Messages for these were admitted here: their dispatchers need not wait for the bell."""
@@ -320,8 +334,9 @@ class Foundation:
         self._parts = parts
 
     async def start(self) -> None:
-        """Check Redis and load the directory. Raises StartRefused."""
+        """Read the certificate, check Redis, load the directory. Raises StartRefused."""
         parts = self._parts
+        parts.open_certificate()
         await parts.database.open()
         try:
             await parts.shared.command("PING")
@@ -370,7 +385,7 @@ class Doors:
             pending_max=config.admission.pending_messages_max,
         )
         desk = self._bind_desk()
-        tls = self._server_tls()
+        tls = parts.tls
         self._services = [
             TaskService("gate", gate.run),
             TaskService("admission", admitter.run, drain=admitter.drain),
@@ -404,19 +419,6 @@ class Doors:
         )
         limits = smpp_door.bind_limits(config, parts.worker.index, parts.worker.workers)
         return BindDesk(Authenticator(parts.config.pepper.encode()), parts.directory.get, limits, store)
-
-    def _server_tls(self) -> ServerTls | None:
-        files = smpp_door.server_files(self._parts.config.smpp)
-        if files is None:
-            return None
-        try:
-            tls = ServerTls(files)
-        except OSError as error:
-            raise StartRefused(
-                f"The certificate of [smpp] cannot be used ({error}). Check tls_certificate, tls_key and tls_client_ca."
-            ) from error
-        self._parts.metrics.add_source(lambda: tls_samples(tls))
-        return tls
 
     def _smpp_server(self, admitter: BatchAdmitter, desk: BindDesk) -> SmppServer:
         parts, config = self._parts, self._parts.config.smpp

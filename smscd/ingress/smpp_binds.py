@@ -154,7 +154,9 @@ class BindDesk:
             rights = [asked for asked in asks if asked[0].outcome not in GUESSED]
             if guesses:
                 await self._count_guesses(guesses)
-            is_away = not await self._settle(rights)
+            was_away, is_away = is_away, not await self._settle(rights)
+            if was_away and not is_away:
+                self._untold |= set(self._held)  # a Redis that was away may have come back without them
 
     async def leave(self) -> None:
         """Let no bind of this worker count any more; for its end in good order."""

@@ -9,12 +9,12 @@ import msgspec
 from smscd.supervision.instance import write_private
 
 
-class SmppAddress(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Where ESMEs bind, and with what, if the instance made credentials itself."""
+class SmppAddress(msgspec.Struct, kw_only=True):
+    """Where ESMEs bind, and with what, if the instance made credentials itself. tls_port: only there with TLS."""
 
     host: str
     port: int
-    tls_port: int = 0
+    tls_port: int | msgspec.UnsetType = msgspec.UNSET
     system_id: str = ""
     password: str = ""
 

@@ -296,7 +296,7 @@ class Supervisor:
             smpp=SmppAddress(
                 host=_reachable(config.smpp.host),
                 port=config.smpp.port,
-                tls_port=config.smpp.tls_port,
+                tls_port=config.smpp.tls_port or msgspec.UNSET,
                 system_id=secrets.system_id if secrets else "",
                 password=secrets.password if secrets else "",
             ),

@@ -55,10 +55,10 @@ class Callbacks(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteLimits:
-    """A peer that does not read has at most write_buffer_max octets waiting for it, and this long."""
+    """A peer that does not read has at most write_buffer_max octets waiting for it, and this long: gone within 30 s."""
 
     write_buffer_max: int = 1 << 20
-    stall_seconds: float = 30.0
+    stall_seconds: float = 29.0
     close_seconds: float = 5.0
 
 

@@ -12,7 +12,7 @@ from protocols.smpp.state import Role
 from smscd.core.address_buckets import AddressBuckets
 from smscd.core.networks import peer_group
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
-from smscd.transport.handshake import Handshake
+from smscd.transport.handshake import TlsDoor
 from smscd.transport.tls import ServerTls
 
 
@@ -65,8 +65,7 @@ class Listener:
         self._half_open: Counter[str] = Counter()
         self._half_open_count = 0
         self._server: asyncio.Server | None = None
-        self._tls_server: asyncio.Server | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._tls_door: TlsDoor | None = None
 
     @property
     def refused_count(self) -> int:
@@ -81,12 +80,12 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is listened on without TLS, also when 0 was asked for; 0 when there is none."""
-        return _port_of(self._server)
+        return int(self._server.sockets[0].getsockname()[1]) if self._server is not None and self._server.sockets else 0
 
     @property
     def tls_port(self) -> int:
         """The port that is listened on with TLS; 0 when there is none."""
-        return _port_of(self._tls_server)
+        return self._tls_door.port if self._tls_door is not None else 0
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Listen without TLS. Raises OSError when the address cannot be had."""
@@ -96,27 +95,17 @@ class Listener:
 
     async def start_tls(self, host: str, port: int, tls: ServerTls, *, reuse_port: bool = False) -> None:
         """Listen with TLS. Raises OSError when the address cannot be had."""
-
-        def handshake() -> Handshake:
-            return Handshake(
-                self,
-                tls,
-                lambda: self._connection(is_entered=True),
-                self._handshakes,
-                self._config.session_init_seconds,
-            )
-
-        self._tls_server = await self._loop.create_server(
-            handshake, host, port, reuse_port=reuse_port, backlog=self._limits.backlog
+        self._tls_door = TlsDoor(
+            self, tls, lambda: self._connection(is_entered=True), self._config.session_init_seconds
         )
+        await self._tls_door.start(host, port, reuse_port=reuse_port, backlog=self._limits.backlog)
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections stay, handshakes do not."""
-        for server in (self._server, self._tls_server):
-            if server is not None:
-                server.close()
-        for task in tuple(self._handshakes):
-            task.cancel()
+        if self._server is not None:
+            self._server.close()
+        if self._tls_door is not None:
+            self._tls_door.close()
 
     def abort_all(self, reason: str = CloseReason.LOCAL) -> None:
         """Cut every connection that is left."""
@@ -185,10 +174,6 @@ class Listener:
         if connection in self.connections:
             self.connections.discard(connection)
             self._callbacks.on_closed(connection, reason)
-
-
-def _port_of(server: asyncio.Server | None) -> int:
-    return int(server.sockets[0].getsockname()[1]) if server is not None and server.sockets else 0
 
 
 async def listen(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from smscd.core.directory import Account, Credential
 from smscd.core.records import LedgerRecord
@@ -18,6 +21,7 @@ from smscd.supervision.ready import read_run
 from smscd.supervision.seed import password_hmac
 from storage.postgres import configuration
 from tests.faults.rig import Rig
+from tools.bench.processes import load_average
 
 TX, RX, TRX = 0x2, 0x1, 0x9
 SUBMIT, DELIVER, UNBIND, ENQUIRE_LINK, NACK = 0x4, 0x5, 0x6, 0x15, 0x80000000
@@ -25,6 +29,20 @@ RESPONSE = 0x80000000
 INVALID_PASSWORD, THROTTLED = 0x0E, 0x58
 PASSWORD = "s3cret"
 WAIT_SECONDS = 60.0
+NO_RATES = {
+    "SMSCD_SMPP_CONNECTIONS_PER_SECOND_PER_ADDRESS": "0",
+    "SMSCD_SMPP_BINDS_PER_SECOND_PER_ADDRESS": "0",
+}
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """In a loop of its own, a fast one: the test must not be slower than what it tests."""
+    return uvloop.run(work)
+
+
+def tell(row: str, **figures: object) -> None:
+    """Print a row's figures, with the load of the machine."""
+    print(json.dumps({"row": row, "load_average": load_average(), **figures}))
 
 
 def pdu(command_id: int, sequence_number: int, body: bytes = b"", status: int = 0) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ import pytest
 from redis import Redis
 
 from storage.embedded.valkey import EmbeddedValkey
+from tests.certificates import Authority, Pair
 from tests.integration.conftest import TestDatabase
 from tests.integration.demo_process import ROOT, until
 
@@ -144,3 +148,84 @@ def test_all_mistakes_of_a_configuration_are_said_at_once(place: Path) -> None:
     assert done.returncode == 1
     assert len(json.loads(done.stdout)["mistakes"]) == 2
     assert command(place, "serve", "-c", str(configured(place)), "--check").returncode == 0
+
+
+def test_a_service_speaks_tls_only_takes_a_new_certificate_on_a_reload_and_ends_no_session(place: Path) -> None:
+    authority = Authority(place / "tls")
+    live = authority.sign("first.example", file="live")
+    esme, stranger = authority.sign("esme.example"), authority.sign("stranger.example")
+    first = live.sha256
+    file = configured(place)
+    text = file.read_text().replace(
+        "[smpp]\n",
+        "[smpp]\nis_plain_open = false\ntls_port = 0\ntls_look_seconds = 3600.0\n"
+        f'tls_certificate = "{live.certificate}"\ntls_key = "{live.key}"\ntls_client_ca = "{authority.ca}"\n',
+    )
+    file.write_text(text)
+    with open(place / "log", "wb") as log:
+        service = subprocess.Popen(
+            [sys.executable, "-m", "smscd", "serve", "-c", str(file), "--ready-file", str(place / "ready.json")],
+            env=environment_of(place),
+            stderr=log,
+            start_new_session=True,
+        )
+    sockets: list[socket.socket] = []
+    try:
+        until(lambda: (place / "ready.json").exists() or service.poll() is not None, 60.0)
+        smpp = json.loads((place / "ready.json").read_text())["smpp"]
+        assert smpp["port"] == 0 and smpp["tls_port"]
+        options = ["--allow=127.0.0.0/8", "--binds-rx=0", f"--client-certificate={esme.sha256}", "-c", str(file)]
+        added = json.loads(command(place, "account", "add", "acme", "--any-sender", *options, "--json").stdout)
+        (listed,) = json.loads(command(place, "account", "list", "-c", str(file), "--json").stdout)
+        assert (listed["allowed_networks"], listed["binds_rx_max"]) == (["127.0.0.0/8"], 0)
+        assert listed["client_certificates"] == [esme.sha256]
+
+        def bind(pair: Pair, kind: int = 9) -> tuple[ssl.SSLSocket, int]:
+            context = ssl.create_default_context(cafile=str(authority.ca))
+            context.load_cert_chain(pair.certificate, pair.key)
+            plain = socket.create_connection(("127.0.0.1", smpp["tls_port"]), timeout=10)
+            secured = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            sockets.append(secured)
+            body = f"acme\0{added['password']}\0\0\x34\0\0\0".encode()
+            secured.sendall((len(body) + 16).to_bytes(4, "big") + bytes([0, 0, 0, kind, 0, 0, 0, 0, 0, 0, 0, 1]) + body)
+            return secured, int.from_bytes(secured.recv(1_000)[8:12], "big")
+
+        def is_known() -> bool:
+            return bind(esme)[1] == 0
+
+        until(is_known)
+        session, status = bind(esme)
+        assert status == 0
+        assert hashlib.sha256(session.getpeercert(binary_form=True) or b"").hexdigest() == first
+        assert bind(stranger)[1] == 0x0E
+        assert bind(esme, kind=1)[1] == 0x0D
+        renewed = authority.sign("second.example", file="renewed")
+        shutil.copy(renewed.certificate, live.certificate)
+        shutil.copy(renewed.key, live.key)
+        service.send_signal(signal.SIGHUP)
+
+        def shown() -> str:
+            return hashlib.sha256(bind(stranger)[0].getpeercert(binary_form=True) or b"").hexdigest()
+
+        until(lambda: shown() == renewed.sha256)
+        session.sendall(bytes.fromhex("00000010 00000015 00000000 00000002"))
+        assert session.recv(1_000) == bytes.fromhex("00000010 80000015 00000000 00000002")
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(45) == 0
+    finally:
+        for each in sockets:
+            each.close()
+        service.kill()
+        service.wait()
+    events = [json.loads(line)["event"] for line in (place / "log").read_text().splitlines()]
+    assert "tls.reloaded" in events
+
+
+def test_a_service_does_not_start_on_a_certificate_that_cannot_be_used(place: Path) -> None:
+    file = configured(place)
+    tls = f'[smpp]\ntls_port = 0\ntls_certificate = "{place / "none.pem"}"\ntls_key = "{place / "none.key"}"\n'
+    file.write_text(file.read_text().replace("[smpp]\n", tls))
+    refused = command(place, "serve", "-c", str(file))
+    assert refused.returncode == 1
+    assert "The certificate of [smpp] cannot be used" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 import structlog.testing
+import uvloop
 
 from protocols.smpp import codec
 from protocols.smpp.events import BindAccepted, BindRequested, Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindTransceiver
+from smscd.core.directory import Upstream
+from smscd.egress.links import BindKind, Link, LinkState
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.listener import Listener, ListenerLimits, Refusal, listen
@@ -126,7 +129,7 @@ async def listening(
     finally:
         listener.stop_accepting()
         listener.abort_all()
-        await until(lambda: not listener.connections and not listener._handshakes)
+        await until(lambda: not listener.connections and not (listener._tls_door and listener._tls_door.handshakes))
 
 
 def server(pair: Pair, client_ca: Path | None = None) -> ServerTls:
@@ -269,6 +272,21 @@ def _bind_eagerly(port: int, context: ssl.SSLContext) -> bytes:
                 incoming.write(tcp.recv(65_536))
 
 
+def test_every_handshake_comes_to_its_end_on_the_loop_that_workers_run(authority: Authority, server_pair: Pair) -> None:
+    """uvloop begins to read a connection when asyncio does not: what the peer sends first must not be lost to that."""
+
+    async def shake_hands() -> int:
+        smsc = Smsc()
+        context = ssl.create_default_context(cafile=str(authority.ca))
+        async with listening(server(server_pair), smsc) as listener:
+            answers = [await asyncio.to_thread(_bind_eagerly, listener.tls_port, context) for _ in range(50)]
+            assert {answer[4:12] for answer in answers} == {bytes.fromhex("80000009 00000000")}
+            assert not listener.refused
+        return len(smsc.bound)
+
+    assert uvloop.run(shake_hands()) == 50
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", bytes(64), BIND], ids=["nothing", "a start", "noise", "plain"])
 async def test_a_handshake_that_does_not_come_to_an_end_is_cut_off_in_time(server_pair: Pair, sent: bytes) -> None:
     smsc = Smsc()
@@ -384,3 +402,41 @@ def test_files_that_cannot_be_used_leave_the_old_ones_in_use(tmp_path: Path, ser
 def test_a_server_does_not_start_on_files_that_cannot_be_used(tmp_path: Path, server_pair: Pair) -> None:
     with pytest.raises(OSError, match=r"."):
         server(Pair(tmp_path / "none.pem", server_pair.key))
+
+
+# --- a bind to an upstream ------------------------------------------------------------------------------------------
+
+
+class Nobody:
+    """The dispatcher and the receipts' side of a link that sends nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_an_upstream_is_bound_to_over_tls_and_only_when_it_proves_itself(
+    authority: Authority, server_pair: Pair, esme_pair: Pair, is_trusted: bool
+) -> None:
+    smsc = Smsc()
+    async with listening(server(server_pair, authority.ca), smsc) as listener:
+        profile = Upstream(
+            id="carrier", host="127.0.0.1", port=listener.tls_port, system_id="s", password="p", uses_tls=True,
+            tls_ca_file=str(authority.ca) if is_trusted else "", tls_server_name="smsc.example",
+            tls_certificate_file=str(esme_pair.certificate), tls_key_file=str(esme_pair.key),
+        )  # fmt: skip
+        clock = asyncio.get_running_loop().time
+        link = Link(
+            profile, BindKind.TRANSCEIVER, dial=connect, sink=Nobody(), delivers=Nobody(), clock=clock, chance=clock
+        )
+        task = asyncio.create_task(link.run())
+        try:
+            if is_trusted:
+                await until(lambda: link.state is LinkState.BOUND)
+                assert smsc.bound[0].certificate == PeerCertificate(esme_pair.sha256, "esme.example")
+            else:
+                await until(lambda: link.tls_failures)
+                assert not smsc.opened
+        finally:
+            link.cut()
+            await task

@@ -266,6 +266,19 @@ async def test_without_redis_a_worker_counts_its_own_and_tells_it_afterwards() -
         assert rig.store.told["acme"] == (0, 0, 2)
 
 
+async def test_a_redis_that_comes_back_is_told_of_everybody_who_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smpp_binds, "RENEW_SECONDS", 0.01)
+    async with running() as rig:
+        rig.ask()
+        assert await rig.outcomes(1) == [BindOutcome.ACCEPTED]
+        rig.store.is_away = True
+        calls = rig.store.calls
+        await until(lambda: rig.store.calls > calls + 1)
+        rig.store.told.clear()
+        rig.store.is_away = False
+        await until(lambda: rig.store.told.get("acme") == (0, 0, 1))
+
+
 async def test_without_redis_a_worker_evaluates_its_share_of_guesses() -> None:
     async with running(BindLimits(guesses_alone_max=2)) as rig:
         rig.store.is_away = True

@@ -187,9 +187,9 @@ def test_a_peer_that_does_not_read_is_not_read_and_gets_no_more_octets(bench: An
 def test_a_peer_that_does_not_read_for_long_is_cut_off(bench: Any) -> None:
     bench.loop.advance(3.0)
     bench.connection.pause_writing()
-    bench.loop.advance(32.9)
+    bench.loop.advance(31.9)
     assert not bench.transport.is_aborted
-    bench.loop.advance(33.0)
+    bench.loop.advance(32.0)
     assert bench.transport.is_aborted
     bench.connection.connection_lost(None)
     assert bench.owner.closed == [(bench.connection, CloseReason.WRITE_STALLED)]
@@ -201,9 +201,9 @@ def test_a_peer_that_reads_again_starts_anew(bench: Any) -> None:
     bench.connection.resume_writing()
     bench.loop.advance(21.0)
     bench.connection.pause_writing()
-    bench.loop.advance(50.0)
+    bench.loop.advance(49.0)
     assert not bench.transport.is_aborted
-    bench.loop.advance(51.0)
+    bench.loop.advance(50.0)
     assert bench.transport.is_aborted
 
 
