@@ -10,7 +10,11 @@ import msgspec
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer. Rates are messages (not segments) a second; money is micro-units of `currency`."""
+    """A customer. Rates are messages (not segments) a second; money is micro-units of `currency`.
+
+    outbind_host, outbind_port: where its ESME listens for an outbind, which is sent with outbind_system_id and
+    outbind_password when something waits for it and none of its receivers is bound. Port 0: it is never asked.
+    """
 
     id: str
     currency: str = "EUR"
@@ -29,6 +33,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     binds_max: int = 4
     window_size: int = 100
     allows_private_callbacks: bool = False
+    outbind_host: str = ""
+    outbind_port: int = 0
+    outbind_system_id: str = ""
+    outbind_password: str = ""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +57,15 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """An SMSC that we bind to, and its profile."""
+    """An SMSC that we bind to, and its profile.
+
+    bind_mode: "transceiver", "transmitter", "receiver", or "pair": `binds` transmitters and `receiver_binds` receivers
+    (0: as many).
+    receipt_segments: of a long message, whose receipts tell that it was delivered: "all" segments', "any" one's, or
+    the "last" one's. mo_repeat_seconds: how long the same mobile-originated message again is a repeat; 0 is never.
+    outbind_port: where the owner listens for this SMSC's outbind, which has to carry outbind_system_id and
+    outbind_password; 0: it does not.
+    """
 
     id: str
     host: str
@@ -71,6 +87,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     queue_messages_max: int = 5_000_000
     temporary_statuses: frozenset[int] = frozenset()
     permanent_statuses: frozenset[int] = frozenset()
+    receiver_binds: int = 0
+    receipt_segments: str = "all"
+    mo_repeat_seconds: int = 30
+    outbind_port: int = 0
+    outbind_system_id: str = ""
+    outbind_password: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -241,7 +241,11 @@ CREATE TABLE accounts (
     binds_max integer NOT NULL DEFAULT 4,
     window_size integer NOT NULL DEFAULT 100,
     allows_private_callbacks boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    outbind_host text NOT NULL DEFAULT '',
+    outbind_port integer NOT NULL DEFAULT 0,
+    outbind_system_id text NOT NULL DEFAULT '',
+    outbind_password text NOT NULL DEFAULT ''
 );
 
 CREATE TABLE api_keys (
@@ -280,7 +284,13 @@ CREATE TABLE upstreams (
     in_doubt text NOT NULL DEFAULT 'resend',
     queue_messages_max integer NOT NULL DEFAULT 5000000,
     temporary_statuses bigint[] NOT NULL DEFAULT '{}',
-    permanent_statuses bigint[] NOT NULL DEFAULT '{}'
+    permanent_statuses bigint[] NOT NULL DEFAULT '{}',
+    receiver_binds integer NOT NULL DEFAULT 0,
+    receipt_segments text NOT NULL DEFAULT 'all' CHECK (receipt_segments IN ('all', 'any', 'last')),
+    mo_repeat_seconds integer NOT NULL DEFAULT 30 CHECK (mo_repeat_seconds >= 0),
+    outbind_port integer NOT NULL DEFAULT 0,
+    outbind_system_id text NOT NULL DEFAULT '',
+    outbind_password text NOT NULL DEFAULT ''
 );
 
 -- account '' is a route for all.

@@ -3,7 +3,8 @@
 
 -- name: load_accounts
 SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
-       any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks
+       any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
+       outbind_host, outbind_port, outbind_system_id, outbind_password
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -15,7 +16,8 @@ SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, 
 -- name: load_upstreams
 SELECT id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
        interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
-       queue_messages_max, temporary_statuses, permanent_statuses
+       queue_messages_max, temporary_statuses, permanent_statuses, receiver_binds, receipt_segments,
+       mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -30,15 +32,18 @@ SELECT number, account, via FROM mo_numbers ORDER BY number;
 -- name: add_account
 INSERT INTO accounts
        (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
-        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
+        outbind_host, outbind_port, outbind_system_id, outbind_password)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
        burst = excluded.burst, segments_max = excluded.segments_max, tariff = excluded.tariff,
        priority = excluded.priority, any_sender = excluded.any_sender, senders = excluded.senders,
        webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret, binds_max = excluded.binds_max,
-       window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks;
+       window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks,
+       outbind_host = excluded.outbind_host, outbind_port = excluded.outbind_port,
+       outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac) VALUES ($1, $2, $3)
@@ -53,8 +58,10 @@ ON CONFLICT (key_hash) DO UPDATE SET
 INSERT INTO upstreams
        (id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
         interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
-        queue_messages_max, temporary_statuses, permanent_statuses)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+        queue_messages_max, temporary_statuses, permanent_statuses, receiver_binds, receipt_segments,
+        mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25, $26)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -64,7 +71,10 @@ ON CONFLICT (id) DO UPDATE SET
        enquire_link_seconds = excluded.enquire_link_seconds, registered_delivery = excluded.registered_delivery,
        receipt_id = excluded.receipt_id, in_doubt = excluded.in_doubt,
        queue_messages_max = excluded.queue_messages_max, temporary_statuses = excluded.temporary_statuses,
-       permanent_statuses = excluded.permanent_statuses;
+       permanent_statuses = excluded.permanent_statuses, receiver_binds = excluded.receiver_binds,
+       receipt_segments = excluded.receipt_segments, mo_repeat_seconds = excluded.mo_repeat_seconds,
+       outbind_port = excluded.outbind_port, outbind_system_id = excluded.outbind_system_id,
+       outbind_password = excluded.outbind_password;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
