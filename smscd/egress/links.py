@@ -12,7 +12,7 @@ import structlog
 
 from protocols.smpp import events as ev
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter
+from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
 from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket
@@ -161,10 +161,15 @@ class Link:
 
     # --- what the receipts' side asks -------------------------------------------------------------------------------
 
-    def answer(self, connection: SmppConnection, answers: list[tuple[int, int]]) -> None:
-        """Answer deliver_sm that came over `connection`; nothing happens when that is gone by now."""
+    def answer(self, connection: SmppConnection, answers: list[tuple[int, int]], *, is_data: bool = False) -> None:
+        """Answer deliver_sm, or data_sm, that came over `connection`; nothing happens when that is gone by now."""
         if connection.is_open:
-            connection.session.answer_delivers(answers)
+            if is_data:
+                connection.session.answer(
+                    DataSmResp(command_status=status, sequence_number=number) for number, status in answers
+                )
+            else:
+                connection.session.answer_delivers(answers)
             connection.flush()
             self._go_on_draining()
 
@@ -275,8 +280,10 @@ class Link:
                 case ev.SubmitAnswers():
                     self._timeouts_in_a_row = 0
                     self._sink.answered(self, cast(Answers, event.answers), self._clock())
-                case ev.DeliversReceived():
+                case ev.DeliversReceived() | ev.DataReceived():
                     self._delivers.received(self, event.pdus)
+                case ev.AlertsReceived():
+                    self._delivers.alerted(event.pdus)
                 case ev.TimedOut():
                     self._on_timed_out(connection, cast("list[Ref]", event.refs))
                 case ev.BindAccepted():

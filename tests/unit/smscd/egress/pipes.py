@@ -9,7 +9,7 @@ from typing import Any
 from protocols.smpp import events as ev
 from protocols.smpp.codec import encode_body
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import DeliverSm, SubmitSm
+from protocols.smpp.pdu import DeliverSm, Response, SubmitSm
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
 
@@ -83,6 +83,7 @@ class Smsc:
         self.submits: list[SubmitSm] = []
         self.binds: list[str] = []
         self.deliver_answers: list[tuple[object, int]] = []
+        self.request_answers: list[tuple[object, Response]] = []
         self.connections: list[SmppConnection] = []
         self.dialed = 0
 
@@ -117,6 +118,8 @@ class Smsc:
                 session.answer_submits([(number, *answer) for number, answer in answered if answer is not None])
             elif isinstance(event, ev.DeliverAnswers):
                 self.deliver_answers += event.answers
+            elif isinstance(event, ev.RequestAnswers):
+                self.request_answers += event.answers
             elif isinstance(event, ev.UnbindRequested):
                 session.finish_unbind()
         connection.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import DeliverSm, SubmitSm
+from protocols.smpp.pdu import AlertNotification, DataSm, DataSmResp, DeliverSm, SubmitSm
 from smscd.core.directory import Upstream
 from smscd.egress.links import BindKind, Link, LinkState
+from smscd.egress.ports import Delivered
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
 
@@ -27,7 +28,8 @@ class Sink:
         self.late: list[Any] = []
         self.unanswered: list[Any] = []
         self.losses = 0
-        self.delivered: list[DeliverSm] = []
+        self.delivered: list[Delivered] = []
+        self.alerts: list[AlertNotification] = []
 
     def answered(self, link: Link, answers: Any, now: float) -> None:
         self.answers += answers
@@ -42,10 +44,14 @@ class Sink:
     def links_changed(self) -> None:
         pass
 
-    def received(self, link: Link, pdus: list[DeliverSm]) -> None:
+    def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
         self.delivered += pdus
         assert link.connection is not None
-        link.answer(link.connection, [(pdu.sequence_number, 0) for pdu in pdus])
+        is_data = isinstance(pdus[0], DataSm)
+        link.answer(link.connection, [(pdu.sequence_number, 0) for pdu in pdus], is_data=is_data)
+
+    def alerted(self, pdus: Sequence[AlertNotification]) -> None:
+        self.alerts += pdus
 
 
 @asynccontextmanager
@@ -204,6 +210,32 @@ async def test_deliver_sm_reaches_the_receipts_side_and_is_answered() -> None:
         await until(lambda: smsc.deliver_answers)
         assert smsc.deliver_answers == [("ref", 0)]
         assert sink.delivered[0].short_message == b"hello"
+
+
+async def test_data_sm_of_an_upstream_is_answered_as_such() -> None:
+    smsc = Smsc()
+    async with running(smsc, BindKind.RECEIVER) as (link, sink):
+        await until(lambda: link.state is LinkState.BOUND)
+        far = smsc.connections[0]
+        far.session.send_requests([(DataSm(source_addr=b"4917"), "ref")], asyncio.get_running_loop().time())
+        far.flush()
+        await until(lambda: smsc.request_answers)
+        [(ref, response)] = smsc.request_answers
+        assert (ref, type(response), response.command_status) == ("ref", DataSmResp, 0)
+        assert sink.delivered[0].source_addr == b"4917"
+
+
+async def test_an_alert_is_no_error_and_ends_nothing() -> None:
+    smsc = Smsc()
+    async with running(smsc, BindKind.RECEIVER) as (link, sink):
+        await until(lambda: link.state is LinkState.BOUND)
+        far = smsc.connections[0]
+        far.session.send_alerts([AlertNotification(source_addr=b"4917")], asyncio.get_running_loop().time())
+        far.flush()
+        await until(lambda: sink.alerts)
+        smsc.deliver(DeliverSm(short_message=b"after"), "ref")
+        await until(lambda: smsc.deliver_answers)
+        assert sink.alerts[0].source_addr == b"4917" and sink.losses == 0
 
 
 async def test_throttling_slows_the_link_down() -> None:
