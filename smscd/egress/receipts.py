@@ -22,7 +22,7 @@ from smscd.core.callbacks import receipt_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import ClockSteppedError
-from smscd.core.lifecycle import canonical_id, stat_of, state_of_receipt
+from smscd.core.lifecycle import canonical_id, ends_message, stat_of, state_of_receipt
 from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.inbound import inbound_items
@@ -227,11 +227,11 @@ class Receipts:
             keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
             await self._correlated()
             contexts = await self._match(keys, now_ms)
-            upstream = self.profile.id
+            upstream, policy = self.profile.id, self.profile.receipt_segments
             items = batch.items
             for context, receipt, (pdu, _) in zip(contexts, parked, receipts, strict=True):
                 if context is not None:
-                    items.append(receipt_item(context, receipt, upstream, now_ms))
+                    items.append(receipt_item(context, receipt, upstream, now_ms, policy))
                 elif receipt.upstream_message_id:
                     self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
             figures.receipts += len(receipts)
@@ -284,10 +284,10 @@ class Receipts:
     async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
         """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""
         now_ms = self._wall_ms()
-        upstream = self.profile.id
+        upstream, policy = self.profile.id, self.profile.receipt_segments
         batch = ReceiptBatch()
         for _, context, receipts in parked:
-            batch.items += [receipt_item(context, receipt, upstream, now_ms) for receipt in receipts]
+            batch.items += [receipt_item(context, receipt, upstream, now_ms, policy) for receipt in receipts]
         if batch.items:
             await self._store.apply(batch)
         try:
@@ -312,15 +312,26 @@ def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
     )
 
 
-def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int) -> ReceiptItem:
-    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told."""
+def receipt_item(
+    context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int, policy: str = "all"
+) -> ReceiptItem:
+    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told.
+
+    policy: the upstream's `receipt_segments`.
+    """
     state = receipt.state
     is_final = state >= _FIRST_FINAL and not receipt.is_intermediate
+    awaited: int | None = 0
+    if is_final and context.segments > 1 and policy != "all":
+        awaited = ends_message(policy, context.segment, context.segments, State(state))
+        is_final = awaited is not None
     refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
     stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
-    callback = receipt_callback(
-        context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
-    )
+    callback = None
+    if awaited is not None:
+        callback = receipt_callback(
+            context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
+        )
     record = ReceiptRecord(
         context.id,
         context.segment,
@@ -338,6 +349,7 @@ def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, no
         callback is not None,
     )
     item = ReceiptItem(record, is_final, context.via, _encode(callback) if callback is not None else None, not is_final)
+    item.awaited = awaited or 0
     if not is_final:
         # Nothing of the message's end tells a second one of these from the first. A date that we gave it is no mark.
         date = 0 if receipt.done_ms == receipt.at_ms else receipt.done_ms

@@ -421,3 +421,69 @@ async def test_an_alert_is_logged_and_counted_and_changes_nothing() -> None:
     [log] = [log for log in logs if log["event"] == "upstream.alerted"]
     assert (log["log_level"], log["number"], log["count"]) == ("info", b"447700900123", 2)
     assert rig.receipts.is_idle and rig.redis == FakeRedis()
+
+
+LONG = {"segments": [b"a", b"b", b"c"], "registered_delivery": 0x11}
+
+
+def long_rig(policy: str, known: str = "xyz", **changes: Any) -> Rig:
+    """A message of three segments, whose ids are known by letters."""
+    rig = Rig(receipt_segments=policy)
+    for segment, name in enumerate("xyz"):
+        if name in known:
+            rig.redis.corr[name.encode()] = encode(sent_context(message(1, **LONG, **changes), segment))
+    return rig
+
+
+@pytest.mark.parametrize(
+    ("policy", "receipts", "told"),
+    [
+        ("all", "xyz", ["DELIVRD"]),
+        ("all", "xy", []),
+        ("any", "y", ["DELIVRD"]),
+        ("any", "xyz", ["DELIVRD"]),
+        ("last", "xy", []),
+        ("last", "z", ["DELIVRD"]),
+        ("last", "zxy", ["DELIVRD"]),
+    ],
+)
+async def test_quirk_8_the_customer_sees_one_result_whichever_segments_have_receipts(
+    policy: str, receipts: str, told: list[str]
+) -> None:
+    rig = long_rig(policy)
+    for name in receipts:
+        rig.come(receipt(name.encode()))
+        await rig.settle()
+    assert [callback.stat.decode() for callback in rig.redis.callbacks()] == told
+    assert bool(rig.redis.states) is bool(told)
+    assert len(rig.link.answers) == len(receipts)
+
+
+@pytest.mark.parametrize("policy", ["all", "any", "last"])
+async def test_quirk_8_a_segment_that_was_not_delivered_ends_the_message_and_pays_back_once(policy: str) -> None:
+    rig = long_rig(policy, tariff=int(Tariff.ON_DELIVERY))
+    rig.come(receipt(b"x", b"UNDELIV"), receipt(b"z", b"UNDELIV"))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"UNDELIV"]
+    assert rig.redis.refunded == {FIRST_ID + 1: 70_000}
+
+
+async def test_quirk_8_an_id_that_only_the_last_segment_was_given_is_enough() -> None:
+    rig = long_rig("last", known="z")
+    rig.come(receipt(b"z"))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"DELIVRD"]
+
+
+@pytest.mark.parametrize(
+    ("source", "dest"),
+    [(b"49170", b"Sender"), (b"Sender", b"49170"), (b"49170", b"49170"), (b"+0049170", b""), (b"", b"Other")],
+)
+async def test_quirk_10_the_id_finds_the_message_whatever_the_addresses_are(source: bytes, dest: bytes) -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    rig.come(receipt(b"abc", source_addr=source, destination_addr=dest))
+    await rig.settle()
+    assert only(rig.redis.receipt_records).id == FIRST_ID + 1 and not rig.reported
+    [callback] = rig.redis.callbacks()
+    assert (callback.source, callback.dest) == (b"Sender", message(1).dest), "the customer sees his own addresses"
