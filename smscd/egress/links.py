@@ -15,7 +15,7 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
-from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket
+from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
 from smscd.egress.blobs import Item
 from smscd.egress.pauses import SessionEnd, pause_after
 from smscd.egress.ports import DeliverSink, Dial, LinkSink
@@ -24,6 +24,7 @@ from smscd.egress.wake import Wake
 from smscd.transport.connection import Callbacks, SmppConnection
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
+ANSWERS_SHARE: Final = 0.6
 UNANSWERED_DELIVERS_MAX: Final = 1000
 SEEN_RATE_MIN: Final = 20.0
 _ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
@@ -36,14 +37,6 @@ class BindKind(Enum):
     TRANSCEIVER = BindTransceiver
     TRANSMITTER = BindTransmitter
     RECEIVER = BindReceiver
-
-
-KINDS_BY_MODE: Final[dict[str, tuple[BindKind, ...]]] = {
-    "transceiver": (BindKind.TRANSCEIVER,),
-    "transmitter": (BindKind.TRANSMITTER,),
-    "receiver": (BindKind.RECEIVER,),
-    "pair": (BindKind.TRANSMITTER, BindKind.RECEIVER),
-}
 
 
 class LinkState(Enum):
@@ -59,7 +52,10 @@ class LinkState(Enum):
 
 
 class Link:
-    """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it."""
+    """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
+
+    on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
+    """
 
     def __init__(
         self,
@@ -71,6 +67,7 @@ class Link:
         delivers: DeliverSink,
         clock: Callable[[], float],
         chance: Callable[[], float],
+        on_held: Callable[[SessionEnd, float], None],
     ) -> None:
         self.profile = profile
         self.kind = kind
@@ -82,6 +79,7 @@ class Link:
         self._delivers = delivers
         self._clock = clock
         self._chance = chance
+        self._on_held = on_held
         self._wake = Wake(asyncio.get_running_loop())
         self._ended: asyncio.Future[SessionEnd] | None = None
         self._refused = 0
@@ -148,10 +146,16 @@ class Link:
         connection.flush()
 
     def rated(self, throttled: int, now: float) -> None:
-        """Answers came, so many of them throttled: slow down, or slowly come back."""
-        if throttled:
+        """Answers came, so many of them throttled: slow down, or slowly come back.
+
+        A congestion_state in them (5.0) slows down too, the more the higher it is, before anything is refused.
+        """
+        connection = self.connection
+        congestion = connection.session.peer_congestion_state if connection is not None else None
+        share = 1.0 if throttled else congestion_share(congestion) if congestion is not None else 0.0
+        if share:
             seen = float(max(self._sent_last_second, self._sent_this_second))
-            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now)
+            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now, share)
         elif self._adaptive.rate > 0:
             rate = self._adaptive.recovered(now)
         else:
@@ -192,8 +196,7 @@ class Link:
             failures = 0 if end.is_steady else failures + 1
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
             if pause.is_held:
-                _log.warning("upstream.held", upstream=self.profile.id, command_status=end.refused,
-                             seconds=pause.seconds)  # fmt: skip
+                self._on_held(end, pause.seconds)
             else:
                 _log.info("upstream.waiting", upstream=self.profile.id, reason=end.reason, command_status=end.refused,
                           seconds=round(pause.seconds, 3))  # fmt: skip
@@ -230,7 +233,11 @@ class Link:
                 connection.abort()
 
     async def stop(self, seconds: float) -> None:
-        """End the session with an unbind, so that the next bind is not refused; cut it off after the time."""
+        """Send nothing new, wait for what is under way, unbind, and cut it off after the time.
+
+        Without the unbind the next bind may be refused. Answers that do not come hold it up for a part of the time
+        only.
+        """
         self._is_stopping = True
         self._wake.set()
         connection, ended = self.connection, self._ended
@@ -238,9 +245,13 @@ class Link:
             return
         if connection.session.state.is_bound:
             self.state = LinkState.DRAINING
-            connection.session.unbind(self._clock())
-            connection.flush()
-            await asyncio.wait((ended,), timeout=seconds)
+            self._sink.links_changed()
+            self._go_on_draining()
+            await asyncio.wait((ended,), timeout=seconds * ANSWERS_SHARE)
+            if not ended.done() and connection.session.state.is_bound:
+                connection.session.unbind(self._clock())
+                connection.flush()
+            await asyncio.wait((ended,), timeout=seconds * (1 - ANSWERS_SHARE))
         connection.abort()
 
     def cut(self) -> None:

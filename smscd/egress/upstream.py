@@ -11,7 +11,8 @@ import structlog
 from smscd.core.directory import Upstream
 from smscd.core.pacing import TokenBucket
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.links import KINDS_BY_MODE, BindKind, Link, LinkState
+from smscd.egress.links import BindKind, Link, LinkState
+from smscd.egress.pauses import SessionEnd
 from smscd.egress.ports import DeliverSink, Dial, LinkSink
 
 BURST_SECONDS: Final = 0.1
@@ -47,6 +48,7 @@ class UpstreamPool:
         self._tasks: dict[Link, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._turn = 0
+        self._is_alerted = False
         self._bucket = TokenBucket(0.0, 1.0, clock())
         self._set_rate()
 
@@ -97,6 +99,7 @@ class UpstreamPool:
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile: binds that were held try again, surplus ones end, missing ones are made."""
         self.profile = profile
+        self._is_alerted = False
         self._set_rate()
         for link in self.links:
             link.reconfigure(profile)
@@ -118,10 +121,18 @@ class UpstreamPool:
         """Set the gauges."""
         figures = self._figures
         figures.binds_bound = sum(link.state is LinkState.BOUND for link in self.links)
+        if figures.binds_bound:
+            self._is_alerted = False
         figures.binds_held = sum(link.state is LinkState.HELD for link in self.links)
         figures.in_flight = self.pending
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _held(self, end: SessionEnd, seconds: float) -> None:
+        """A bind was refused for good: one alert, however many binds are and however often."""
+        if not self._is_alerted:
+            self._is_alerted = True
+            _log.error("upstream.held", upstream=self.profile.id, command_status=end.refused, seconds=seconds)
 
     def _set_rate(self) -> None:
         rate = self.profile.rate_per_second
@@ -131,8 +142,7 @@ class UpstreamPool:
         """Make the links those of the profile."""
         assert self._sink is not None
         profile = self.profile
-        kinds = KINDS_BY_MODE.get(profile.bind_mode, (BindKind.TRANSCEIVER,))
-        wanted = [kind for _ in range(profile.binds) for kind in kinds] if profile.is_enabled else []
+        wanted = kinds_of(profile) if profile.is_enabled else []
         kept: list[Link] = []
         for link in self.links:
             if link.kind in wanted:
@@ -149,6 +159,7 @@ class UpstreamPool:
                 delivers=self._delivers,
                 clock=self._clock,
                 chance=self._chance,
+                on_held=self._held,
             )
             kept.append(link)
             self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {profile.id}")
@@ -169,3 +180,17 @@ class UpstreamPool:
                 _log.error("upstream.bind_failed", upstream=self.profile.id, error=repr(result))
         self._tasks.clear()
         self.links = []
+
+
+def kinds_of(profile: Upstream) -> list[BindKind]:
+    """The binds that a profile asks for."""
+    match profile.bind_mode:
+        case "pair":
+            receivers = profile.receiver_binds or profile.binds
+            return [BindKind.TRANSMITTER] * profile.binds + [BindKind.RECEIVER] * receivers
+        case "transmitter":
+            return [BindKind.TRANSMITTER] * profile.binds
+        case "receiver":
+            return [BindKind.RECEIVER] * profile.binds
+        case _:
+            return [BindKind.TRANSCEIVER] * profile.binds

@@ -76,7 +76,8 @@ class Smsc:
     refuses: the status with which binds are refused. answers: what is said to a submit_sm, None to say nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: SessionConfig | None = None) -> None:
+        self.config = config
         self.refuses = 0
         self.is_down = False
         self.answers: Callable[[SubmitSm], tuple[int, bytes] | None] = lambda pdu: (0, b"id-" + pdu.short_message)
@@ -93,7 +94,7 @@ class Smsc:
         if self.is_down:
             raise ConnectionRefusedError("down")
         own = Callbacks(lambda connection: None, self._on_events, self._on_closed)
-        near, far = connect(callbacks, config, own)
+        near, far = connect(callbacks, config, own, self.config)
         self.connections.append(far)
         return near
 
