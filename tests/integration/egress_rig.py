@@ -38,6 +38,7 @@ from smscd.core.verdicts import VerdictSink
 from smscd.egress.figures import OutboxFigures
 from smscd.egress.outbox import Outbox
 from smscd.egress.owner import Surroundings, UpstreamStores
+from smscd.egress.ports import Dial
 from smscd.egress.upstreams import Upstreams
 from smscd.ingress.smpp_auth import Authenticator, password_hmac
 from smscd.ingress.smpp_operations import Operations
@@ -102,7 +103,7 @@ class NoAdmission:
 class Egress:
     """One process' egress, with the SMPP server that ESMEs bind to."""
 
-    def __init__(self, url: str, index: DirectoryIndex, owner: str = "test/0") -> None:
+    def __init__(self, url: str, index: DirectoryIndex, owner: str = "test/0", *, dial: Dial = connect) -> None:
         self.index = index
         self.url = url
         self._owner = owner
@@ -115,7 +116,7 @@ class Egress:
         around = Surroundings(
             open_stores=self._open_stores,
             leases=self.leases,
-            dial=connect,
+            dial=dial,
             directory=lambda: self.index,
             ids=ids.take,
             clock=time.monotonic,
