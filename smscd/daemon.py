@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from protocols.smpp.constants import InterfaceVersion
 from protocols.smpp.limits import SessionConfig
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.writer import Writer, WriterLimits
@@ -44,6 +45,7 @@ from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
 from smscd.transport.listener import ListenerLimits
 from smscd.transport.registry import BoundSessions
+from smscd.worker.congestion import Congestion
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.gate import AdmissionGate
@@ -58,6 +60,7 @@ from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
+from storage.redis.monitor import read_depths
 from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
@@ -345,11 +348,25 @@ class Doors:
             TaskService("gate", gate.run),
             TaskService("admission", admitter.run, drain=admitter.drain),
         ]
+        self._smpp, self._http = self._smpp_server(admitter), self._http_server(admitter)
+        self._services.append(self._congestion(gate, admitter, self._smpp))
         for service in self._services:
             await service.start()
-        self._smpp, self._http = self._smpp_server(admitter), self._http_server(admitter)
         await self._smpp.start(config.smpp.host, config.smpp.port, reuse_port=True)
         await self._http.start(config.http.host, config.http.port, reuse_port=True)
+
+    def _congestion(self, gate: AdmissionGate, admitter: BatchAdmitter, server: SmppServer) -> Service:
+        parts = self._parts
+        pending_max = parts.config.admission.pending_messages_max
+        congestion = Congestion(
+            pending_share=lambda: admitter.pending / pending_max,
+            memory_share=lambda: gate.memory_share,
+            is_open=lambda: gate.is_open,
+            depths=lambda: read_depths(parts.shared, parts.keys),
+            directory=parts.directory.get,
+            tell=server.tell_congestion,
+        )
+        return TaskService("congestion", congestion.run)
 
     def _smpp_server(self, admitter: BatchAdmitter) -> SmppServer:
         parts, config = self._parts, self._parts.config.smpp
@@ -363,6 +380,7 @@ class Doors:
                 response_seconds=config.response_seconds,
                 enquire_link_seconds=config.enquire_link_seconds,
                 inactivity_seconds=config.inactivity_seconds,
+                interface_version=InterfaceVersion.V5_0,
             ),
             directory=parts.directory.get,
             admitter=admitter,

@@ -102,6 +102,7 @@ class SmppServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unflushed: set[SmppConnection] = set()
         self._none_left: asyncio.Event | None = None
+        self._congestion_state: int | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -130,6 +131,12 @@ class SmppServer:
             if connection.session.state.is_bound:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
+
+    def tell_congestion(self, state: int) -> None:
+        """Say this congestion_state, 0 to 100, in all responses to ESMEs of SMPP 5.0 from now on."""
+        self._congestion_state = state
+        for connection in self._listener.connections if self._listener is not None else ():
+            connection.session.congestion_state = state
 
     async def drain(self) -> None:
         """Take no new connection and no new submit, answer what is open, unbind everybody; return when all are gone.
@@ -161,7 +168,8 @@ class SmppServer:
     # --- what connections tell --------------------------------------------------------------------------------------
 
     def _on_open(self, connection: SmppConnection) -> None:
-        """Nothing to do before the bind; the session has its own timer for it."""
+        """Nothing else to do before the bind; the session has its own timer for it."""
+        connection.session.congestion_state = self._congestion_state
 
     def _on_events(self, connection: SmppConnection, events: list[Event]) -> None:
         for event in events:
