@@ -44,6 +44,7 @@ from smscd.roles.services import Service, TaskService
 from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
 from smscd.transport.listener import ListenerLimits
+from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.registry import BoundSessions
 from smscd.worker.congestion import Congestion
 from smscd.worker.database import Database
@@ -171,11 +172,23 @@ class Composition:
             clock=time.monotonic,
             wall_ms=self.redis_ms,
             chance=random.random,
+            outbinds=self._outbind_limits(),
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)
         self.metrics.add_source(lambda: upstream_samples(upstreams))
         return upstreams
+
+    def _outbind_limits(self) -> OutbindLimits | None:
+        config = self.config.outbind
+        if not config.host:
+            return None
+        return OutbindLimits(
+            host=config.host,
+            networks=config.networks,
+            open_seconds=config.open_seconds,
+            connections_max=config.connections_max,
+        )
 
     def _outbox(self) -> Outbox:
         def open_outbox(account: str) -> tuple[OutboxStore, RoleSession]:

@@ -55,6 +55,7 @@ class Link:
     """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
 
     on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
+    is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Link:
         clock: Callable[[], float],
         chance: Callable[[], float],
         on_held: Callable[[SessionEnd, float], None],
+        is_adopted: bool = False,
     ) -> None:
         self.profile = profile
         self.kind = kind
+        self.is_adopted = is_adopted
         self.state = LinkState.DOWN
         self.begun: deque[Item] = deque()
         self.connection: SmppConnection | None = None
@@ -186,11 +189,11 @@ class Link:
     # --- its life ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the bind up until stopped."""
+        """Keep the bind up until stopped; one that was adopted, until its session ends."""
         failures = 0
         while not self._is_stopping:
             end = await self._live()
-            if self._is_stopping:
+            if self.is_adopted or self._is_stopping:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
@@ -214,12 +217,7 @@ class Link:
         self._timeouts_in_a_row = 0
         self._is_held_reading = False
         self._ended = asyncio.get_running_loop().create_future()
-        config = SessionConfig(
-            response_seconds=profile.response_timeout_seconds,
-            enquire_link_seconds=profile.enquire_link_seconds,
-            window_size=UNANSWERED_DELIVERS_MAX,
-            assumed_interface_version=profile.interface_version,
-        )
+        config = session_config(profile)
         try:
             callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
             await self._dial(profile.host, profile.port, config=config, callbacks=callbacks)
@@ -354,6 +352,16 @@ class Link:
         self._sink.lost(self, refs)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(SessionEnd(reason, self._refused, bound_seconds))
+
+
+def session_config(profile: Upstream) -> SessionConfig:
+    """The limits and timers of a session with this upstream."""
+    return SessionConfig(
+        response_seconds=profile.response_timeout_seconds,
+        enquire_link_seconds=profile.enquire_link_seconds,
+        window_size=UNANSWERED_DELIVERS_MAX,
+        assumed_interface_version=profile.interface_version,
+    )
 
 
 def _identity(profile: Upstream) -> tuple[object, ...]:

@@ -91,6 +91,16 @@ class UpstreamPool:
         self._sink = sink
         self._match_links()
 
+    def adopt(self, dial: Dial) -> bool:
+        """Bind over a connection that the upstream has opened, as one more bind. False: it is not the time for it."""
+        if self._sink is None or not self.profile.is_enabled:
+            return False
+        kind = BindKind.TRANSCEIVER if self.profile.bind_mode == "transceiver" else BindKind.RECEIVER
+        link = self._begin(kind, dial, is_adopted=True)
+        self.links.append(link)
+        self._tasks[link].add_done_callback(lambda _: self._adopted_ended(link))
+        return True
+
     def hold_reading(self, is_held: bool) -> None:
         """Read nothing from any bind until this is called with False."""
         for link in self.links:
@@ -140,30 +150,41 @@ class UpstreamPool:
 
     def _match_links(self) -> None:
         """Make the links those of the profile."""
-        assert self._sink is not None
         profile = self.profile
         wanted = kinds_of(profile) if profile.is_enabled else []
         kept: list[Link] = []
         for link in self.links:
-            if link.kind in wanted:
+            if link.is_adopted and profile.is_enabled:
+                kept.append(link)
+            elif link.kind in wanted and not link.is_adopted:
                 wanted.remove(link.kind)
                 kept.append(link)
             else:
                 self._part_with(link)
-        for kind in wanted:
-            link = Link(
-                profile,
-                kind,
-                dial=self._dial,
-                sink=self._sink,
-                delivers=self._delivers,
-                clock=self._clock,
-                chance=self._chance,
-                on_held=self._held,
-            )
-            kept.append(link)
-            self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {profile.id}")
-        self.links = kept
+        self.links = kept + [self._begin(kind, self._dial) for kind in wanted]
+
+    def _begin(self, kind: BindKind, dial: Dial, *, is_adopted: bool = False) -> Link:
+        assert self._sink is not None
+        link = Link(
+            self.profile,
+            kind,
+            dial=dial,
+            sink=self._sink,
+            delivers=self._delivers,
+            clock=self._clock,
+            chance=self._chance,
+            on_held=self._held,
+            is_adopted=is_adopted,
+        )
+        self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {self.profile.id}")
+        return link
+
+    def _adopted_ended(self, link: Link) -> None:
+        if link in self.links:
+            self.links.remove(link)
+            self._tasks.pop(link, None)
+            if self._sink is not None:
+                self._sink.links_changed()
 
     def _part_with(self, link: Link) -> None:
         task = asyncio.create_task(link.stop(UNBIND_SECONDS), name=f"unbind {self.profile.id}")

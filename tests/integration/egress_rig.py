@@ -46,6 +46,7 @@ from smscd.ingress.smpp_server import SmppServer
 from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
+from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.registry import BoundSessions
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore, AdmitItem
@@ -103,7 +104,15 @@ class NoAdmission:
 class Egress:
     """One process' egress, with the SMPP server that ESMEs bind to."""
 
-    def __init__(self, url: str, index: DirectoryIndex, owner: str = "test/0", *, dial: Dial = connect) -> None:
+    def __init__(
+        self,
+        url: str,
+        index: DirectoryIndex,
+        owner: str = "test/0",
+        *,
+        dial: Dial = connect,
+        outbinds: OutbindLimits | None = None,
+    ) -> None:
         self.index = index
         self.url = url
         self._owner = owner
@@ -122,6 +131,7 @@ class Egress:
             clock=time.monotonic,
             wall_ms=wall_ms,
             chance=random.random,
+            outbinds=outbinds,
         )
         self.upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.outbox = Outbox(
