@@ -11,6 +11,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -58,6 +59,23 @@ class SmppConfig(msgspec.Struct, frozen=True, kw_only=True):
     bind_failures_window_seconds: Seconds = 900.0
     bind_refusal_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.2
     request_key_tag: Annotated[int, Meta(ge=0x1400, le=0x3FFF)] = 0x1500
+
+
+class OutbindConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where upstreams may call with outbind, each on the outbind_port of its profile. host empty: nowhere.
+
+    allowed_addresses: addresses and networks with commas between them. connections_max: of one upstream.
+    """
+
+    host: str = ""
+    allowed_addresses: str = ""
+    open_seconds: Seconds = 5.0
+    connections_max: Count = 16
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """allowed_addresses, read. Raises ValueError."""
+        return tuple(ip_network(part.strip()) for part in self.allowed_addresses.split(",") if part.strip())
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +154,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     shards: Annotated[int, Meta(ge=1, le=1)] = 1
     drain_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
     smpp: SmppConfig = SmppConfig()
+    outbind: OutbindConfig = OutbindConfig()
     http: HttpConfig = HttpConfig()
     admin: AdminConfig = AdminConfig()
     admission: AdmissionConfig = AdmissionConfig()
@@ -249,6 +268,12 @@ def _contradictions(config: Config) -> list[str]:
             f"[admin] host {config.admin.host} can be reached from other machines: set [admin] token, or use 127.0.0.1."
         )
     found += _tls_contradictions(config)
+    try:
+        networks = config.outbind.networks
+        if config.outbind.host and not networks:
+            found.append("[outbind] host is set: say in [outbind] allowed_addresses who may call.")
+    except ValueError as error:
+        found.append(f"[outbind] allowed_addresses is wrong: {error}.")
     taken: dict[tuple[str, int], str] = {}
     for name in ("smpp", "http", "admin"):
         listener = getattr(config, name)

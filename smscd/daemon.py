@@ -50,11 +50,13 @@ from smscd.roles.role import RoleService
 from smscd.roles.services import Service, TaskService
 from smscd.supervision.control import WorkerConfig
 from smscd.transport.dial import connect
+from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ServerTls
 from smscd.transport.trace import Traceable, Tracer
 from smscd.worker import smpp_door
 from smscd.worker.certificates import CertificateWatch
+from smscd.worker.congestion import Congestion
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.gate import AdmissionGate
@@ -70,6 +72,7 @@ from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
+from storage.redis.monitor import read_depths
 from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
@@ -198,11 +201,23 @@ class Composition:
             clock=time.monotonic,
             wall_ms=self.redis_ms,
             chance=random.random,
+            outbinds=self._outbind_limits(),
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)
         self.metrics.add_source(lambda: upstream_samples(upstreams))
         return upstreams
+
+    def _outbind_limits(self) -> OutbindLimits | None:
+        config = self.config.outbind
+        if not config.host:
+            return None
+        return OutbindLimits(
+            host=config.host,
+            networks=config.networks,
+            open_seconds=config.open_seconds,
+            connections_max=config.connections_max,
+        )
 
     def _outbox(self) -> Outbox:
         def open_outbox(account: str) -> tuple[OutboxStore, RoleSession]:
@@ -395,9 +410,10 @@ class Doors:
             look = CertificateWatch(tls, config.smpp.tls_look_seconds)
             parts.bells.subscribe(b"config", look.look_soon)
             self._services.append(TaskService("certificates", look.run))
+        self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
+        self._services.append(self._congestion(gate, admitter, self._smpp))
         for service in self._services:
             await service.start()
-        self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
         await self._smpp.start(
             config.smpp.host,
             config.smpp.port if config.smpp.is_plain_open else None,
@@ -406,6 +422,19 @@ class Doors:
             tls=tls,
         )
         await self._http.start(config.http.host, config.http.port, reuse_port=True)
+
+    def _congestion(self, gate: AdmissionGate, admitter: BatchAdmitter, server: SmppServer) -> Service:
+        parts = self._parts
+        pending_max = parts.config.admission.pending_messages_max
+        congestion = Congestion(
+            pending_share=lambda: admitter.pending / pending_max,
+            memory_share=lambda: gate.memory_share,
+            is_open=lambda: gate.is_open,
+            depths=lambda: read_depths(parts.shared, parts.keys),
+            directory=parts.directory.get,
+            tell=server.tell_congestion,
+        )
+        return TaskService("congestion", congestion.run)
 
     def _bind_desk(self) -> BindDesk:
         parts, config = self._parts, self._parts.config.smpp

@@ -15,6 +15,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     allowed_networks: CIDR networks that its ESMEs may bind from; empty: from everywhere.
     binds_max: SMPP sessions at once over all workers; binds_tx_max, binds_rx_max, binds_trx_max: of these by the type
     of their bind. None: no limit of its own; 0: this type may not be bound.
+    outbind_host, outbind_port: where its ESME listens for an outbind, which is sent with outbind_system_id and
+    outbind_password when something waits for it and none of its receivers is bound. Port 0: it is never asked.
     """
 
     id: str
@@ -38,6 +40,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     binds_tx_max: int | None = None
     binds_rx_max: int | None = None
     binds_trx_max: int | None = None
+    outbind_host: str = ""
+    outbind_port: int = 0
+    outbind_system_id: str = ""
+    outbind_password: str = ""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +73,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     tls_ca_file: who may have signed its certificate; empty: whom the system trusts. tls_certificate_file and
     tls_key_file: what we show in turn. tls_server_name: the name in its certificate; empty: `host`.
+    bind_mode: "transceiver", "transmitter", "receiver", or "pair": `binds` transmitters and `receiver_binds` receivers
+    (0: as many).
+    receipt_segments: of a long message, whose receipts tell that it was delivered: "all" segments', "any" one's, or
+    the "last" one's. mo_repeat_seconds: how long the same mobile-originated message again is a repeat; 0 is never.
+    outbind_port: where the owner listens for this SMSC's outbind, which has to carry outbind_system_id and
+    outbind_password; 0: it does not.
     """
 
     id: str
@@ -95,6 +107,12 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     tls_key_file: str = ""
     tls_server_name: str = ""
     tls_is_verified: bool = True
+    receiver_binds: int = 0
+    receipt_segments: str = "all"
+    mo_repeat_seconds: int = 30
+    outbind_port: int = 0
+    outbind_system_id: str = ""
+    outbind_password: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -127,6 +127,17 @@ def state_of_receipt(stat: bytes, message_state: int | None) -> State:
     return _STATES_BY_STAT.get(word, State.SENT)
 
 
+def ends_message(policy: str, segment: int, segments: int, state: State) -> int | None:
+    """What a final receipt of one segment of a long message means for the message.
+
+    policy: the upstream's `receipt_segments`. Returns of how many segments such receipts end the message as delivered
+    (a failure of one always ends it): all of them, or this one alone; None when this one does not count.
+    """
+    if policy == "any" or (policy == "last" and (segment == segments - 1 or state != State.DELIVERED)):
+        return 1
+    return None if policy == "last" else segments
+
+
 def stat_of(state: State) -> bytes:
     """The `stat` that a receipt of ours says for a state."""
     return _REPORTS[state][0]

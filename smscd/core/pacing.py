@@ -1,4 +1,8 @@
-"""Pacing: a token bucket for rates, an adaptive rate for throttling peers, a backoff with jitter for retries."""
+"""Pacing: a token bucket for rates, an adaptive rate for throttling peers, a backoff with jitter for retries.
+
+And congestion_state (SMPP 5.0), which says the same before it comes to refusals: what a peer's means for our rate, and
+what ours is.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ import msgspec
 
 EXPONENT_MAX: Final = 63
 ROUNDING: Final = 1e-6
+CONGESTED_FROM: Final = 80
+CONGESTION_MAX: Final = 100
+CONGESTION_STEP: Final = 5
 
 
 class TokenBucket:
@@ -81,15 +88,18 @@ class AdaptiveRate:
         self._held_until = now
         self.rate = ceiling
 
-    def throttled(self, seen_rate: float, now: float) -> float:
-        """The peer throttled us while we sent `seen_rate` a second; return the new rate."""
+    def throttled(self, seen_rate: float, now: float, share: float = 1.0) -> float:
+        """The peer throttled us while we sent `seen_rate` a second; return the new rate.
+
+        share: how much of the whole decrease is called for, 0 to 1.
+        """
         self._at = now
         if now < self._held_until:
             return self.rate
         current = min(self.rate, seen_rate) if self.rate > 0 and seen_rate > 0 else self.rate or seen_rate
         if self._ceiling <= 0:
             self._step = max(self._step, current)
-        self.rate = max(self._config.floor, current * self._config.decrease)
+        self.rate = max(self._config.floor, current * (1.0 - (1.0 - self._config.decrease) * share))
         self._held_until = now + self._config.hold_seconds
         return self.rate
 
@@ -100,6 +110,28 @@ class AdaptiveRate:
             self.rate = min(raised, self._ceiling) if self._ceiling > 0 else raised
         self._at = now
         return self.rate
+
+
+def congestion_share(state: int | None) -> float:
+    """How much of a throttling a peer's congestion_state amounts to: 0 up to 80, then rising, 1 at 100.
+
+    SMPP 5.0 section 4.8.4.18: 80 to 99 is congested, 100 is unable to accept more.
+    """
+    if state is None or state <= CONGESTED_FROM:
+        return 0.0
+    return min(1.0, (state - CONGESTED_FROM) / (CONGESTION_MAX - CONGESTED_FROM))
+
+
+def congestion_state(*shares: float, is_closed: bool = False) -> int:
+    """Our own congestion_state: the fullest of what may stop us, in steps, so that small changes are no news.
+
+    shares: of each limit, how much is used, 0 to 1. is_closed: nothing is taken at all. 100 is said then only, or when
+    a limit is reached.
+    """
+    fullest = max((0.0, *shares))
+    if is_closed or fullest >= 1.0:
+        return CONGESTION_MAX
+    return int(fullest * CONGESTION_MAX) // CONGESTION_STEP * CONGESTION_STEP
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):

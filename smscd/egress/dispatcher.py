@@ -173,6 +173,7 @@ class Dispatcher:
         return bool(self._answers or self._late_refs or self._lost_refs or self._withheld) or self._is_in_cycle
 
     _is_in_cycle = False
+    _gives_no_ids = False
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -343,6 +344,9 @@ class Dispatcher:
             self._next_promote_ms = min(self._next_promote_ms, min(due for due, _, _ in draft.turn.later))
         self.figures.tally.add(draft.tally)
         self.figures.turns += 1
+        if draft.tally.without_id and not self._gives_no_ids:
+            self._gives_no_ids = True
+            _log.warning("upstream.accepted_without_id", upstream=self.profile.id, count=draft.tally.without_id)
         if reply.late_changes:
             _log.warning(
                 "message.cancelled_too_late", upstream=self.profile.id, message_ids=reply.late_changes[:10],

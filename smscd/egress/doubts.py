@@ -26,20 +26,24 @@ class Doubts:
     def find(self, source: bytes, dest: bytes, others: Iterable[Item]) -> Ref | None:
         """The one segment that a receipt with an unknown id must speak of, or None when that is not sure.
 
-        source, dest: of the message, so the receipt's own are swapped. others: all messages that are not settled; one
-        to the same address that is still to be answered makes it unsure, because the receipt may be ahead of the
-        answer.
+        source, dest: of the message, so the receipt's own are swapped; some SMSCs leave them as they were, which is
+        looked at too. others: all messages that are not settled; one between the same addresses that is still to be
+        answered makes it unsure, because the receipt may be ahead of the answer.
         """
-        addresses = (source.removeprefix(b"+"), dest.removeprefix(b"+"))
-        held = self._by_addresses.get(addresses)
-        if not held:
-            return None
-        held = self._by_addresses[addresses] = [item for item in held if _is_doubtful(item)]
-        found = [(item, segment) for item in held for segment, state in enumerate(item.states) if state == DOUBTED]
+        ends = (_bare(source), _bare(dest))
+        either = {ends, ends[::-1]}
+        found = [
+            (item, segment)
+            for addresses in either
+            for item in self._by_addresses.get(addresses, ())
+            if not item.is_over
+            for segment, state in enumerate(item.states)
+            if state == DOUBTED
+        ]
         if len(found) != 1:
             return None
         for item in others:
-            if not item.is_over and (SENDING in item.states or LATE in item.states) and _addresses(item) == addresses:
+            if not item.is_over and (SENDING in item.states or LATE in item.states) and _addresses(item) in either:
                 return None
         return found[0]
 
@@ -59,4 +63,9 @@ def _is_doubtful(item: Item) -> bool:
 
 def _addresses(item: Item) -> tuple[bytes, bytes]:
     record = item.record
-    return record.source.removeprefix(b"+"), record.dest.removeprefix(b"+")
+    return _bare(record.source), _bare(record.dest)
+
+
+def _bare(address: bytes) -> bytes:
+    """An address without the prefix of an international number, which SMSCs add and remove."""
+    return address.removeprefix(b"+").removeprefix(b"00")

@@ -70,6 +70,8 @@ class UpstreamFigures:
     receipts_deferred: int = 0
     inbound: int = 0
     inbound_unknown: int = 0
+    inbound_repeated: int = 0
+    alerts: int = 0
     queued: int = 0
     claimed: int = 0
     in_flight: int = 0

@@ -1,4 +1,4 @@
-"""Mobile-originated messages, pure: from an upstream's deliver_sm to the record and to what its owner is told."""
+"""Mobile-originated messages, pure: from an upstream's PDU to the record and to what its owner is told."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from protocols.smpp.pdu import DeliverSm
 from smscd.core.callbacks import VIAS, inbound_callback
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import InboundRecord
+from smscd.egress.ports import Delivered
 from storage.redis.receipts import InboundItem
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def inbound_items(
-    pdus: Sequence[DeliverSm], ids: Sequence[int], upstream: str, directory: DirectoryIndex, now_ms: int
+    pdus: Sequence[Delivered], ids: Sequence[int], upstream: str, directory: DirectoryIndex, now_ms: int
 ) -> list[InboundItem]:
     """One item for each PDU. ids: one for each, of an IdSource.
 
@@ -27,7 +28,7 @@ def inbound_items(
     return [_item(pdu, message_id, upstream, directory, now_ms) for pdu, message_id in zip(pdus, ids, strict=True)]
 
 
-def _item(pdu: DeliverSm, message_id: int, upstream: str, directory: DirectoryIndex, now_ms: int) -> InboundItem:
+def _item(pdu: Delivered, message_id: int, upstream: str, directory: DirectoryIndex, now_ms: int) -> InboundItem:
     body, tlvs = pdu.short_message, pdu.tlvs
     if tlvs and not body:
         body = tlv.find(tlvs, TlvTag.MESSAGE_PAYLOAD) or b""
@@ -44,7 +45,7 @@ def _item(pdu: DeliverSm, message_id: int, upstream: str, directory: DirectoryIn
         pdu.dest_addr_npi,
         pdu.destination_addr,
         pdu.esm_class,
-        pdu.protocol_id,
+        pdu.protocol_id if isinstance(pdu, DeliverSm) else 0,  # data_sm has none
         pdu.data_coding,
         body,
         now_ms,

@@ -14,10 +14,10 @@ import structlog
 from protocols.smpp import events as ev
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter
+from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
-from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket
+from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
 from smscd.egress.blobs import Item
 from smscd.egress.pauses import SessionEnd, pause_after
 from smscd.egress.ports import DeliverSink, Dial, LinkSink
@@ -27,6 +27,7 @@ from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.tls import ClientTls
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
+ANSWERS_SHARE: Final = 0.6
 UNANSWERED_DELIVERS_MAX: Final = 1000
 SEEN_RATE_MIN: Final = 20.0
 _ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
@@ -39,14 +40,6 @@ class BindKind(Enum):
     TRANSCEIVER = BindTransceiver
     TRANSMITTER = BindTransmitter
     RECEIVER = BindReceiver
-
-
-KINDS_BY_MODE: Final[dict[str, tuple[BindKind, ...]]] = {
-    "transceiver": (BindKind.TRANSCEIVER,),
-    "transmitter": (BindKind.TRANSMITTER,),
-    "receiver": (BindKind.RECEIVER,),
-    "pair": (BindKind.TRANSMITTER, BindKind.RECEIVER),
-}
 
 
 class LinkState(Enum):
@@ -65,6 +58,8 @@ class Link:
     """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
 
     tls_failures: dials that ended in the handshake, and that nobody has counted yet.
+    on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
+    is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
     """
 
     def __init__(
@@ -77,9 +72,12 @@ class Link:
         delivers: DeliverSink,
         clock: Callable[[], float],
         chance: Callable[[], float],
+        on_held: Callable[[SessionEnd, float], None],
+        is_adopted: bool = False,
     ) -> None:
         self.profile = profile
         self.kind = kind
+        self.is_adopted = is_adopted
         self.state = LinkState.DOWN
         self.begun: deque[Item] = deque()
         self.connection: SmppConnection | None = None
@@ -89,6 +87,7 @@ class Link:
         self._delivers = delivers
         self._clock = clock
         self._chance = chance
+        self._on_held = on_held
         self._wake = Wake(asyncio.get_running_loop())
         self._ended: asyncio.Future[SessionEnd] | None = None
         self._refused = 0
@@ -155,10 +154,16 @@ class Link:
         connection.flush()
 
     def rated(self, throttled: int, now: float) -> None:
-        """Answers came, so many of them throttled: slow down, or slowly come back."""
-        if throttled:
+        """Answers came, so many of them throttled: slow down, or slowly come back.
+
+        A congestion_state in them (5.0) slows down too, the more the higher it is, before anything is refused.
+        """
+        connection = self.connection
+        congestion = connection.session.peer_congestion_state if connection is not None else None
+        share = 1.0 if throttled else congestion_share(congestion) if congestion is not None else 0.0
+        if share:
             seen = float(max(self._sent_last_second, self._sent_this_second))
-            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now)
+            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now, share)
         elif self._adaptive.rate > 0:
             rate = self._adaptive.recovered(now)
         else:
@@ -168,10 +173,15 @@ class Link:
 
     # --- what the receipts' side asks -------------------------------------------------------------------------------
 
-    def answer(self, connection: SmppConnection, answers: list[tuple[int, int]]) -> None:
-        """Answer deliver_sm that came over `connection`; nothing happens when that is gone by now."""
+    def answer(self, connection: SmppConnection, answers: list[tuple[int, int]], *, is_data: bool = False) -> None:
+        """Answer deliver_sm, or data_sm, that came over `connection`; nothing happens when that is gone by now."""
         if connection.is_open:
-            connection.session.answer_delivers(answers)
+            if is_data:
+                connection.session.answer(
+                    DataSmResp(command_status=status, sequence_number=number) for number, status in answers
+                )
+            else:
+                connection.session.answer_delivers(answers)
             connection.flush()
             self._go_on_draining()
 
@@ -184,18 +194,17 @@ class Link:
     # --- its life ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the bind up until stopped."""
+        """Keep the bind up until stopped; one that was adopted, until its session ends."""
         failures = 0
         while not self._is_stopping:
             end = await self._live()
-            if self._is_stopping:
+            if self.is_adopted or self._is_stopping:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
             if pause.is_held:
-                _log.warning("upstream.held", upstream=self.profile.id, command_status=end.refused,
-                             seconds=pause.seconds)  # fmt: skip
+                self._on_held(end, pause.seconds)
             else:
                 _log.info("upstream.waiting", upstream=self.profile.id, reason=end.reason, command_status=end.refused,
                           seconds=round(pause.seconds, 3))  # fmt: skip
@@ -213,12 +222,7 @@ class Link:
         self._timeouts_in_a_row = 0
         self._is_held_reading = False
         self._ended = asyncio.get_running_loop().create_future()
-        config = SessionConfig(
-            response_seconds=profile.response_timeout_seconds,
-            enquire_link_seconds=profile.enquire_link_seconds,
-            window_size=UNANSWERED_DELIVERS_MAX,
-            assumed_interface_version=profile.interface_version,
-        )
+        config = session_config(profile)
         try:
             callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
             await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=_tls_of(profile))
@@ -236,7 +240,11 @@ class Link:
                 connection.abort()
 
     async def stop(self, seconds: float) -> None:
-        """End the session with an unbind, so that the next bind is not refused; cut it off after the time."""
+        """Send nothing new, wait for what is under way, unbind, and cut it off after the time.
+
+        Without the unbind the next bind may be refused. Answers that do not come hold it up for a part of the time
+        only.
+        """
         self._is_stopping = True
         self._wake.set()
         connection, ended = self.connection, self._ended
@@ -244,9 +252,13 @@ class Link:
             return
         if connection.session.state.is_bound:
             self.state = LinkState.DRAINING
-            connection.session.unbind(self._clock())
-            connection.flush()
-            await asyncio.wait((ended,), timeout=seconds)
+            self._sink.links_changed()
+            self._go_on_draining()
+            await asyncio.wait((ended,), timeout=seconds * ANSWERS_SHARE)
+            if not ended.done() and connection.session.state.is_bound:
+                connection.session.unbind(self._clock())
+                connection.flush()
+            await asyncio.wait((ended,), timeout=seconds * (1 - ANSWERS_SHARE))
         connection.abort()
 
     def cut(self) -> None:
@@ -286,8 +298,10 @@ class Link:
                 case ev.SubmitAnswers():
                     self._timeouts_in_a_row = 0
                     self._sink.answered(self, cast(Answers, event.answers), self._clock())
-                case ev.DeliversReceived():
+                case ev.DeliversReceived() | ev.DataReceived():
                     self._delivers.received(self, event.pdus)
+                case ev.AlertsReceived():
+                    self._delivers.alerted(event.pdus)
                 case ev.TimedOut():
                     self._on_timed_out(connection, cast("list[Ref]", event.refs))
                 case ev.BindAccepted():
@@ -349,6 +363,16 @@ class Link:
         self._sink.lost(self, refs)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(SessionEnd(reason, self._refused, bound_seconds))
+
+
+def session_config(profile: Upstream) -> SessionConfig:
+    """The limits and timers of a session with this upstream."""
+    return SessionConfig(
+        response_seconds=profile.response_timeout_seconds,
+        enquire_link_seconds=profile.enquire_link_seconds,
+        window_size=UNANSWERED_DELIVERS_MAX,
+        assumed_interface_version=profile.interface_version,
+    )
 
 
 def _identity(profile: Upstream) -> tuple[object, ...]:

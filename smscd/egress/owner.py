@@ -13,10 +13,14 @@ from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
+from smscd.egress.outbinds import OutbindDoor
 from smscd.egress.ports import Dial
 from smscd.egress.receipts import Receipts
 from smscd.egress.upstream import UpstreamPool
+from smscd.egress.wake import Wake
 from smscd.roles.leases import LeaseKeeper
+from smscd.roles.services import run_supervised
+from smscd.transport.outbinds import OutbindLimits
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import Fenced, StorageUnavailable
 from storage.redis.receipts import ReceiptStore
@@ -48,7 +52,7 @@ class Surroundings(NamedTuple):
     """What every upstream of a process shares.
 
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
-    not step. chance: uniform in 0..1.
+    not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere.
     """
 
     open_stores: OpenStores
@@ -59,6 +63,7 @@ class Surroundings(NamedTuple):
     clock: Callable[[], float]
     wall_ms: Callable[[], int]
     chance: Callable[[], float]
+    outbinds: OutbindLimits | None = None
 
 
 class UpstreamOwner:
@@ -74,6 +79,7 @@ class UpstreamOwner:
         self._dispatcher: Dispatcher | None = None
         self._receipts: Receipts | None = None
         self.pool: UpstreamPool | None = None
+        self.door: OutbindDoor | None = None
         self._over = asyncio.Event()
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_stopping = False
@@ -97,6 +103,8 @@ class UpstreamOwner:
             self._dispatcher.reconfigure(profile)
             self._receipts.profile = profile
             self.pool.reconfigure(profile)
+            if self.door is not None:
+                self.door.changed()
 
     async def run(self) -> None:
         """Own the upstream again and again, until end() is called."""
@@ -196,17 +204,21 @@ class UpstreamOwner:
             asyncio.create_task(dispatcher.run(), name=f"dispatch {self.profile.id}"),
             asyncio.create_task(receipts.run(), name=f"receipts {self.profile.id}"),
         ]
+        if self._around.outbinds is not None:
+            door = self.door = OutbindDoor(pool, self._around.outbinds, Wake(asyncio.get_running_loop()))
+            work.append(asyncio.create_task(_keep_open(door), name=f"outbind {self.profile.id}"))
         over = asyncio.create_task(self._over.wait())
         pool.start(dispatcher)
         try:
             await asyncio.wait((*work, over), return_when=asyncio.FIRST_COMPLETED)
-            work[0].cancel()
+            for sending in (work[0], *work[2:]):
+                sending.cancel()
             if self._is_stopping and all(session.is_held for session in sessions):
                 # Receipts that come while we unbind are still taken.
                 await pool.stop()
         finally:
             self.is_owner = False
-            self._dispatcher = self._receipts = self.pool = None
+            self._dispatcher = self._receipts = self.pool = self.door = None
             for task in (*work, over):
                 task.cancel()
             await pool.cut()
@@ -221,3 +233,8 @@ class UpstreamOwner:
                 _log.warning("upstream.fenced", upstream=self.profile.id, detail=str(result))
             elif isinstance(result, Exception):
                 _log.error("upstream.crashed", upstream=self.profile.id, exc_info=result)
+
+
+async def _keep_open(door: OutbindDoor) -> None:
+    """A door that fails is no reason to give the upstream up."""
+    await run_supervised("outbind door", door.run)

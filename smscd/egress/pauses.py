@@ -8,7 +8,7 @@ from typing import Final
 from protocols.smpp.constants import CommandStatus
 from smscd.core.pacing import Backoff
 
-HOLD_SECONDS: Final = 60.0
+HOLD_SECONDS: Final = 900.0
 STEADY_SECONDS: Final = 10.0
 
 BAD_CREDENTIALS: Final = frozenset(
@@ -43,7 +43,10 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """is_held: somebody must look at the credentials; a changed configuration ends the pause at once."""
+    """is_held: somebody must look at the credentials; a changed configuration ends the pause at once.
+
+    The bind is tried again all the same after a long while, because the mistake may have been the upstream's.
+    """
 
     seconds: float
     is_held: bool = False

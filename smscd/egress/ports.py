@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from smscd.core.records import ParkedReceipt, SentContext
 from smscd.egress.turn import Answers, Ref
 from smscd.transport.connection import Callbacks, SmppConnection
@@ -14,6 +14,9 @@ from smscd.transport.tls import ClientTls
 
 if TYPE_CHECKING:
     from smscd.egress.links import Link
+
+Delivered: TypeAlias = DeliverSm | DataSm
+"""A receipt or a mobile-originated message, in either PDU that an SMSC may put it in."""
 
 
 class Dial(Protocol):
@@ -43,8 +46,11 @@ class LinkSink(Protocol):
 class DeliverSink(Protocol):
     """The receipts' side, as a bind knows it."""
 
-    def received(self, link: Link, pdus: list[DeliverSm]) -> None:
-        """The deliver_sm of one read, each to be answered with link.answer()."""
+    def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
+        """The deliver_sm of one read, or the data_sm of one, each to be answered with link.answer()."""
+
+    def alerted(self, pdus: Sequence[AlertNotification]) -> None:
+        """The upstream says that these numbers can be reached again; nothing is answered."""
 
 
 class ParkedSink(Protocol):

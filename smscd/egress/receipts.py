@@ -1,13 +1,14 @@
 """What an upstream delivers: receipts and mobile-originated messages, durable before they are answered.
 
-A batch is what came in while the last one was under way: two calls to Redis (match or park, then apply), one answer
-and one flush for each bind. DESIGN section 1, laws 7 and 8.
+They come as deliver_sm or as data_sm, which are treated alike. A batch is what came in while the last one was under
+way: two calls to Redis (match or park, then apply), one answer and one flush for each bind. DESIGN section 1, laws 7
+and 8.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -15,17 +16,19 @@ import msgspec
 import structlog
 
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.pdu import AlertNotification, DataSm
 from protocols.smpp.receipt import Receipt, parse_receipt
 from smscd.core.callbacks import receipt_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import ClockSteppedError
-from smscd.core.lifecycle import canonical_id, stat_of, state_of_receipt
+from smscd.core.lifecycle import canonical_id, ends_message, stat_of, state_of_receipt
 from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.inbound import inbound_items
 from smscd.egress.links import Link
+from smscd.egress.ports import Delivered
+from smscd.egress.repeats import InboundRepeats
 from smscd.egress.wake import Wake
 from smscd.transport.connection import SmppConnection
 from storage.redis.errors import StorageUnavailable
@@ -55,16 +58,17 @@ _log = structlog.get_logger(__name__)
 
 
 class Read(NamedTuple):
-    """The deliver_sm of one read of one bind, to be answered together."""
+    """The deliver_sm of one read of one bind, or its data_sm, to be answered together."""
 
     link: Link
     connection: SmppConnection
-    pdus: list[DeliverSm]
+    pdus: Sequence[Delivered]
     at: float
+    is_data: bool
 
 
 class Receipts:
-    """Takes one upstream's deliver_sm, for as long as the role `receipts:<upstream>` is held.
+    """Takes what one upstream delivers, for as long as the role `receipts:<upstream>` is held.
 
     ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
     before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
@@ -101,13 +105,24 @@ class Receipts:
         self._is_busy = False
         self._next_sweep = 0.0
         self._swept = 0
+        self._repeats = InboundRepeats(store, figures)
 
-    def received(self, link: Link, pdus: list[DeliverSm]) -> None:
+    def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
         """A bind delivered these. The session itself stops reading when too many are unanswered."""
         connection = link.connection
         if connection is not None:
-            self._waiting.append(Read(link, connection, pdus, self._clock()))
+            self._waiting.append(Read(link, connection, pdus, self._clock(), isinstance(pdus[0], DataSm)))
             self._wake.set()
+
+    def alerted(self, pdus: Sequence[AlertNotification]) -> None:
+        """The upstream says that these numbers can be reached again: counted and logged, for the operator.
+
+        Messages to them that wait in `later` are not touched. An alert says nothing of why those wait (most wait for
+        the upstream, not for the phone), a retry before its time would break the backoff that protects the upstream,
+        and a chatty or hostile upstream could make us send at a moment of its choosing.
+        """
+        self._figures.alerts += len(pdus)
+        _log.info("upstream.alerted", upstream=self.profile.id, number=pdus[0].source_addr, count=len(pdus))
 
     @property
     def is_idle(self) -> bool:
@@ -157,15 +172,15 @@ class Receipts:
         return reads
 
     async def work_off(self, reads: list[Read]) -> None:
-        receipts: list[tuple[DeliverSm, Receipt]] = []
-        messages: list[DeliverSm] = []
+        receipts: list[tuple[Delivered, Receipt]] = []
+        messages: list[Delivered] = []
         receipt_numbers: list[list[tuple[int, int]]] = []
         message_numbers: list[list[tuple[int, int]]] = []
         for read in reads:
             for_receipts: list[tuple[int, int]] = []
             for_messages: list[tuple[int, int]] = []
             for pdu in read.pdus:
-                receipt = parse_receipt(pdu)
+                receipt = parse_receipt(pdu)  # type: ignore[arg-type]  # data_sm has a short_message to read only
                 if receipt is None:
                     messages.append(pdu)
                     for_messages.append((pdu.sequence_number, _ROK))
@@ -183,24 +198,25 @@ class Receipts:
         for read, answers, more in zip(reads, receipt_numbers, message_numbers, strict=True):
             self._figures.receipt_seconds.observe(now - read.at, len(read.pdus))
             if answers or more:
-                read.link.answer(read.connection, answers + more)
+                read.link.answer(read.connection, answers + more, is_data=read.is_data)
         self._hold_reading(False)
 
     def _defer(self, reads: list[Read], receipt_numbers: list[list[tuple[int, int]]]) -> None:
         """Storage has not answered for long: the upstream shall send its receipts again later, and we read no more.
 
         The batch is still made durable when storage is back; what then comes again is known already. Messages stay
-        unanswered: a second one of them would be a second message.
+        unanswered: they are known again for a short time only, see InboundRepeats.
         """
         _log.warning("receipts.deferred", upstream=self.profile.id, count=sum(map(len, receipt_numbers)))
         self._hold_reading(True)
         for read, answers in zip(reads, receipt_numbers, strict=True):
             if answers:
                 self._figures.receipts_deferred += len(answers)
-                read.link.answer(read.connection, [(number, _RX_T_APPN) for number, _ in answers])
+                deferred = [(number, _RX_T_APPN) for number, _ in answers]
+                read.link.answer(read.connection, deferred, is_data=read.is_data)
                 answers.clear()
 
-    async def _make_durable(self, receipts: list[tuple[DeliverSm, Receipt]], messages: list[DeliverSm]) -> None:
+    async def _make_durable(self, receipts: list[tuple[Delivered, Receipt]], messages: list[Delivered]) -> None:
         """Return when all of it is in the journal or parked."""
         now_ms = self._wall_ms()
         form = self.profile.receipt_id
@@ -211,15 +227,19 @@ class Receipts:
             keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
             await self._correlated()
             contexts = await self._match(keys, now_ms)
-            upstream = self.profile.id
+            upstream, policy = self.profile.id, self.profile.receipt_segments
             items = batch.items
             for context, receipt, (pdu, _) in zip(contexts, parked, receipts, strict=True):
                 if context is not None:
-                    items.append(receipt_item(context, receipt, upstream, now_ms))
+                    items.append(receipt_item(context, receipt, upstream, now_ms, policy))
                 elif receipt.upstream_message_id:
                     self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
             figures.receipts += len(receipts)
             figures.receipts_parked += len(receipts) - len(items)
+        marks: list[bytes] = []
+        window_ms = self.profile.mo_repeat_seconds * 1000
+        if messages:
+            messages, marks = await self._repeats.leave_out(messages, now_ms, window_ms)
         if messages:
             batch.inbound = await self._inbound(messages, now_ms)
         if batch.items or batch.inbound:
@@ -229,6 +249,8 @@ class Receipts:
                 effect is Effect.FINAL and item.record.state != State.DELIVERED
                 for effect, item in zip(effects, batch.items, strict=True)
             )
+        if marks:
+            await self._repeats.remember(marks, now_ms, window_ms)
 
     def _canonical(self, receipt: ParkedReceipt, form: str) -> bytes:
         """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
@@ -245,7 +267,7 @@ class Receipts:
                 _log.info("receipts.waiting_for_storage", upstream=self.profile.id, error=str(error))
                 await asyncio.sleep(STORAGE_RETRY_SECONDS)
 
-    async def _inbound(self, messages: list[DeliverSm], now_ms: int) -> list[InboundItem]:
+    async def _inbound(self, messages: list[Delivered], now_ms: int) -> list[InboundItem]:
         while True:
             try:
                 ids = self._ids(now_ms, len(messages))
@@ -262,10 +284,10 @@ class Receipts:
     async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
         """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""
         now_ms = self._wall_ms()
-        upstream = self.profile.id
+        upstream, policy = self.profile.id, self.profile.receipt_segments
         batch = ReceiptBatch()
         for _, context, receipts in parked:
-            batch.items += [receipt_item(context, receipt, upstream, now_ms) for receipt in receipts]
+            batch.items += [receipt_item(context, receipt, upstream, now_ms, policy) for receipt in receipts]
         if batch.items:
             await self._store.apply(batch)
         try:
@@ -290,15 +312,26 @@ def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
     )
 
 
-def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int) -> ReceiptItem:
-    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told."""
+def receipt_item(
+    context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int, policy: str = "all"
+) -> ReceiptItem:
+    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told.
+
+    policy: the upstream's `receipt_segments`.
+    """
     state = receipt.state
     is_final = state >= _FIRST_FINAL and not receipt.is_intermediate
+    awaited: int | None = 0
+    if is_final and context.segments > 1 and policy != "all":
+        awaited = ends_message(policy, context.segment, context.segments, State(state))
+        is_final = awaited is not None
     refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
     stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
-    callback = receipt_callback(
-        context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
-    )
+    callback = None
+    if awaited is not None:
+        callback = receipt_callback(
+            context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
+        )
     record = ReceiptRecord(
         context.id,
         context.segment,
@@ -315,4 +348,10 @@ def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, no
         refund,
         callback is not None,
     )
-    return ReceiptItem(record, is_final, context.via, _encode(callback) if callback is not None else None, not is_final)
+    item = ReceiptItem(record, is_final, context.via, _encode(callback) if callback is not None else None, not is_final)
+    item.awaited = awaited or 0
+    if not is_final:
+        # Nothing of the message's end tells a second one of these from the first. A date that we gave it is no mark.
+        date = 0 if receipt.done_ms == receipt.at_ms else receipt.done_ms
+        item.mark = b"%b/%b/%d" % (receipt.upstream_message_id, receipt.stat, date)
+    return item

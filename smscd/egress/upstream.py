@@ -11,7 +11,8 @@ import structlog
 from smscd.core.directory import Upstream
 from smscd.core.pacing import TokenBucket
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.links import KINDS_BY_MODE, BindKind, Link, LinkState
+from smscd.egress.links import BindKind, Link, LinkState
+from smscd.egress.pauses import SessionEnd
 from smscd.egress.ports import DeliverSink, Dial, LinkSink
 
 BURST_SECONDS: Final = 0.1
@@ -47,6 +48,7 @@ class UpstreamPool:
         self._tasks: dict[Link, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._turn = 0
+        self._is_alerted = False
         self._bucket = TokenBucket(0.0, 1.0, clock())
         self._set_rate()
 
@@ -89,6 +91,16 @@ class UpstreamPool:
         self._sink = sink
         self._match_links()
 
+    def adopt(self, dial: Dial) -> bool:
+        """Bind over a connection that the upstream has opened, as one more bind. False: it is not the time for it."""
+        if self._sink is None or not self.profile.is_enabled:
+            return False
+        kind = BindKind.TRANSCEIVER if self.profile.bind_mode == "transceiver" else BindKind.RECEIVER
+        link = self._begin(kind, dial, is_adopted=True)
+        self.links.append(link)
+        self._tasks[link].add_done_callback(lambda _: self._adopted_ended(link))
+        return True
+
     def hold_reading(self, is_held: bool) -> None:
         """Read nothing from any bind until this is called with False."""
         for link in self.links:
@@ -97,6 +109,7 @@ class UpstreamPool:
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile: binds that were held try again, surplus ones end, missing ones are made."""
         self.profile = profile
+        self._is_alerted = False
         self._set_rate()
         for link in self.links:
             link.reconfigure(profile)
@@ -118,6 +131,8 @@ class UpstreamPool:
         """Set the gauges."""
         figures = self._figures
         figures.binds_bound = sum(link.state is LinkState.BOUND for link in self.links)
+        if figures.binds_bound:
+            self._is_alerted = False
         figures.binds_held = sum(link.state is LinkState.HELD for link in self.links)
         figures.in_flight = self.pending
         for link in self.links:
@@ -126,36 +141,53 @@ class UpstreamPool:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _held(self, end: SessionEnd, seconds: float) -> None:
+        """A bind was refused for good: one alert, however many binds are and however often."""
+        if not self._is_alerted:
+            self._is_alerted = True
+            _log.error("upstream.held", upstream=self.profile.id, command_status=end.refused, seconds=seconds)
+
     def _set_rate(self) -> None:
         rate = self.profile.rate_per_second
         self._bucket = TokenBucket(rate, max(1.0, rate * BURST_SECONDS), self._clock())
 
     def _match_links(self) -> None:
         """Make the links those of the profile."""
-        assert self._sink is not None
         profile = self.profile
-        kinds = KINDS_BY_MODE.get(profile.bind_mode, (BindKind.TRANSCEIVER,))
-        wanted = [kind for _ in range(profile.binds) for kind in kinds] if profile.is_enabled else []
+        wanted = kinds_of(profile) if profile.is_enabled else []
         kept: list[Link] = []
         for link in self.links:
-            if link.kind in wanted:
+            if link.is_adopted and profile.is_enabled:
+                kept.append(link)
+            elif link.kind in wanted and not link.is_adopted:
                 wanted.remove(link.kind)
                 kept.append(link)
             else:
                 self._part_with(link)
-        for kind in wanted:
-            link = Link(
-                profile,
-                kind,
-                dial=self._dial,
-                sink=self._sink,
-                delivers=self._delivers,
-                clock=self._clock,
-                chance=self._chance,
-            )
-            kept.append(link)
-            self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {profile.id}")
-        self.links = kept
+        self.links = kept + [self._begin(kind, self._dial) for kind in wanted]
+
+    def _begin(self, kind: BindKind, dial: Dial, *, is_adopted: bool = False) -> Link:
+        assert self._sink is not None
+        link = Link(
+            self.profile,
+            kind,
+            dial=dial,
+            sink=self._sink,
+            delivers=self._delivers,
+            clock=self._clock,
+            chance=self._chance,
+            on_held=self._held,
+            is_adopted=is_adopted,
+        )
+        self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {self.profile.id}")
+        return link
+
+    def _adopted_ended(self, link: Link) -> None:
+        if link in self.links:
+            self.links.remove(link)
+            self._tasks.pop(link, None)
+            if self._sink is not None:
+                self._sink.links_changed()
 
     def _part_with(self, link: Link) -> None:
         task = asyncio.create_task(link.stop(UNBIND_SECONDS), name=f"unbind {self.profile.id}")
@@ -172,3 +204,17 @@ class UpstreamPool:
                 _log.error("upstream.bind_failed", upstream=self.profile.id, error=repr(result))
         self._tasks.clear()
         self.links = []
+
+
+def kinds_of(profile: Upstream) -> list[BindKind]:
+    """The binds that a profile asks for."""
+    match profile.bind_mode:
+        case "pair":
+            receivers = profile.receiver_binds or profile.binds
+            return [BindKind.TRANSMITTER] * profile.binds + [BindKind.RECEIVER] * receivers
+        case "transmitter":
+            return [BindKind.TRANSMITTER] * profile.binds
+        case "receiver":
+            return [BindKind.RECEIVER] * profile.binds
+        case _:
+            return [BindKind.TRANSCEIVER] * profile.binds

@@ -114,6 +114,7 @@ class SmppServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unflushed: set[SmppConnection] = set()
         self._none_left: asyncio.Event | None = None
+        self._congestion_state: int | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -176,6 +177,12 @@ class SmppServer:
                 names |= {context.account, context.system_id.decode("latin-1")}
             yield Traceable(connection, frozenset(names))
 
+    def tell_congestion(self, state: int) -> None:
+        """Say this congestion_state, 0 to 100, in all responses to ESMEs of SMPP 5.0 from now on."""
+        self._congestion_state = state
+        for connection in self._listener.connections if self._listener is not None else ():
+            connection.session.congestion_state = state
+
     async def drain(self) -> None:
         """Take no new connection and no new submit, answer what is open, unbind everybody; return when all are gone.
 
@@ -206,7 +213,8 @@ class SmppServer:
     # --- what connections tell --------------------------------------------------------------------------------------
 
     def _on_open(self, connection: SmppConnection) -> None:
-        """Nothing to do before the bind; the session has its own timer for it."""
+        """Nothing else to do before the bind; the session has its own timer for it."""
+        connection.session.congestion_state = self._congestion_state
 
     def _on_events(self, connection: SmppConnection, events: list[Event]) -> None:
         for event in events:

@@ -68,6 +68,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_smpp_closed_total", C, "Ended connections of ESMEs by reason.", ("reason",)),
     Family("smscd_queue_messages", MAX, "Messages that wait for an upstream.", ("upstream",)),
     Family("smscd_upstream_binds", SUM, "Binds to an upstream that are up.", ("upstream",)),
+    Family("smscd_upstream_held_binds", SUM, "Binds that wait because they were refused for good.", ("upstream",)),
+    Family("smscd_upstream_alerts_total", C, "alert_notification: a number can be reached again.", ("upstream",)),
     Family("smscd_upstream_in_flight_messages", SUM, "Segments sent and not answered.", ("upstream",)),
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
     Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),

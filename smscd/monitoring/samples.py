@@ -45,11 +45,14 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "unknown",
     ):
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
+    yield Sample("smscd_upstream_results_total", (figures.upstream, "without_id"), tally.without_id)
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
     yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)
     yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
+    yield Sample("smscd_upstream_held_binds", labels, figures.binds_held)
+    yield Sample("smscd_upstream_alerts_total", labels, figures.alerts)
     yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
     yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))
     yield histogram_sample("smscd_upstream_response_seconds", labels, figures.response_seconds)
@@ -65,6 +68,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         yield Sample("smscd_receipts_total", (figures.upstream, outcome), count)
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "read"), figures.inbound)
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "unknown_number"), figures.inbound_unknown)
+    yield Sample("smscd_inbound_messages_total", (figures.upstream, "repeated"), figures.inbound_repeated)
 
 
 def outbox_samples(figures: OutboxFigures) -> Iterator[Sample]:

@@ -17,7 +17,9 @@ _log = structlog.get_logger(__name__)
 
 
 class AdmissionGate:
-    """is_open says whether new work may be taken. It never closes for a Redis that does not answer: who admits
+    """is_open says whether new work may be taken; memory_share, how much of the memory up to that point is used.
+
+    It never closes for a Redis that does not answer: who admits
     notices that by itself, within its deadline."""
 
     def __init__(
@@ -28,6 +30,7 @@ class AdmissionGate:
         self._disk_free_bytes_min = disk_free_bytes_min
         self._data_dir = data_dir
         self.is_open = True
+        self.memory_share = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -40,6 +43,8 @@ class AdmissionGate:
 
     async def _look(self) -> None:
         vitals = await read_vitals(self._link)
+        limit = vitals.memory_max_bytes * self._memory_share_max
+        self.memory_share = vitals.memory_bytes / limit if limit else 0.0
         free = free_bytes(self._data_dir)
         has_disk = free is None or free >= self._disk_free_bytes_min
         is_open = vitals.admits(self._memory_share_max) and has_disk

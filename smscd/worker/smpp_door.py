@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from protocols.smpp.constants import InterfaceVersion
 from protocols.smpp.limits import SessionConfig
 from smscd.config import SmppConfig
 from smscd.ingress.smpp_binds import BindLimits
@@ -20,6 +21,7 @@ def session_config(smpp: SmppConfig) -> SessionConfig:
         response_seconds=smpp.response_seconds,
         enquire_link_seconds=smpp.enquire_link_seconds,
         inactivity_seconds=smpp.inactivity_seconds,
+        interface_version=InterfaceVersion.V5_0,
     )
 
 

@@ -245,7 +245,11 @@ CREATE TABLE accounts (
     allowed_networks text[] NOT NULL DEFAULT '{}' CHECK (allowed_networks::cidr[] IS NOT NULL),
     binds_tx_max integer CHECK (binds_tx_max >= 0),
     binds_rx_max integer CHECK (binds_rx_max >= 0),
-    binds_trx_max integer CHECK (binds_trx_max >= 0)
+    binds_trx_max integer CHECK (binds_trx_max >= 0),
+    outbind_host text NOT NULL DEFAULT '',
+    outbind_port integer NOT NULL DEFAULT 0,
+    outbind_system_id text NOT NULL DEFAULT '',
+    outbind_password text NOT NULL DEFAULT ''
 );
 
 CREATE TABLE api_keys (
@@ -292,7 +296,13 @@ CREATE TABLE upstreams (
     tls_certificate_file text NOT NULL DEFAULT '',
     tls_key_file text NOT NULL DEFAULT '',
     tls_server_name text NOT NULL DEFAULT '',
-    tls_is_verified boolean NOT NULL DEFAULT true
+    tls_is_verified boolean NOT NULL DEFAULT true,
+    receiver_binds integer NOT NULL DEFAULT 0,
+    receipt_segments text NOT NULL DEFAULT 'all' CHECK (receipt_segments IN ('all', 'any', 'last')),
+    mo_repeat_seconds integer NOT NULL DEFAULT 30 CHECK (mo_repeat_seconds >= 0),
+    outbind_port integer NOT NULL DEFAULT 0,
+    outbind_system_id text NOT NULL DEFAULT '',
+    outbind_password text NOT NULL DEFAULT ''
 );
 
 -- account '' is a route for all.

@@ -125,6 +125,10 @@ class UpstreamKeys:
         """Hash of one hour: canonical upstream id to SentContext."""
         return f"{self._tag(bucket)}:corr:{hour}"
 
+    def inbound(self, window: int) -> str:
+        """Hash of one short window: mark of a mobile-originated message to the time it came."""
+        return f"{self._tag(0)}:mo:{window}"
+
     def park(self, bucket: int) -> str:
         """Hash: canonical upstream id to length-prefixed ParkedReceipts."""
         return f"{self._tag(bucket)}:park"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
 
 
@@ -25,6 +26,13 @@ class RedisVitals:
         if not self.is_aof_write_ok:
             return False
         return not self.memory_max_bytes or self.memory_bytes < self.memory_max_bytes * memory_share_max
+
+
+async def read_depths(link: RedisLink, keys: ShardKeys) -> dict[str, int]:
+    """How many messages wait for each upstream. Raises StorageUnavailable."""
+    reply = await link.command("HGETALL", keys.depth)
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {name.decode(): int(count) for name, count in pairs}
 
 
 async def read_vitals(link: RedisLink) -> RedisVitals:

@@ -18,6 +18,7 @@ from storage.redis.link import Arg, RedisLink
 from storage.redis.session import RoleSession
 
 PARKED_MAX = 1_000_000
+INBOUND_MARKS_MAX = 100_000
 HOT_HOURS = 25
 AMBIGUOUS = b"!"
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
@@ -36,13 +37,18 @@ class Effect(IntEnum):
 @dataclass(slots=True)
 class ReceiptItem:
     """One matched receipt. callback: an encoded CallbackRecord, sent at the final effect, or for an intermediate
-    notification when it is recorded; None when the customer asked for nothing."""
+    notification when it is recorded; None when the customer asked for nothing.
+
+    awaited: how many segments have to be delivered before the message is; 0 for all of them. mark: of one that is not
+    final, what is the same when it comes again."""
 
     record: ReceiptRecord
     is_final: bool
     via: int = Via.NONE
     callback: bytes | None = None
     callback_is_intermediate: bool = False
+    awaited: int = 0
+    mark: bytes = b""
 
 
 @dataclass(slots=True)
@@ -124,8 +130,8 @@ class ReceiptStore:
             record = item.record
             stream = self._stream(item.via, record.account, keys, bells) if item.callback is not None else 0
             args += (
-                number(names.state(record.id)), id8(record.id), record.segment, record.segments,
-                b"F" if item.is_final else b"N", int(record.state),
+                number(names.state(record.id)), id8(record.id), record.segment, item.awaited or record.segments,
+                b"F" if item.is_final else b"N", int(record.state) if item.is_final else item.mark,
                 number(names.refunded(record.id)) if record.refund_micros else 0,
                 number(names.acct(record.account)) if record.refund_micros else 0,
                 record.refund_micros, stream, item.callback or b"", b"I" if item.callback_is_intermediate else b"F",
@@ -190,6 +196,21 @@ class ReceiptStore:
                     receipts = [_parked.decode(receipt) for receipt in split_sized(held)]
                     pairs.append((canonical_id, _context.decode(blob), receipts))
         return seen, pairs
+
+    async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
+        """Which of these messages came within the window. Raises StorageUnavailable."""
+        names = [self._upstream_keys.inbound(now_ms // window_ms - back) for back in (0, 1)]
+        now, before = await self._reads.pipeline([("HMGET", name, *marks) for name in names])
+        limit = now_ms - window_ms
+        return [int(one or other or 0) > limit for one, other in zip(now, before, strict=True)]
+
+    async def remember_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> None:
+        """These messages came and are durable. Beyond INBOUND_MARKS_MAX a window no more are remembered."""
+        name = self._upstream_keys.inbound(now_ms // window_ms)
+        if int(await self._reads.command("HLEN", name)) + len(marks) > INBOUND_MARKS_MAX:
+            return
+        fields = [part for mark in marks for part in (mark, now_ms)]
+        await self._reads.pipeline([("HSET", name, *fields), ("PEXPIRE", name, 2 * window_ms)])
 
     async def parked_count(self) -> int:
         """How many upstream ids have receipts that nothing matched yet."""

@@ -139,12 +139,16 @@ class RunningCarrier:
 
 @asynccontextmanager
 async def running_carrier(
-    options: CarrierOptions | None = None, record: RecordWriter | None = None, window_size: int = 1000
+    options: CarrierOptions | None = None,
+    record: RecordWriter | None = None,
+    window_size: int = 1000,
+    config: SessionConfig | None = None,
 ) -> AsyncIterator[RunningCarrier]:
     """Run a carrier in this process."""
     carrier = Carrier(options or CarrierOptions(), asyncio.get_running_loop(), record)
     callbacks = Callbacks(carrier.on_open, carrier.on_events, carrier.on_closed)
-    listener = await listen("127.0.0.1", 0, config=SessionConfig(window_size=window_size), callbacks=callbacks)
+    config = config or SessionConfig(window_size=window_size)
+    listener = await listen("127.0.0.1", 0, config=config, callbacks=callbacks)
     running = RunningCarrier(carrier, listener.port)
     try:
         yield running

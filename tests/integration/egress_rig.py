@@ -38,6 +38,7 @@ from smscd.core.verdicts import VerdictSink
 from smscd.egress.figures import OutboxFigures
 from smscd.egress.outbox import Outbox
 from smscd.egress.owner import Surroundings, UpstreamStores
+from smscd.egress.ports import Dial
 from smscd.egress.upstreams import Upstreams
 from smscd.ingress.smpp_auth import Authenticator, password_hmac
 from smscd.ingress.smpp_operations import Operations
@@ -45,6 +46,7 @@ from smscd.ingress.smpp_server import SmppServer
 from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
+from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.registry import BoundSessions
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore, AdmitItem
@@ -102,7 +104,15 @@ class NoAdmission:
 class Egress:
     """One process' egress, with the SMPP server that ESMEs bind to."""
 
-    def __init__(self, url: str, index: DirectoryIndex, owner: str = "test/0") -> None:
+    def __init__(
+        self,
+        url: str,
+        index: DirectoryIndex,
+        owner: str = "test/0",
+        *,
+        dial: Dial = connect,
+        outbinds: OutbindLimits | None = None,
+    ) -> None:
         self.index = index
         self.url = url
         self._owner = owner
@@ -115,12 +125,13 @@ class Egress:
         around = Surroundings(
             open_stores=self._open_stores,
             leases=self.leases,
-            dial=connect,
+            dial=dial,
             directory=lambda: self.index,
             ids=ids.take,
             clock=time.monotonic,
             wall_ms=wall_ms,
             chance=random.random,
+            outbinds=outbinds,
         )
         self.upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.outbox = Outbox(

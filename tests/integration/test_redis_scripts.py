@@ -21,6 +21,7 @@ from smscd.core.records import (
     State,
     Via,
 )
+from storage.redis import receipts as receipts_module
 from storage.redis.accounts import AmountOutOfRange, Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply, Refusal
 from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
@@ -412,6 +413,36 @@ async def test_the_first_failed_segment_ends_a_long_message(rig: Rig) -> None:
         ]
     )
     assert await receipts.apply(batch) == [Effect.RECORDED, Effect.FINAL, Effect.FINAL, Effect.RECORDED]
+
+
+async def test_quirk_7_a_receipt_that_ends_nothing_is_recorded_once_for_each_mark(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    items = [receipt(1, State.SENT) for _ in range(3)]
+    for item, mark in zip(items, (b"id/ENROUTE/1", b"id/ENROUTE/1", b"id/ENROUTE/2"), strict=True):
+        item.is_final = False
+        item.mark = mark
+    assert await receipts.apply(ReceiptBatch(items)) == [Effect.RECORDED, Effect.REPEATED, Effect.RECORDED]
+    assert await receipts.apply(ReceiptBatch([items[2]])) == [Effect.REPEATED]
+    assert await receipts.apply(ReceiptBatch([receipt(1, State.DELIVERED)])) == [Effect.FINAL]
+
+
+async def test_quirk_7_a_message_from_a_phone_is_known_again_within_its_window(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    at_ms = 1_800_000_059_000
+    assert await receipts.seen_inbound([b"a", b"b"], at_ms, 60_000) == [False, False]
+    await receipts.remember_inbound([b"a"], at_ms, 60_000)
+    assert await receipts.seen_inbound([b"a", b"b"], at_ms + 59_000, 60_000) == [True, False]
+    assert await receipts.seen_inbound([b"a"], at_ms + 60_000, 60_000) == [False]
+    [name] = await rig.raw.command("KEYS", "*:mo:*")
+    assert 0 < await rig.raw.command("PTTL", name) <= 120_000
+
+
+async def test_quirk_7_what_is_remembered_of_one_window_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts_module, "INBOUND_MARKS_MAX", 2)
+    receipts = await rig.receipts()
+    await receipts.remember_inbound([b"a", b"b"], 1_800_000_000_000, 60_000)
+    await receipts.remember_inbound([b"c"], 1_800_000_000_000, 60_000)
+    assert await receipts.seen_inbound([b"b", b"c"], 1_800_000_000_000, 60_000) == [True, False]
 
 
 async def test_an_intermediate_receipt_is_told_only_where_it_was_wanted(rig: Rig) -> None:

@@ -619,3 +619,23 @@ async def test_a_submit_after_our_unbind_is_refused_for_now() -> None:
         assert not rig.admitter.planned
         writer.close()
         await writer.wait_closed()
+
+
+async def test_congestion_is_told_to_esmes_of_5_0_in_their_answers() -> None:
+    config = SessionConfig(session_init_seconds=2.0, response_seconds=2.0, interface_version=0x50)
+    async with running(config) as rig:
+        early, old = await rig.esme(), await rig.esme()
+        assert await early.bind(BindTransceiver(system_id=b"esme", password=b"s3cret", interface_version=0x50)) == 0
+        assert await old.bind() == 0
+        rig.server.tell_congestion(85)
+        for esme in (early, old):
+            [(_, status, _)] = await esme.answered(submit_sm())
+            assert status == 0
+        assert early.connection.session.peer_congestion_state == 85
+        assert old.connection.session.peer_congestion_state is None
+        old.unbind()
+        await until(lambda: old.closed_reason)
+        later = await rig.esme()
+        assert await later.bind(BindTransceiver(system_id=b"esme", password=b"s3cret", interface_version=0x50)) == 0
+        await later.answered(submit_sm())
+        assert later.connection.session.peer_congestion_state == 85

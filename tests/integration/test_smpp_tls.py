@@ -427,8 +427,9 @@ async def test_an_upstream_is_bound_to_over_tls_and_only_when_it_proves_itself(
         )  # fmt: skip
         clock = asyncio.get_running_loop().time
         link = Link(
-            profile, BindKind.TRANSCEIVER, dial=connect, sink=Nobody(), delivers=Nobody(), clock=clock, chance=clock
-        )
+            profile, BindKind.TRANSCEIVER, dial=connect, sink=Nobody(), delivers=Nobody(), on_held=Nobody().held,
+            clock=clock, chance=clock,
+        )  # fmt: skip
         task = asyncio.create_task(link.run())
         try:
             if is_trusted:

@@ -12,10 +12,12 @@ from pathlib import Path
 import click
 import uvloop
 
+from protocols.smpp.constants import InterfaceVersion
 from protocols.smpp.limits import SessionConfig
 from smscd.transport.connection import Callbacks
 from smscd.transport.listener import listen
 from tools.carrier.control import start_control
+from tools.carrier.outbind import OutbindOptions, keep_calling
 from tools.carrier.receipts import ID_FORMS
 from tools.carrier.smsc import Carrier, CarrierOptions
 from tools.record import RecordWriter
@@ -36,6 +38,7 @@ class ServeOptions:
     record: Path | None = None
     ready_file: Path | None = None
     as_json: bool = False
+    outbind: OutbindOptions | None = None
 
 
 async def serve_carrier(options: CarrierOptions, serve: ServeOptions) -> None:
@@ -46,7 +49,9 @@ async def serve_carrier(options: CarrierOptions, serve: ServeOptions) -> None:
         loop.add_signal_handler(number, stopping.set)
     record = RecordWriter(serve.record) if serve.record else None
     carrier = Carrier(options, loop, record)
-    config = SessionConfig(window_size=WINDOW_SIZE)
+    is_of_5_0 = options.congestion_state is not None
+    version = InterfaceVersion.V5_0 if is_of_5_0 else InterfaceVersion.V3_4
+    config = SessionConfig(window_size=WINDOW_SIZE, interface_version=version)
     callbacks = Callbacks(carrier.on_open, carrier.on_events, carrier.on_closed)
     listener = await listen(serve.host, serve.port, config=config, callbacks=callbacks)
     ready: dict[str, object] = {"host": serve.host, "port": listener.port}
@@ -54,10 +59,13 @@ async def serve_carrier(options: CarrierOptions, serve: ServeOptions) -> None:
     if serve.control_port is not None:
         runner, ready["control_port"] = await start_control(carrier, serve.host, serve.control_port)
     announce(ready, serve)
+    calling = asyncio.create_task(keep_calling(carrier, serve.outbind, config)) if serve.outbind else None
     try:
         await stopping.wait()
     finally:
         listener.stop_accepting()
+        if calling is not None:
+            calling.cancel()
         if runner is not None:
             await runner.cleanup()
         await carrier.close(CLOSE_SECONDS)
@@ -79,6 +87,14 @@ def announce(ready: dict[str, object], serve: ServeOptions) -> None:
         partial.replace(serve.ready_file)
 
 
+def outbind_of(target: str, system_id: str, password: str) -> OutbindOptions:
+    """The options of --outbind HOST:PORT. Raises click.UsageError."""
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise click.UsageError("--outbind is written HOST:PORT.")
+    return OutbindOptions(host=host.strip("[]"), port=int(port), system_id=system_id, password=password)
+
+
 @click.command(name="carrier")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=2776, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
@@ -91,8 +107,18 @@ def announce(ready: dict[str, object], serve: ServeOptions) -> None:
 @click.option("--receipt-tlvs/--no-receipt-tlvs", default=True, help="receipted_message_id and message_state.")
 @click.option("--receipt-window", default=500, show_default=True, type=click.IntRange(1, 10_000), help="Unanswered.")
 @click.option("--rate", default=0.0, type=click.FloatRange(0), help="Messages a second; above it ESME_RTHROTTLED.")
+@click.option("--data-sm", "as_data_sm", is_flag=True, help="Receipts and MOs as data_sm instead of deliver_sm.")
+@click.option("--no-transceivers", is_flag=True, help="Only transmitters and receivers may bind, as before SMPP 3.4.")
+@click.option("--congestion", type=click.IntRange(0, 100), help="congestion_state in responses to peers of SMPP 5.0.")
+@click.option(
+    "--outbind", metavar="HOST:PORT", help="Call this ESME, say outbind, and let it bind; again when it ends."
+)
+@click.option("--outbind-system-id", default="carrier", show_default=True, help="What the outbind says.")
+@click.option("--outbind-password", default="secret", show_default=True)
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Append a line for each PDU.")
-@click.option("--control", "control_port", type=click.IntRange(0, 65535), help="Port of POST /mo and GET /stats.")
+@click.option(
+    "--control", "control_port", type=click.IntRange(0, 65535), help="Port of POST /mo, /alert, /pdu, GET /stats."
+)
 @click.option(
     "--ready-file", type=click.Path(path_type=Path, dir_okay=False), help="JSON with the ports, once it serves."
 )
@@ -109,6 +135,12 @@ def carrier(
     receipt_tlvs: bool,
     receipt_window: int,
     rate: float,
+    as_data_sm: bool,
+    no_transceivers: bool,
+    congestion: int | None,
+    outbind: str | None,
+    outbind_system_id: str,
+    outbind_password: str,
     record: Path | None,
     control_port: int | None,
     ready_file: Path | None,
@@ -127,6 +159,15 @@ def carrier(
     777                 receipt before the answer
     888                 receipt twice
     999                 no receipt
+
+    \b
+    The control port takes JSON:
+    POST /mo     {"from": "447700900999", "to": "12345", "text": "hello"}   a message from a phone
+    POST /alert  {"number": "447700900123"}                                 alert_notification
+    POST /pdu    {"command": "deliver_sm", "fields": {"source_addr": "1", "short_message": {"hex": "00"}},
+                  "tlvs": [{"tag": 30, "hex": "313200"}]} or {"hex": "00000010..."}, to every bound session;
+                  "everybody": false is one of them, "system_id" those of one ESME
+    GET /stats   what happened so far
     """
     options = CarrierOptions(
         system_id=system_id,
@@ -138,9 +179,18 @@ def carrier(
         receipt_tlvs=receipt_tlvs,
         receipt_window=receipt_window,
         rate=rate,
+        as_data_sm=as_data_sm,
+        takes_transceivers=not no_transceivers,
+        congestion_state=congestion,
     )
     serve = ServeOptions(
-        host=host, port=port, control_port=control_port, record=record, ready_file=ready_file, as_json=as_json
+        host=host,
+        port=port,
+        control_port=control_port,
+        record=record,
+        ready_file=ready_file,
+        as_json=as_json,
+        outbind=outbind_of(outbind, outbind_system_id, outbind_password) if outbind else None,
     )
     gc.set_threshold(GC_THRESHOLD)
     try:

@@ -1,4 +1,7 @@
-"""The carrier's control interface: POST /mo sends a mobile-originated message, GET /stats says what happened so far."""
+"""The carrier's control interface: POST /mo, /alert and /pdu send something to whoever is bound, GET /stats tells.
+
+/mo sends a mobile-originated message, /alert an alert_notification, /pdu anything at all.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import msgspec
 from aiohttp import web
 
 from protocols.smpp.codec import encode_body
-from protocols.smpp.constants import DataCoding, Npi, Ton
-from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.constants import CommandId, DataCoding, Npi, Ton
+from protocols.smpp.pdu import AlertNotification, DeliverSm
+from smscd.transport.connection import SmppConnection
+from tools.carrier.injection import PduRequest, octets_of, write_octets
 from tools.carrier.receipts import Delivery
 from tools.carrier.smsc import Carrier
 from tools.record import token_of
@@ -24,6 +29,13 @@ class MoRequest(msgspec.Struct, rename={"source": "from", "destination": "to"}, 
     source: str
     destination: str
     text: str
+    system_id: str | None = None
+
+
+class AlertRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /alert: the number that can be reached again, and whose sessions are told."""
+
+    number: str
     system_id: str | None = None
 
 
@@ -60,7 +72,7 @@ def _problem(status: int, detail: str) -> web.Response:
 
 
 class Control:
-    """The two endpoints."""
+    """The endpoints."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
@@ -78,6 +90,42 @@ class Control:
         self._carrier.deliver(system_id, [delivery])
         return web.json_response({"system_id": system_id.decode("latin-1")}, status=202)
 
+    async def post_alert(self, request: web.Request) -> web.Response:
+        """202 once every bound receiver was told."""
+        try:
+            alert = msgspec.json.decode(await request.read(), type=AlertRequest)
+            number = alert.number.lstrip("+").encode("ascii")
+            if not 0 < len(number) <= ADDRESS_MAX:
+                raise ValueError(f"a number has 1 to {ADDRESS_MAX} ASCII characters")
+        except (msgspec.DecodeError, ValueError) as error:
+            return _problem(422, str(error))
+        pdu = AlertNotification(source_addr_ton=Ton.INTERNATIONAL, source_addr_npi=Npi.E164, source_addr=number)
+        told = 0
+        for connection in self._bound(alert.system_id):
+            if connection.session.can_send(CommandId.ALERT_NOTIFICATION):
+                connection.session.send_alerts([pdu], connection.now)
+                connection.flush()
+                told += 1
+        return web.json_response({"sessions": told}, status=202) if told else _problem(409, "no receiver is bound")
+
+    async def post_pdu(self, request: web.Request) -> web.Response:
+        """202 once the octets were written to the bound sessions, or to one of them."""
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=PduRequest)
+            octets = octets_of(wanted)
+        except (msgspec.DecodeError, ValueError) as error:
+            return _problem(422, str(error))
+        connections = self._bound(wanted.system_id)
+        if not wanted.everybody:
+            connections = connections[:1]
+        for connection in connections:
+            write_octets(connection, octets)
+        told = len(connections)
+        return web.json_response({"sessions": told}, status=202) if told else _problem(409, "nobody is bound")
+
+    def _bound(self, system_id: str | None) -> list[SmppConnection]:
+        return self._carrier.bound(system_id.encode("latin-1", "replace") if system_id else None)
+
     async def get_stats(self, _: web.Request) -> web.Response:
         """What Carrier.stats() gives."""
         stats: dict[str, Any] = self._carrier.stats()
@@ -88,7 +136,14 @@ async def start_control(carrier: Carrier, host: str, port: int) -> tuple[web.App
     """Serve the control interface; returns what must be cleaned up at the end, and the port."""
     control = Control(carrier)
     app = web.Application(client_max_size=64 * 1024)
-    app.add_routes([web.post("/mo", control.post_mo), web.get("/stats", control.get_stats)])
+    app.add_routes(
+        [
+            web.post("/mo", control.post_mo),
+            web.post("/alert", control.post_alert),
+            web.post("/pdu", control.post_pdu),
+            web.get("/stats", control.get_stats),
+        ]
+    )
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from protocols.smpp.constants import CommandStatus
+from protocols.smpp import tlv
+from protocols.smpp.codec import DECODERS
+from protocols.smpp.constants import CommandId, CommandStatus, TlvTag
+from protocols.smpp.pdu import DataSm, DeliverSm
 from smscd.transport.connection import SmppConnection
 from tools.carrier.receipts import Delivery
 
@@ -26,16 +29,17 @@ class Deliveries:
     """What one system_id is due, and the sessions that can take it.
 
     Up to waiting_max are kept; then the oldest are forgotten and counted in `forgotten`. window: how many deliver_sm
-    of one session may be unanswered.
+    of one session may be unanswered. as_data_sm: they go out as data_sm.
     """
 
-    def __init__(self, window: int, waiting_max: int, *, is_recorded: bool = True) -> None:
+    def __init__(self, window: int, waiting_max: int, *, is_recorded: bool = True, as_data_sm: bool = False) -> None:
         self.forgotten = 0
         self.sent = 0
         self.acknowledged = 0
         self.refused = 0
         self._window = window
         self._is_recorded = is_recorded
+        self._as_data_sm = as_data_sm
         self._waiting: deque[Delivery] = deque(maxlen=waiting_max)
         self._receivers: deque[SmppConnection] = deque()
 
@@ -88,7 +92,10 @@ class Deliveries:
             batch = list(islice(self._waiting, room))
             for _ in batch:
                 self._waiting.popleft()
-            connection.session.send_delivers([(item.body, item) for item in batch], now)
+            if self._as_data_sm:
+                connection.session.send_requests([(data_sm_of(item.body), item) for item in batch], now)
+            else:
+                connection.session.send_delivers([(item.body, item) for item in batch], now)
             self.sent += len(batch)
             flushed.append(connection)
             if self._is_recorded:
@@ -105,6 +112,23 @@ class Deliveries:
             return again, []
         ms = int(time.time() * 1000)
         return again, [b"ack\t%d\t%b\t%b\t%d\n" % (ms, item.token, item.id or b"-", status) for item, status in answers]
+
+
+def data_sm_of(body: bytes) -> DataSm:
+    """The data_sm that says what a deliver_sm with this body says."""
+    pdu: DeliverSm = DECODERS[CommandId.DELIVER_SM](body, 0, len(body), 0, 0)
+    return DataSm(
+        service_type=pdu.service_type,
+        source_addr_ton=pdu.source_addr_ton,
+        source_addr_npi=pdu.source_addr_npi,
+        source_addr=pdu.source_addr,
+        dest_addr_ton=pdu.dest_addr_ton,
+        dest_addr_npi=pdu.dest_addr_npi,
+        destination_addr=pdu.destination_addr,
+        esm_class=pdu.esm_class,
+        data_coding=pdu.data_coding,
+        tlvs=tlv.encode([(TlvTag.MESSAGE_PAYLOAD, pdu.short_message)]) + pdu.tlvs,
+    )
 
 
 def sent_lines(batch: Iterable[Delivery]) -> list[bytes]:

@@ -20,11 +20,12 @@ from protocols.smpp.events import (
     MultisReceived,
     QueriesReceived,
     ReplacesReceived,
+    RequestAnswers,
     SubmitsReceived,
     TimedOut,
     UnbindRequested,
 )
-from protocols.smpp.pdu import BindTransmitter, SubmitSm
+from protocols.smpp.pdu import BindTransceiver, BindTransmitter, SubmitSm
 from smscd.core.pacing import TokenBucket
 from smscd.transport.connection import SmppConnection
 from tools import record
@@ -48,6 +49,8 @@ class CarrierOptions:
     response_ids, receipt_ids: "decimal" or "hex", the form of the id in submit_sm_resp and in the receipt.
     rate: messages a second, above it ESME_RTHROTTLED; 0 is no limit.
     receipt_window: deliver_sm that one session may leave unanswered. waiting_max: deliveries kept for each system_id.
+    as_data_sm: receipts and MOs are data_sm instead of deliver_sm. takes_transceivers: False as an SMSC of 3.3.
+    congestion_state: what every response to a peer of 5.0 says of us; None says nothing.
     """
 
     system_id: str | None = None
@@ -60,6 +63,9 @@ class CarrierOptions:
     receipt_window: int = 500
     receipt_tlvs: bool = True
     waiting_max: int = 1_000_000
+    as_data_sm: bool = False
+    takes_transceivers: bool = True
+    congestion_state: int | None = None
 
 
 @dataclass(slots=True)
@@ -103,6 +109,7 @@ class Carrier:
     def on_open(self, connection: SmppConnection) -> None:
         """A peer connected."""
         self._connections.add(connection)
+        connection.session.congestion_state = self.options.congestion_state
 
     def on_closed(self, connection: SmppConnection, reason: str) -> None:
         """The connection is gone: what it did not acknowledge is due to the next session of the same system_id."""
@@ -124,6 +131,9 @@ class Carrier:
                     self._take(connection, pdus)
                 case DeliverAnswers(answers):
                     self._acknowledged(connection, cast("list[tuple[Delivery, int]]", answers))
+                case RequestAnswers(answers):
+                    taken = [(cast(Delivery, ref), response.command_status) for ref, response in answers]
+                    self._acknowledged(connection, taken)
                 case BindRequested():
                     self._bind(connection, event)
                 case TimedOut(refs):
@@ -151,6 +161,9 @@ class Carrier:
         if self.options.password is not None and not compare_digest(pdu.password, self.options.password.encode()):
             session.refuse_bind(pdu.sequence_number, CommandStatus.ESME_RINVPASWD)
             return
+        if isinstance(pdu, BindTransceiver) and not self.options.takes_transceivers:
+            session.refuse_bind(pdu.sequence_number, CommandStatus.ESME_RINVCMDID)
+            return
         session.accept_bind(pdu.sequence_number, b"carrier", now)
         deliveries = self.deliveries_of(pdu.system_id)
         connection.context = Bound(pdu.system_id, deliveries)
@@ -164,7 +177,12 @@ class Carrier:
         deliveries = self._deliveries.get(system_id)
         if deliveries is None:
             options = self.options
-            deliveries = Deliveries(options.receipt_window, options.waiting_max, is_recorded=self._record is not None)
+            deliveries = Deliveries(
+                options.receipt_window,
+                options.waiting_max,
+                is_recorded=self._record is not None,
+                as_data_sm=options.as_data_sm,
+            )
             self._deliveries[system_id] = deliveries
         return deliveries
 
@@ -339,6 +357,14 @@ class Carrier:
     def receiving_system_id(self) -> bytes | None:
         """A system_id that a receiver is bound with; None when there is none."""
         return next((name for name, queue in self._deliveries.items() if queue.has_receiver), None)
+
+    def bound(self, system_id: bytes | None = None) -> list[SmppConnection]:
+        """The bound sessions, of one system_id or of everybody."""
+        return [
+            connection
+            for connection in self._connections
+            if connection.session.state.is_bound and system_id in (None, self._bound(connection).system_id)
+        ]
 
     def stats(self) -> dict[str, object]:
         """What happened so far: GET /stats of the control interface."""

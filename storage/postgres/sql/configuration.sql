@@ -4,7 +4,8 @@
 -- name: load_accounts
 SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
-       allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max
+       allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
+       outbind_host, outbind_port, outbind_system_id, outbind_password
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -17,7 +18,9 @@ SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, 
 SELECT id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
        interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
        queue_messages_max, temporary_statuses, permanent_statuses, uses_tls, tls_ca_file, tls_certificate_file,
-       tls_key_file, tls_server_name, tls_is_verified
+       tls_key_file, tls_server_name, tls_is_verified,
+       receiver_binds, receipt_segments,
+       mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -33,8 +36,10 @@ SELECT number, account, via FROM mo_numbers ORDER BY number;
 INSERT INTO accounts
        (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
         any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
-        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
+        outbind_host, outbind_port, outbind_system_id, outbind_password)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+        $23, $24, $25)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -43,7 +48,9 @@ ON CONFLICT (id) DO UPDATE SET
        webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret, binds_max = excluded.binds_max,
        window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks,
        allowed_networks = excluded.allowed_networks, binds_tx_max = excluded.binds_tx_max,
-       binds_rx_max = excluded.binds_rx_max, binds_trx_max = excluded.binds_trx_max;
+       binds_rx_max = excluded.binds_rx_max, binds_trx_max = excluded.binds_trx_max,
+       outbind_host = excluded.outbind_host, outbind_port = excluded.outbind_port,
+       outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)
@@ -61,9 +68,10 @@ INSERT INTO upstreams
        (id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
         interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
         queue_messages_max, temporary_statuses, permanent_statuses, uses_tls, tls_ca_file, tls_certificate_file,
-        tls_key_file, tls_server_name, tls_is_verified)
+        tls_key_file, tls_server_name, tls_is_verified,
+        receiver_binds, receipt_segments, mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26)
+        $25, $26, $27, $28, $29, $30, $31, $32)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -76,7 +84,11 @@ ON CONFLICT (id) DO UPDATE SET
        permanent_statuses = excluded.permanent_statuses, uses_tls = excluded.uses_tls,
        tls_ca_file = excluded.tls_ca_file, tls_certificate_file = excluded.tls_certificate_file,
        tls_key_file = excluded.tls_key_file, tls_server_name = excluded.tls_server_name,
-       tls_is_verified = excluded.tls_is_verified;
+       tls_is_verified = excluded.tls_is_verified,
+       receiver_binds = excluded.receiver_binds,
+       receipt_segments = excluded.receipt_segments, mo_repeat_seconds = excluded.mo_repeat_seconds,
+       outbind_port = excluded.outbind_port, outbind_system_id = excluded.outbind_system_id,
+       outbind_password = excluded.outbind_password;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)

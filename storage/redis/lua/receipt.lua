@@ -6,8 +6,9 @@
 -- ARGV[6] journal blob of InboundRecords or ''   ARGV[7] where the node keeps the highest id of these (a field)
 -- ARGV[8] the highest id
 --         then lists, each led by its length:
---         receipts (state key, id, segment, segments, F final or N not, state, refunded key, acct key, micros to refund,
---                   stream key or 0, callback, when to send it: F at the final effect, I when recorded)
+--         receipts (state key, id, segment, segments that are awaited, F final or N not, state (of N: what is the same
+--                   when it comes again, or ''), refunded key, acct key, micros to refund, stream key or 0, callback,
+--                   when to send it: F at the final effect, I when recorded)
 --         inbound callbacks (stream key, callback)
 --         bells (stream key, payload)
 -- REPLY   {effects, now_ms, journal id or ''}; an effect is a digit: 0 repeated, 1 recorded, 2 final
@@ -27,7 +28,9 @@ for i = 0, receipts - 1 do
   end
   local fields = wanted[name]
   fields[#fields + 1] = ARGV[at + 1]
-  if ARGV[at + 3] ~= '1' then
+  if ARGV[at + 4] == 'N' then
+    fields[#fields + 1] = ARGV[at + 1] .. '/' .. ARGV[at + 5]
+  elseif ARGV[at + 3] ~= '1' then
     fields[#fields + 1] = ARGV[at + 1] .. ':' .. ARGV[at + 2]
     fields[#fields + 1] = ARGV[at + 1] .. ':n'
   end
@@ -60,7 +63,14 @@ for i = 0, receipts - 1 do
   local values, added = known[name], fresh[name]
   local effect = '1'
   if ARGV[at + 4] == 'N' then
-    if values[id] then effect = '0' end
+    local mark = id .. '/' .. state
+    if values[id] or values[mark] then
+      effect = '0'
+    elseif state ~= '' then
+      values[mark] = '1'
+      added[#added + 1] = mark
+      added[#added + 1] = '1'
+    end
   elseif ARGV[at + 3] == '1' then
     if values[id] then
       effect = '0'

@@ -58,6 +58,11 @@ def test_a_mistake_in_the_environment_names_the_variable_and_not_its_value() -> 
 @pytest.mark.parametrize(
     ("table", "says"),
     [
+        ({"outbind": {"host": "0.0.0.0"}}, "[outbind] host is set: say in [outbind] allowed_addresses who may call."),
+        (
+            {"outbind": {"allowed_addresses": "192.0.2.7, 198.51.100.1/24"}},
+            "[outbind] allowed_addresses is wrong: 198.51.100.1/24 has host bits set.",
+        ),
         ({"redis_url": "http://x"}, "redis_url must begin with redis://"),
         ({"postgres_dsn": "mysql://x"}, "postgres_dsn must begin with postgresql://"),
         ({"postgres_owner_dsn": "postgresql://o@h/d"}, "given without postgres_dsn"),

@@ -8,6 +8,7 @@ from protocols.smpp.constants import CommandStatus, MessageState
 from smscd.core.lifecycle import (
     StatusKind,
     canonical_id,
+    ends_message,
     kind_of_status,
     message_state_of,
     retry_delay_ms,
@@ -107,3 +108,21 @@ def test_response_and_receipt_meet_in_one_form(form: str, response: bytes, recei
 def test_ids_that_differ_stay_different() -> None:
     assert canonical_id(b"10", "hex") != canonical_id(b"10", "hex", is_receipt=True)
     assert canonical_id(b"A", "same") != canonical_id(b"a", "same")
+
+
+@pytest.mark.parametrize(
+    ("policy", "segment", "state", "awaited"),
+    [
+        ("all", 0, State.DELIVERED, 3),
+        ("all", 2, State.UNDELIVERED, 3),
+        ("any", 0, State.DELIVERED, 1),
+        ("any", 1, State.UNDELIVERED, 1),
+        ("last", 0, State.DELIVERED, None),
+        ("last", 2, State.DELIVERED, 1),
+        ("last", 0, State.UNDELIVERED, 1),
+    ],
+)
+def test_quirk_8_the_profile_says_whose_receipts_end_a_long_message(
+    policy: str, segment: int, state: State, awaited: int | None
+) -> None:
+    assert ends_message(policy, segment, 3, state) == awaited

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, Backoff, TokenBucket
+from smscd.core.pacing import (
+    AdaptiveRate,
+    AdaptiveRateConfig,
+    Backoff,
+    TokenBucket,
+    congestion_share,
+    congestion_state,
+)
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
@@ -81,3 +88,34 @@ def test_delays_double_up_to_their_limit_and_jitter_shortens_them() -> None:
     assert [backoff.delay_seconds(attempt, 0.0) for attempt in (0, 1, 2, 10, 10_000)] == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert backoff.delay_seconds(2, 1.0) == 2.0
     assert backoff.delay_seconds(-1, 0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("state", "share"), [(None, 0.0), (0, 0.0), (80, 0.0), (85, 0.25), (90, 0.5), (99, 0.95), (100, 1.0), (255, 1.0)]
+)
+def test_congestion_of_a_peer_is_a_share_of_a_throttling(state: int | None, share: float) -> None:
+    assert congestion_share(state) == pytest.approx(share)
+
+
+def test_a_share_of_a_throttling_decreases_by_that_share() -> None:
+    rate = AdaptiveRate(0.0, 0.0, AdaptiveRateConfig(floor=1.0))
+    assert rate.throttled(100.0, 0.0, 0.5) == 75.0
+    assert rate.throttled(100.0, 0.5, 1.0) == 75.0, "held"
+    assert rate.throttled(100.0, 1.5, 1.0) == 37.5
+
+
+@pytest.mark.parametrize(
+    ("shares", "is_closed", "state"),
+    [
+        ((), False, 0),
+        ((0.049, 0.0), False, 0),
+        ((0.2, 0.83, 0.1), False, 80),
+        ((0.999,), False, 95),
+        ((0.1, 1.0), False, 100),
+        ((1.7,), False, 100),
+        ((0.0,), True, 100),
+        ((-0.1,), False, 0),
+    ],
+)
+def test_our_congestion_is_that_of_the_fullest_limit(shares: tuple[float, ...], is_closed: bool, state: int) -> None:
+    assert congestion_state(*shares, is_closed=is_closed) == state

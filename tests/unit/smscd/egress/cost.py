@@ -109,7 +109,7 @@ class BoundLink(doubles.FakeLink):
         self.session.send_submits(items, now)
         self.session.data_to_send()
 
-    def answer(self, connection: Any, answers: Any) -> None:  # type: ignore[override]
+    def answer(self, connection: Any, answers: Any, *, is_data: bool = False) -> None:  # type: ignore[override]
         self.session.answer_delivers(answers)
         self.session.data_to_send()
 

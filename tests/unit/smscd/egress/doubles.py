@@ -107,6 +107,8 @@ class FakeRedis:
     inbound_records: list[object] = field(default_factory=list)
     corr: dict[bytes, bytes] = field(default_factory=dict)
     park: dict[bytes, list[bytes]] = field(default_factory=dict)
+    marks: set[tuple[int, bytes]] = field(default_factory=set)
+    inbound_marks: dict[bytes, int] = field(default_factory=dict)
     changes: set[int] = field(default_factory=set)
     asks: dict[int, ChangeRequest | bytes] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
@@ -277,7 +279,8 @@ class FakeReceiptStore:
         effects = []
         for item in batch.items:
             record = item.record
-            effect = self._effect(record.id, record.segment, record.segments, record.state, item.is_final)
+            awaited = item.awaited or record.segments
+            effect = self._effect(record.id, record.segment, awaited, record.state, item.is_final, item.mark)
             effects.append(effect)
             redis.receipt_records.append(record)
             if record.refund_micros and effect is Effect.FINAL and record.id not in redis.refunded:
@@ -292,10 +295,13 @@ class FakeReceiptStore:
                 target.append(inbound.callback)
         return effects
 
-    def _effect(self, message_id: int, segment: int, segments: int, state: int, is_final: bool) -> Effect:
+    def _effect(self, message_id: int, segment: int, segments: int, state: int, is_final: bool, mark: bytes) -> Effect:
         redis = self.redis
         if not is_final:
-            return Effect.REPEATED if message_id in redis.states else Effect.RECORDED
+            if message_id in redis.states or (message_id, mark) in redis.marks:
+                return Effect.REPEATED
+            redis.marks.add((message_id, mark))
+            return Effect.RECORDED
         if segments > 1:
             if (message_id, segment) in redis.parts:
                 return Effect.REPEATED
@@ -309,6 +315,14 @@ class FakeReceiptStore:
             return Effect.REPEATED
         redis.states[message_id] = state
         return Effect.FINAL
+
+    async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
+        self.redis.check()
+        return [self.redis.inbound_marks.get(mark, 0) > now_ms - window_ms for mark in marks]
+
+    async def remember_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> None:
+        self.redis.check()
+        self.redis.inbound_marks.update(dict.fromkeys(marks, now_ms))
 
     async def find_parked(
         self, start: int, limit: int, now_ms: int

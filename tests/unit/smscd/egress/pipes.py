@@ -9,7 +9,7 @@ from typing import Any
 from protocols.smpp import events as ev
 from protocols.smpp.codec import encode_body
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import DeliverSm, SubmitSm
+from protocols.smpp.pdu import DeliverSm, Response, SubmitSm
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.tls import ClientTls
@@ -77,13 +77,15 @@ class Smsc:
     refuses: the status with which binds are refused. answers: what is said to a submit_sm, None to say nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: SessionConfig | None = None) -> None:
+        self.config = config
         self.refuses = 0
         self.is_down = False
         self.answers: Callable[[SubmitSm], tuple[int, bytes] | None] = lambda pdu: (0, b"id-" + pdu.short_message)
         self.submits: list[SubmitSm] = []
         self.binds: list[str] = []
         self.deliver_answers: list[tuple[object, int]] = []
+        self.request_answers: list[tuple[object, Response]] = []
         self.connections: list[SmppConnection] = []
         self.dialed = 0
         self.tls: list[ClientTls | None] = []
@@ -100,7 +102,7 @@ class Smsc:
         if self.is_down:
             raise ConnectionRefusedError("down")
         own = Callbacks(lambda connection: None, self._on_events, self._on_closed)
-        near, far = connect(callbacks, config, own)
+        near, far = connect(callbacks, config, own, self.config)
         self.connections.append(far)
         return near
 
@@ -125,6 +127,8 @@ class Smsc:
                 session.answer_submits([(number, *answer) for number, answer in answered if answer is not None])
             elif isinstance(event, ev.DeliverAnswers):
                 self.deliver_answers += event.answers
+            elif isinstance(event, ev.RequestAnswers):
+                self.request_answers += event.answers
             elif isinstance(event, ev.UnbindRequested):
                 session.finish_unbind()
         connection.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from protocols.smpp.codec import DECODERS
 from protocols.smpp.constants import CommandId, CommandStatus
@@ -664,13 +665,16 @@ async def test_draining_sends_nothing_new_but_records_answers() -> None:
     assert len(rig.link.written) == 1 and rig.outcomes() == [Outcome.ACCEPTED]
 
 
-async def test_an_acceptance_without_an_id_counts_as_sent() -> None:
+async def test_quirk_11_an_acceptance_without_an_id_counts_as_sent_and_is_flagged_once() -> None:
     rig = Rig()
-    rig.redis.admit(message())
-    await rig.work()
-    await rig.answer((ROK, b""))
+    with capture_logs() as logs:
+        for number in (1, 2):
+            rig.redis.admit(message(number))
+            await rig.work()
+            await rig.answer((ROK, b""))
+    assert [log["log_level"] for log in logs if log["event"] == "upstream.accepted_without_id"] == ["warning"]
     assert rig.redis.results()[0].state == State.SENT and not rig.redis.corr
-    assert rig.figures.tally.without_id == 1
+    assert rig.figures.tally.without_id == 2 and not rig.redis.queues
 
 
 async def test_a_rate_limits_what_goes_out() -> None:

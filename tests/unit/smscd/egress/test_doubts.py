@@ -48,3 +48,17 @@ def test_what_was_settled_is_no_doubt_any_more() -> None:
     second.is_over = True
     doubts.prune()
     assert doubts.find(b"Sender", DEST, []) is None
+
+
+def test_quirk_10_addresses_that_were_not_swapped_or_have_another_prefix_settle_a_doubt_too() -> None:
+    doubts, held = Doubts(), item()
+    doubts.add([held])
+    assert doubts.find(DEST, b"Sender", [held]) == (held, 0)
+    assert doubts.find(b"Sender", b"00" + DEST, [held]) == (held, 0)
+
+
+def test_quirk_10_doubts_in_both_directions_are_not_guessed_at() -> None:
+    doubts = Doubts()
+    doubts.add([item(1), item(2, source=DEST, dest=b"Sender")])
+    assert doubts.find(b"Sender", DEST, []) is None
+    assert doubts.find(DEST, b"Sender", []) is None

@@ -9,9 +9,11 @@ from itertools import count
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from protocols.smpp.constants import CommandStatus
-from protocols.smpp.pdu import DeliverSm
+from protocols.smpp import tlv
+from protocols.smpp.constants import CommandStatus, TlvTag
+from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from protocols.smpp.receipt import format_receipt, parse_receipt, receipt_tlvs
 from smscd.core.directory import MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
@@ -51,11 +53,13 @@ class AnsweringLink:
     def __init__(self) -> None:
         self.connection = FakeConnection()
         self.answers: list[tuple[int, int]] = []
+        self.data_answers: list[tuple[int, int]] = []
         self.flushes = 0
 
-    def answer(self, connection: FakeConnection, answers: list[tuple[int, int]]) -> None:
+    def answer(self, connection: FakeConnection, answers: list[tuple[int, int]], *, is_data: bool = False) -> None:
         assert connection is self.connection
-        self.answers += answers
+        target = self.data_answers if is_data else self.answers
+        target += answers
         self.flushes += 1
 
 
@@ -91,7 +95,7 @@ class Rig:
         """A segment was accepted under this id."""
         self.redis.corr[upstream_id] = encode(sent_context(message(1, **changes), 0))
 
-    def come(self, *pdus: DeliverSm) -> None:
+    def come(self, *pdus: DeliverSm | DataSm) -> None:
         """One read of the bind."""
         for pdu in pdus:
             pdu.sequence_number = next(self._numbers)
@@ -339,3 +343,147 @@ async def test_a_lost_role_ends_the_work_without_an_answer() -> None:
     with pytest.raises(Fenced):
         await rig.receipts.run()
     assert not rig.link.answers
+
+
+def as_data(pdu: DeliverSm) -> DataSm:
+    """The same in the other PDU, where the text is a TLV."""
+    payload = tlv.encode([(TlvTag.MESSAGE_PAYLOAD, pdu.short_message)])
+    return DataSm(
+        source_addr=pdu.source_addr, destination_addr=pdu.destination_addr, esm_class=pdu.esm_class,
+        data_coding=pdu.data_coding, tlvs=payload + pdu.tlvs,
+    )  # fmt: skip
+
+
+async def test_quirk_5_receipts_and_messages_in_data_sm_go_the_same_way() -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    rig.come(as_data(receipt(b"abc", b"UNDELIV", b"007")), as_data(receipt(b"orphan")))
+    rig.come(as_data(DeliverSm(source_addr=b"491701", destination_addr=b"12345", short_message=b"hello")))
+    await rig.settle()
+    record = only(rig.redis.receipt_records)
+    assert (record.upstream_message_id, record.state) == (b"abc", State.UNDELIVERED)
+    assert list(rig.redis.park) == [b"orphan"]
+    [told, message_told] = rig.redis.callbacks()
+    assert (told.stat, told.err, message_told.body) == (b"UNDELIV", b"007", b"hello")
+    assert rig.link.data_answers == [(1, ROK), (2, ROK), (3, ROK)] and not rig.link.answers
+
+
+async def test_quirk_5_data_sm_is_answered_only_when_it_is_durable() -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    rig.redis.unavailable = 2
+    rig.come(as_data(receipt(b"abc")))
+    async with rig.running():
+        await asyncio.sleep(0)
+        assert not rig.link.data_answers
+        await until(lambda: rig.receipts.is_idle)
+    assert rig.link.data_answers == [(1, ROK)] and rig.redis.states
+
+
+async def test_quirk_7_an_intermediate_notification_that_comes_again_is_told_once() -> None:
+    rig = Rig()
+    rig.know(b"abc", registered_delivery=0x11)
+    enroute = receipt(b"abc", b"ENROUTE", esm_class=0x20)
+    rig.come(enroute, receipt(b"abc", b"ENROUTE", esm_class=0x20))
+    rig.come(receipt(b"abc", b"ACCEPTD", esm_class=0x20))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"ENROUTE", b"ACCEPTD"]
+    assert rig.link.answers == [(1, ROK), (2, ROK), (3, ROK)]
+    assert rig.figures.receipts_repeated == 1
+
+
+async def test_quirk_7_a_message_from_a_phone_that_comes_again_is_one_message() -> None:
+    rig = Rig()
+    hello = {"source_addr": b"491701", "destination_addr": b"12345", "short_message": b"hello"}
+    rig.come(DeliverSm(**hello), DeliverSm(**hello))
+    await rig.settle()
+    heir = Rig(rig.redis)
+    heir.come(DeliverSm(**hello), DeliverSm(**{**hello, "short_message": b"hello!"}))
+    await heir.settle()
+    assert [callback.body for callback in rig.redis.callbacks()] == [b"hello", b"hello!"]
+    assert rig.link.answers == heir.link.answers == [(1, ROK), (2, ROK)]
+    assert (rig.figures.inbound_repeated, heir.figures.inbound_repeated) == (1, 1)
+
+
+async def test_quirk_7_without_a_window_the_same_words_twice_are_two_messages() -> None:
+    rig = Rig(mo_repeat_seconds=0)
+    for _ in range(2):
+        rig.come(DeliverSm(source_addr=b"491701", destination_addr=b"12345", short_message=b"yes"))
+    await rig.settle()
+    assert len(rig.redis.callbacks()) == 2 and not rig.redis.inbound_marks
+
+
+async def test_an_alert_is_logged_and_counted_and_changes_nothing() -> None:
+    rig = Rig()
+    with capture_logs() as logs:
+        rig.receipts.alerted([AlertNotification(source_addr=b"447700900123"), AlertNotification(source_addr=b"1")])
+    assert rig.figures.alerts == 2
+    [log] = [log for log in logs if log["event"] == "upstream.alerted"]
+    assert (log["log_level"], log["number"], log["count"]) == ("info", b"447700900123", 2)
+    assert rig.receipts.is_idle and rig.redis == FakeRedis()
+
+
+LONG = {"segments": [b"a", b"b", b"c"], "registered_delivery": 0x11}
+
+
+def long_rig(policy: str, known: str = "xyz", **changes: Any) -> Rig:
+    """A message of three segments, whose ids are known by letters."""
+    rig = Rig(receipt_segments=policy)
+    for segment, name in enumerate("xyz"):
+        if name in known:
+            rig.redis.corr[name.encode()] = encode(sent_context(message(1, **LONG, **changes), segment))
+    return rig
+
+
+@pytest.mark.parametrize(
+    ("policy", "receipts", "told"),
+    [
+        ("all", "xyz", ["DELIVRD"]),
+        ("all", "xy", []),
+        ("any", "y", ["DELIVRD"]),
+        ("any", "xyz", ["DELIVRD"]),
+        ("last", "xy", []),
+        ("last", "z", ["DELIVRD"]),
+        ("last", "zxy", ["DELIVRD"]),
+    ],
+)
+async def test_quirk_8_the_customer_sees_one_result_whichever_segments_have_receipts(
+    policy: str, receipts: str, told: list[str]
+) -> None:
+    rig = long_rig(policy)
+    for name in receipts:
+        rig.come(receipt(name.encode()))
+        await rig.settle()
+    assert [callback.stat.decode() for callback in rig.redis.callbacks()] == told
+    assert bool(rig.redis.states) is bool(told)
+    assert len(rig.link.answers) == len(receipts)
+
+
+@pytest.mark.parametrize("policy", ["all", "any", "last"])
+async def test_quirk_8_a_segment_that_was_not_delivered_ends_the_message_and_pays_back_once(policy: str) -> None:
+    rig = long_rig(policy, tariff=int(Tariff.ON_DELIVERY))
+    rig.come(receipt(b"x", b"UNDELIV"), receipt(b"z", b"UNDELIV"))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"UNDELIV"]
+    assert rig.redis.refunded == {FIRST_ID + 1: 70_000}
+
+
+async def test_quirk_8_an_id_that_only_the_last_segment_was_given_is_enough() -> None:
+    rig = long_rig("last", known="z")
+    rig.come(receipt(b"z"))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"DELIVRD"]
+
+
+@pytest.mark.parametrize(
+    ("source", "dest"),
+    [(b"49170", b"Sender"), (b"Sender", b"49170"), (b"49170", b"49170"), (b"+0049170", b""), (b"", b"Other")],
+)
+async def test_quirk_10_the_id_finds_the_message_whatever_the_addresses_are(source: bytes, dest: bytes) -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    rig.come(receipt(b"abc", source_addr=source, destination_addr=dest))
+    await rig.settle()
+    assert only(rig.redis.receipt_records).id == FIRST_ID + 1 and not rig.reported
+    [callback] = rig.redis.callbacks()
+    assert (callback.source, callback.dest) == (b"Sender", message(1).dest), "the customer sees his own addresses"

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from protocols.smpp.constants import CommandStatus
 from smscd.core.directory import Upstream
 from smscd.egress.figures import UpstreamFigures
+from smscd.egress.links import BindKind, LinkState
 from smscd.egress.upstream import UpstreamPool
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
@@ -44,6 +47,7 @@ def count(pool: UpstreamPool) -> int:
     [
         ("transceiver", 3, ["BindTransceiver"] * 3),
         ("pair", 2, ["BindReceiver", "BindReceiver", "BindTransmitter", "BindTransmitter"]),
+        ("transmitter", 2, ["BindTransmitter"] * 2),
     ],
 )
 async def test_the_profile_says_how_many_binds_of_which_kind(mode: str, binds: int, requests: list[str]) -> None:
@@ -51,6 +55,51 @@ async def test_the_profile_says_how_many_binds_of_which_kind(mode: str, binds: i
     async with running(smsc, profile(bind_mode=mode, binds=binds), bound=len(requests)) as pool:
         assert sorted(smsc.binds) == requests
         assert len(pool.senders()) == binds
+
+
+async def test_a_pool_of_pairs_may_have_more_or_fewer_receivers_than_transmitters() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(bind_mode="pair", binds=1, receiver_binds=3), bound=4) as pool:
+        assert sorted(smsc.binds) == ["BindReceiver"] * 3 + ["BindTransmitter"]
+        assert [link.kind for link in pool.senders()] == [BindKind.TRANSMITTER]
+        pool.reconfigure(profile(bind_mode="pair", binds=2, receiver_binds=1))
+        await until(lambda: count(pool) == 3 and len(smsc.connections) == 3)
+        assert len(pool.senders()) == 2
+
+
+async def test_of_a_pair_the_side_that_was_lost_is_bound_again_and_the_other_stays() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(bind_mode="pair"), bound=2) as pool:
+        receiver = next(link for link in pool.links if link.kind is BindKind.RECEIVER)
+        [transmitter] = pool.senders()
+        kept = transmitter.connection
+        far = next(far for far in smsc.connections if far.session.state.value == "bound_rx")
+        far.abort()
+        await until(lambda: receiver.state is not LinkState.BOUND)
+        assert transmitter.can_send
+        await until(lambda: receiver.state is LinkState.BOUND)
+        assert smsc.binds.count("BindReceiver") == 2 and smsc.binds.count("BindTransmitter") == 1
+        assert transmitter.connection is kept
+
+
+async def test_quirk_21_several_binds_with_bad_credentials_are_one_alert_until_something_changes() -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RINVPASWD)
+
+    def is_held(pool: UpstreamPool) -> bool:
+        return all(link.state is LinkState.HELD for link in pool.links)
+
+    with capture_logs() as logs:
+        async with running(smsc, profile(binds=3), bound=0) as pool:
+            await until(lambda: is_held(pool))
+            assert [log["log_level"] for log in logs if log["event"] == "upstream.held"] == ["error"]
+            assert smsc.dialed == 3
+            pool.reconfigure(profile(binds=3, password="other"))
+            await until(lambda: smsc.dialed == 6 and is_held(pool))
+            assert sum(log["event"] == "upstream.held" for log in logs) == 2
+            smsc.refuses = 0
+            pool.reconfigure(profile(binds=3, password="right"))
+            await until(lambda: count(pool) == 3)
 
 
 async def test_another_bind_comes_first_each_time() -> None:
