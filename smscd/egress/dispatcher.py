@@ -35,6 +35,7 @@ from storage.redis.errors import StorageUnavailable
 from storage.redis.session import RoleSession
 
 ANSWERS_A_TURN: Final = 500
+SEGMENTS_A_TURN: Final = 1_000
 ANSWERS_GATHERED: Final = 100
 GATHER_SECONDS: Final = 0.02
 SWEEP_SECONDS: Final = 1.0
@@ -320,7 +321,7 @@ class Dispatcher:
         if not links or not (self._backlog.size or begun):
             return []
         now = self._clock()
-        rate = self._senders.take_rate(sum(link.room(now) for link in links), now)
+        rate = self._senders.take_rate(min(sum(link.room(now) for link in links), SEGMENTS_A_TURN), now)
         if not rate:
             return []
         permitted = self.breaker.permit(rate, now)
