@@ -112,6 +112,7 @@ def test_a_life_time_longer_than_any_validity_is_still_a_time() -> None:
 
 
 async def test_submit_multi_is_one_group_with_one_id_and_lists_what_it_leaves_out() -> None:
+    """Quirk 45: each destination is billed, all are admitted together."""
     async with running() as rig:
         esme = await rig.bound()
         [answer] = await answers(esme, multi(DESTS[0], b"8613800000000", DESTS[1], b"abc"))
@@ -169,6 +170,7 @@ async def test_the_request_key_of_a_submit_multi_stands_for_all_its_destinations
 
 
 async def test_query_sm_tells_the_state_the_final_date_and_the_error() -> None:
+    """Quirk 24: query_sm."""
     at = datetime(2026, 11, 25, 20, 58, 54, 577_000, tzinfo=UTC)
     async with running() as rig:
         rig.changes.messages = {
@@ -252,6 +254,7 @@ async def cancelled(rig: Rig, *pdus: CancelSm) -> list[int]:
 
 
 async def test_cancel_sm_says_what_became_of_it() -> None:
+    """Quirk 24: cancel_sm."""
     async with running() as rig:
         rig.changes.messages = {number: stored(number) for number in range(1, 5)} | {5: stored(5, account="another")}
         rig.changes.outcomes = {2: Change.LATE, 3: Change.NOT_ANSWERED, 4: Change.NOT_FOUND}
@@ -319,6 +322,7 @@ def replace(message_id: int = 1, **changes: Any) -> ReplaceSm:
 
 
 async def test_replace_sm_exchanges_text_validity_and_receipt_and_nothing_else() -> None:
+    """Quirk 24: replace_sm."""
     async with running() as rig:
         rig.changes.messages = {1: stored(1, client_ref="order"), 2: stored(2, segments=(b"a" * 150, b"b" * 9))}
         esme = await rig.bound()

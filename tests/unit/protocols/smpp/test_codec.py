@@ -94,6 +94,7 @@ def test_a_field_that_is_one_too_large_is_not_sent(pdu_class: type[Pdu]) -> None
 
 @pytest.mark.parametrize("pdu_class", PDU_CLASSES)
 def test_a_nul_inside_a_c_octet_string_is_not_sent(pdu_class: type[Pdu]) -> None:
+    """Quirk 40: what an address cannot carry is not sent."""
     for form in format_of(pdu_class):
         if form.kind is Kind.C_OCTETS:
             pdu = least(pdu_class)
@@ -186,6 +187,7 @@ def test_255_octets_of_text_are_read_and_not_sent(submit: Callable[..., SubmitSm
 
 
 def test_a_longer_password_than_the_standards_is_read_and_not_sent() -> None:
+    """Quirk 41: liberal in, strict out."""
     octets = codec.encode_body(BindTransceiver(system_id=b"a", password=b"P", interface_version=0x34))
     pdu = codec.decode(body(BindTransceiver(), octets.replace(b"P", b"correct horse")))
     assert isinstance(pdu, BindTransceiver)

@@ -61,6 +61,7 @@ def test_nothing_wanted_is_nothing_taken() -> None:
 
 
 def test_an_adaptive_rate_halves_once_a_second_and_comes_back_slowly() -> None:
+    """Quirk 16: ESME_RTHROTTLED slows the bind down."""
     rate = AdaptiveRate(100.0, 0.0)
     assert rate.throttled(100.0, 1.0) == 50.0
     assert rate.throttled(100.0, 1.5) == 50.0

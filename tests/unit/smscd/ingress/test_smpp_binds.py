@@ -173,6 +173,7 @@ async def test_a_session_that_ends_makes_room_once_however_often_it_is_told() ->
 
 
 async def test_types_have_limits_of_their_own_and_may_be_forbidden() -> None:
+    """Quirk 22: limits by account and by type."""
     async with running(binds_tx_max=1, binds_rx_max=0) as rig:
         rig.ask(BindTransmitter)
         rig.ask(BindTransmitter)

@@ -54,6 +54,7 @@ def test_one_connection_too_many_is_closed_without_a_word_to_the_owner(
 def test_connections_that_have_not_bound_are_bounded_and_bound_ones_are_not_counted(
     fake_loop: Any, owner: Any, make_transport: Any
 ) -> None:
+    """Quirk 26: peers that connect and never bind."""
     door = Door(fake_loop, owner, make_transport, ListenerLimits(half_open_max=2))
     first, _ = door.knock()
     second, _ = door.knock()
@@ -84,6 +85,7 @@ def test_one_address_does_not_use_up_the_room_of_the_others(fake_loop: Any, owne
 
 
 def test_connections_of_one_address_have_a_rate(fake_loop: Any, owner: Any, make_transport: Any) -> None:
+    """Quirk 26: reconnect storms."""
     limits = ListenerLimits(per_second_per_address=1.0, burst_per_address=2)
     door = Door(fake_loop, owner, make_transport, limits)
     found = [door.knock("::ffff:192.0.2.1")[1].is_aborted for _ in range(3)]

@@ -43,6 +43,7 @@ def test_sessions_are_found_by_account(bind: Any) -> None:
 
 
 def test_receivers_take_turns_and_transmitters_take_none(bind: Any) -> None:
+    """Quirk 22: callbacks go round the live receivers of an account."""
     registry = BoundSessions()
     first, transmitter, second = bind(BindReceiver), bind(BindTransmitter), bind()
     for connection in (first, transmitter, second):
