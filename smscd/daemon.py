@@ -27,6 +27,7 @@ from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
+from smscd.ingress.outbinds import Outbinds
 from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
 from smscd.ingress.smpp_auth import Authenticator, FailureLimiter
@@ -62,7 +63,7 @@ from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
 from storage.redis.monitor import read_depths
-from storage.redis.outbox import HookStore, OutboxStore
+from storage.redis.outbox import HookStore, OutboxStore, unserved
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
 
@@ -362,7 +363,7 @@ class Doors:
             TaskService("admission", admitter.run, drain=admitter.drain),
         ]
         self._smpp, self._http = self._smpp_server(admitter), self._http_server(admitter)
-        self._services.append(self._congestion(gate, admitter, self._smpp))
+        self._services += [self._congestion(gate, admitter, self._smpp), self._outbinds(self._smpp)]
         for service in self._services:
             await service.start()
         await self._smpp.start(config.smpp.host, config.smpp.port, reuse_port=True)
@@ -380,6 +381,21 @@ class Doors:
             tell=server.tell_congestion,
         )
         return TaskService("congestion", congestion.run)
+
+    def _outbinds(self, server: SmppServer) -> Service:
+        parts = self._parts
+        outbinds = Outbinds(
+            server=server,
+            directory=parts.directory.get,
+            waiting=lambda accounts: unserved(parts.shared, parts.keys, accounts, parts.redis_ms()),
+            clock=time.monotonic,
+            chance=random.random,
+        )
+
+        async def finish() -> None:
+            """The server calls nobody while it drains."""
+
+        return RoleService("outbind", parts.session("outbind"), parts.leases, outbinds.run, finish)
 
     def _smpp_server(self, admitter: BatchAdmitter) -> SmppServer:
         parts, config = self._parts, self._parts.config.smpp

@@ -45,6 +45,7 @@ from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, listen
 from smscd.transport.registry import BoundSessions
 
+CALL_SECONDS: Final = 5.0
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.LOCKED: int(CommandStatus.ESME_RINVPASWD),
@@ -131,6 +132,14 @@ class SmppServer:
             if connection.session.state.is_bound:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
+
+    async def call(self, host: str, port: int, system_id: bytes, password: bytes) -> None:
+        """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""
+        if self._listener is None or self._none_left is not None:
+            raise ConnectionError("the server takes no new sessions")
+        connection = await self._listener.dial(host, port, CALL_SECONDS)
+        connection.session.outbind(system_id, password, self._time())
+        connection.flush()
 
     def tell_congestion(self, state: int) -> None:
         """Say this congestion_state, 0 to 100, in all responses to ESMEs of SMPP 5.0 from now on."""

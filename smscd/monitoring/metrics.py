@@ -57,6 +57,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_smpp_connections", SUM, "Open connections of ESMEs."),
     Family("smscd_smpp_sessions", SUM, "Bound ESME sessions by mode.", ("mode",)),
     Family("smscd_smpp_binds_total", C, "Bind requests by outcome.", ("outcome",)),
+    Family("smscd_smpp_outbinds_total", C, "Calls to ESMEs that have something waiting.", ("outcome",)),
     Family("smscd_smpp_pdu_errors_total", C, "PDUs answered with an error or fatal to the session.", ("kind",)),
     Family("smscd_http_requests_total", C, "HTTP requests by route and status class.", ("route", "status")),
     Family("smscd_http_request_seconds", H, "From an HTTP request's headers to its answer.", ("route",)),
