@@ -26,6 +26,7 @@ from smscd.ingress.http_record import Record
 from smscd.ingress.http_resources import Resources
 from smscd.ingress.http_server import HttpServer
 from smscd.ingress.http_views import Health as HealthView
+from smscd.ingress.outbinds import Outbinds
 from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
 from smscd.ingress.smpp_auth import Authenticator
@@ -73,7 +74,7 @@ from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
 from storage.redis.monitor import read_depths
-from storage.redis.outbox import HookStore, OutboxStore
+from storage.redis.outbox import HookStore, OutboxStore, unserved
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
 from storage.redis.traces import Traces
@@ -411,7 +412,7 @@ class Doors:
             parts.bells.subscribe(b"config", look.look_soon)
             self._services.append(TaskService("certificates", look.run))
         self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
-        self._services.append(self._congestion(gate, admitter, self._smpp))
+        self._services += [self._congestion(gate, admitter, self._smpp), self._outbinds(self._smpp)]
         for service in self._services:
             await service.start()
         await self._smpp.start(
@@ -435,6 +436,21 @@ class Doors:
             tell=server.tell_congestion,
         )
         return TaskService("congestion", congestion.run)
+
+    def _outbinds(self, server: SmppServer) -> Service:
+        parts = self._parts
+        outbinds = Outbinds(
+            server=server,
+            directory=parts.directory.get,
+            waiting=lambda accounts: unserved(parts.shared, parts.keys, accounts, parts.redis_ms()),
+            clock=time.monotonic,
+            chance=random.random,
+        )
+
+        async def finish() -> None:
+            """The server calls nobody while it drains."""
+
+        return RoleService("outbind", parts.session("outbind"), parts.leases, outbinds.run, finish)
 
     def _bind_desk(self) -> BindDesk:
         parts, config = self._parts, self._parts.config.smpp

@@ -198,6 +198,9 @@ class Link:
         failures = 0
         while not self._is_stopping:
             end = await self._live()
+            if self.is_adopted:
+                _log.info("upstream.call_ended", upstream=self.profile.id, reason=end.reason,
+                          command_status=end.refused)  # fmt: skip
             if self.is_adopted or self._is_stopping:
                 break
             pause = pause_after(end, failures, self._chance())

@@ -8,7 +8,7 @@ and 8.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -227,13 +227,15 @@ class Receipts:
             keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
             await self._correlated()
             contexts = await self._match(keys, now_ms)
-            upstream, policy = self.profile.id, self.profile.receipt_segments
+            upstream = self.profile.id
             items = batch.items
             for context, receipt, (pdu, _) in zip(contexts, parked, receipts, strict=True):
                 if context is not None:
-                    items.append(receipt_item(context, receipt, upstream, now_ms, policy))
+                    items.append(receipt_item(context, receipt, upstream, now_ms))
                 elif receipt.upstream_message_id:
                     self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
+            if self.profile.receipt_segments != "all":
+                judge_long_messages(items, self.profile.receipt_segments)
             figures.receipts += len(receipts)
             figures.receipts_parked += len(receipts) - len(items)
         marks: list[bytes] = []
@@ -284,10 +286,12 @@ class Receipts:
     async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
         """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""
         now_ms = self._wall_ms()
-        upstream, policy = self.profile.id, self.profile.receipt_segments
+        upstream = self.profile.id
         batch = ReceiptBatch()
         for _, context, receipts in parked:
-            batch.items += [receipt_item(context, receipt, upstream, now_ms, policy) for receipt in receipts]
+            batch.items += [receipt_item(context, receipt, upstream, now_ms) for receipt in receipts]
+        if self.profile.receipt_segments != "all":
+            judge_long_messages(batch.items, self.profile.receipt_segments)
         if batch.items:
             await self._store.apply(batch)
         try:
@@ -312,26 +316,15 @@ def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
     )
 
 
-def receipt_item(
-    context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int, policy: str = "all"
-) -> ReceiptItem:
-    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told.
-
-    policy: the upstream's `receipt_segments`.
-    """
+def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int) -> ReceiptItem:
+    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told."""
     state = receipt.state
     is_final = state >= _FIRST_FINAL and not receipt.is_intermediate
-    awaited: int | None = 0
-    if is_final and context.segments > 1 and policy != "all":
-        awaited = ends_message(policy, context.segment, context.segments, State(state))
-        is_final = awaited is not None
     refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
     stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
-    callback = None
-    if awaited is not None:
-        callback = receipt_callback(
-            context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
-        )
+    callback = receipt_callback(
+        context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
+    )
     record = ReceiptRecord(
         context.id,
         context.segment,
@@ -348,10 +341,27 @@ def receipt_item(
         refund,
         callback is not None,
     )
-    item = ReceiptItem(record, is_final, context.via, _encode(callback) if callback is not None else None, not is_final)
-    item.awaited = awaited or 0
-    if not is_final:
-        # Nothing of the message's end tells a second one of these from the first. A date that we gave it is no mark.
-        date = 0 if receipt.done_ms == receipt.at_ms else receipt.done_ms
-        item.mark = b"%b/%b/%d" % (receipt.upstream_message_id, receipt.stat, date)
-    return item
+    blob = _encode(callback) if callback is not None else None
+    if is_final:
+        return ReceiptItem(record, True, context.via, blob)
+    return ReceiptItem(record, False, context.via, blob, True, mark=_mark(record, receipt.at_ms))
+
+
+def _mark(record: ReceiptRecord, came_ms: int) -> bytes:
+    """What tells a receipt that ends nothing from the next one. A date that we gave it, for want of one, is no mark."""
+    date = 0 if record.done_ms == came_ms else record.done_ms
+    return b"%b/%b/%d" % (record.upstream_message_id, record.stat, date)
+
+
+def judge_long_messages(items: Iterable[ReceiptItem], policy: str) -> None:
+    """Change items of long messages for an upstream whose `receipt_segments` is not "all"."""
+    for item in items:
+        record = item.record
+        if not item.is_final or record.segments == 1:
+            continue
+        awaited = ends_message(policy, record.segment, record.segments, State(record.state))
+        if awaited is not None:
+            item.awaited = awaited
+            continue
+        item.is_final, item.callback, item.mark = False, None, _mark(record, record.at_ms)
+        record.state, record.refund_micros, record.due = _SENT, 0, False

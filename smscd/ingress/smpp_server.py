@@ -49,6 +49,7 @@ from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ServerTls
 from smscd.transport.trace import Traceable
 
+CALL_SECONDS: Final = 5.0
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.ADDRESS: int(CommandStatus.ESME_RINVPASWD),
@@ -177,6 +178,14 @@ class SmppServer:
                 names |= {context.account, context.system_id.decode("latin-1")}
             yield Traceable(connection, frozenset(names))
 
+    async def call(self, host: str, port: int, system_id: bytes, password: bytes) -> None:
+        """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""
+        if self._listener is None or self._none_left is not None:
+            raise ConnectionError("the server takes no new sessions")
+        connection = await self._listener.dial(host, port, CALL_SECONDS)
+        connection.session.outbind(system_id, password, self._time())
+        connection.flush()
+
     def tell_congestion(self, state: int) -> None:
         """Say this congestion_state, 0 to 100, in all responses to ESMEs of SMPP 5.0 from now on."""
         self._congestion_state = state
@@ -271,7 +280,7 @@ class SmppServer:
         """Answer a bind request; the desk says when."""
         connection, pdu = ask.connection, ask.pdu
         account = self._directory().account(ask.account) if outcome is BindOutcome.ACCEPTED else None
-        is_there = connection.is_open and connection.session.state is SessionState.OPEN
+        is_there = connection.is_open and connection.session.state.is_before_bind
         if outcome is BindOutcome.ACCEPTED and (account is None or not is_there):
             self._desk.release(connection)
             outcome = BindOutcome.ABANDONED if not is_there else BindOutcome.SUSPENDED

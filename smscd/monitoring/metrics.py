@@ -60,6 +60,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_smpp_binds_without_redis_total", C, "Bind requests that a worker decided by what it knows itself."),
     Family("smscd_smpp_refused_connections_total", C, "Connections closed before their first PDU.", ("reason",)),
     Family("smscd_smpp_certificate_reloads_total", C, "Changed certificate files by outcome.", ("outcome",)),
+    Family("smscd_smpp_outbinds_total", C, "Calls to ESMEs that have something waiting.", ("outcome",)),
     Family("smscd_smpp_pdu_errors_total", C, "PDUs answered with an error or fatal to the session.", ("kind",)),
     Family("smscd_http_requests_total", C, "HTTP requests by route and status class.", ("route", "status")),
     Family("smscd_http_request_seconds", H, "From an HTTP request's headers to its answer.", ("route",)),

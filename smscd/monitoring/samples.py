@@ -91,6 +91,8 @@ def smpp_samples(server: SmppServer) -> Iterator[Sample]:
     for reason, count in server.figures.rejected.items():
         yield Sample("smscd_admission_messages_total", ("smpp", reason.name.lower()), count)
     yield Sample("smscd_admission_messages_total", ("smpp", "malformed"), server.figures.malformed)
+    for outcome_text, count in server.figures.outbinds.items():
+        yield Sample("smscd_smpp_outbinds_total", (outcome_text,), count)
     for reason_text, count in server.figures.closed.items():
         yield Sample("smscd_smpp_closed_total", (reason_text,), count)
 

@@ -242,7 +242,7 @@ class SmppConnection(asyncio.Protocol):
             self.close(CloseReason.UNBOUND)
         elif self.is_open:
             self._set_reading()
-            if self._on_bound is not None and session.state is not SessionState.OPEN:
+            if self._on_bound is not None and not session.state.is_before_bind:
                 self._leave_half_open()
 
     def _leave_half_open(self) -> None:

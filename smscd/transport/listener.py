@@ -100,6 +100,17 @@ class Listener:
         )
         await self._tls_door.start(host, port, reuse_port=reuse_port, backlog=self._limits.backlog)
 
+    async def dial(self, host: str, port: int, timeout_seconds: float) -> SmppConnection:
+        """Connect to an ESME instead of waiting for it; the connection is then one like any other.
+
+        Raises OSError, TimeoutError included, also when there are too many connections.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            _, connection = await self._loop.create_connection(self._connection, host, port)
+        if not connection.is_open:
+            raise ConnectionError("too many connections")
+        return connection
+
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections stay, handshakes do not."""
         if self._server is not None:

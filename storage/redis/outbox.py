@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from storage.redis import scripts
 from storage.redis.blobs import pack_array
@@ -70,6 +70,17 @@ class HookStore:
         args += [len(promoted), *promoted]
         reply = await self._session.run(scripts.SETTLE_HOOKS, keys, args)
         self._session.saw(reply[1])
+
+
+async def unserved(reads: RedisLink, keys: ShardKeys, accounts: Collection[str], now_ms: int) -> set[str]:
+    """The accounts with callbacks that wait for an ESME and nobody, in any process, who has a receiver of theirs."""
+    names = list(accounts)
+    lengths = await reads.pipeline([("XLEN", keys.out(name)) for name in names])
+    waiting = [name for name, length in zip(names, lengths, strict=True) if int(length)]
+    if not waiting:
+        return set()
+    leases = await reads.pipeline([("HGET", keys.session(f"deliver:{name}"), "until") for name in waiting])
+    return {name for name, until_ms in zip(waiting, leases, strict=True) if int(until_ms or 0) <= now_ms}
 
 
 async def _read(reads: RedisLink, stream: str, after: str, count: int) -> list[tuple[str, bytes]]:

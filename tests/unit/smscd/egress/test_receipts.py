@@ -487,3 +487,17 @@ async def test_quirk_10_the_id_finds_the_message_whatever_the_addresses_are(sour
     assert only(rig.redis.receipt_records).id == FIRST_ID + 1 and not rig.reported
     [callback] = rig.redis.callbacks()
     assert (callback.source, callback.dest) == (b"Sender", message(1).dest), "the customer sees his own addresses"
+
+
+async def test_quirk_7_a_notification_without_a_date_is_known_again_also_after_it_was_parked() -> None:
+    rig = Rig()
+    undated = {"esm_class": 0x20, "short_message": b"id:abc stat:ENROUTE err:000", "source_addr": b"4917"}
+    rig.come(DeliverSm(**undated))
+    await rig.settle()
+    rig.know(b"abc", registered_delivery=0x11)
+    context = sent_context(message(1, registered_delivery=0x11), 0)
+    parked = [module.parked_receipt(parse_receipt(DeliverSm(**undated)), NOW_MS - 5000)]  # type: ignore[arg-type]
+    await rig.receipts.apply_parked([(b"abc", context, parked)])
+    rig.come(DeliverSm(**undated))
+    await rig.settle()
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"ENROUTE"]
