@@ -9,7 +9,8 @@ import msgspec
 
 from protocols.gsm import udh
 from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
-from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
+from protocols.gsm.coding import Charset, classify
+from protocols.smpp.constants import ESM_FEATURES_MASK, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.directory import MoNumber
 from smscd.core.ids import message_ms
@@ -160,17 +161,31 @@ def address_text(ton: int, address: bytes) -> str:
 
 
 def encoding_name(data_coding: int) -> str:
-    """The `encoding` that HTTP shows for a data_coding."""
+    """The `encoding` that HTTP shows for a data_coding, one of ENCODINGS."""
+    return _ENCODING_NAMES[data_coding & 0xFF]
+
+
+ENCODINGS: Final = ("gsm7", "ucs2", "latin1", "cyrillic", "hebrew", "binary")
+"""binary: octets of which nobody can say what text they are; ASCII is shown as latin1, of which it is a part."""
+_TEXT_OCTETS: Final = {
+    Charset.IA5: "latin1",
+    Charset.LATIN_1: "latin1",
+    Charset.CYRILLIC: "cyrillic",
+    Charset.HEBREW: "hebrew",
+}
+
+
+def _encoding_name(data_coding: int) -> str:
     match alphabet_of(data_coding):
         case Alphabet.GSM7:
             return "gsm7"
         case Alphabet.UCS2:
             return "ucs2"
         case Alphabet.OCTETS:
-            return "latin1" if data_coding in _TEXT_OCTETS else "binary"
+            return _TEXT_OCTETS.get(classify(data_coding).charset, "binary")
 
 
-_TEXT_OCTETS: Final = frozenset((int(DataCoding.IA5), int(DataCoding.LATIN_1)))
+_ENCODING_NAMES: Final = tuple(_encoding_name(data_coding) for data_coding in range(256))
 
 
 def _event(event_id: str, kind: str, at_ms: int, data: dict[str, object]) -> WebhookEvent:
