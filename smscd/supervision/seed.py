@@ -10,7 +10,7 @@ import string
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -30,6 +30,7 @@ PASSWORD_LENGTH = 8
 SYSTEM_ID_LENGTH_MAX = 15
 UPSTREAM_PASSWORD_LENGTH_MAX = 8
 DEMO_WINDOW = 500
+_ADDRESS_FIELDS = frozenset({"id", "host", "port", "system_id", "password"})
 
 
 class UpstreamUrlError(ValueError):
@@ -94,7 +95,10 @@ def demo_secrets(path: Path) -> DemoSecrets:
 
 
 def upstream_of_url(url: str, id: str) -> Upstream:
-    """smpp://system_id:password@host:port as an upstream. Raises UpstreamUrlError."""
+    """smpp://system_id:password@host:port?name=value as an upstream; names are fields of its profile.
+
+    vendor_tlvs is JSON; a set or list of anything else has commas. Raises UpstreamUrlError.
+    """
     parts = urlsplit(url)
     shown = "smpp://system_id:password@host:port"
     if parts.scheme != "smpp" or not parts.hostname:
@@ -108,9 +112,34 @@ def upstream_of_url(url: str, id: str) -> Upstream:
         raise UpstreamUrlError(
             f"SMPP allows {SYSTEM_ID_LENGTH_MAX} characters of system_id, {UPSTREAM_PASSWORD_LENGTH_MAX} of password."
         )
-    return Upstream(
-        id=id, host=parts.hostname, port=port, system_id=system_id, password=password, window_size=DEMO_WINDOW
-    )
+    given = {"window_size": DEMO_WINDOW, **_profile_of(parts.query)}
+    address = {"id": id, "host": parts.hostname, "port": port, "system_id": system_id, "password": password}
+    try:
+        return msgspec.convert(given | address, Upstream, strict=False)
+    except msgspec.ValidationError as error:
+        raise UpstreamUrlError(f"The profile of an upstream: {error}.") from error
+
+
+def _profile_of(query: str) -> dict[str, object]:
+    """The fields that the query of an upstream's URL sets."""
+    known = {field.name: field for field in msgspec.structs.fields(Upstream)}
+    found: dict[str, object] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known or name in _ADDRESS_FIELDS:
+            raise UpstreamUrlError(f"The profile of an upstream has no {name}.")
+        if name == "vendor_tlvs":
+            try:
+                found[name] = msgspec.json.decode(value)
+            except msgspec.DecodeError as error:
+                raise UpstreamUrlError(f"vendor_tlvs is a list of objects in JSON: {error}.") from error
+        elif isinstance(known[name].default, frozenset):
+            try:
+                found[name] = [int(item, 0) for item in value.split(",") if item.strip()]
+            except ValueError as error:
+                raise UpstreamUrlError(f"{name} is a list of numbers with commas: {error}.") from error
+        else:
+            found[name] = value
+    return found
 
 
 def simulated_upstream(host: str, port: int) -> Upstream:

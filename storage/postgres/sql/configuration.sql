@@ -3,7 +3,8 @@
 
 -- name: load_accounts
 SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
-       any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks
+       any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
+       default_alphabet, languages, is_little_endian
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -15,7 +16,9 @@ SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, 
 -- name: load_upstreams
 SELECT id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
        interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
-       queue_messages_max, temporary_statuses, permanent_statuses
+       queue_messages_max, temporary_statuses, permanent_statuses, default_alphabet, is_little_endian, is_zero_padded,
+       long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
+       service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -30,15 +33,18 @@ SELECT number, account, via FROM mo_numbers ORDER BY number;
 -- name: add_account
 INSERT INTO accounts
        (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
-        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
+        default_alphabet, languages, is_little_endian)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
        burst = excluded.burst, segments_max = excluded.segments_max, tariff = excluded.tariff,
        priority = excluded.priority, any_sender = excluded.any_sender, senders = excluded.senders,
        webhook_url = excluded.webhook_url, webhook_secret = excluded.webhook_secret, binds_max = excluded.binds_max,
-       window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks;
+       window_size = excluded.window_size, allows_private_callbacks = excluded.allows_private_callbacks,
+       default_alphabet = excluded.default_alphabet, languages = excluded.languages,
+       is_little_endian = excluded.is_little_endian;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac) VALUES ($1, $2, $3)
@@ -53,8 +59,11 @@ ON CONFLICT (key_hash) DO UPDATE SET
 INSERT INTO upstreams
        (id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
         interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
-        queue_messages_max, temporary_statuses, permanent_statuses)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+        queue_messages_max, temporary_statuses, permanent_statuses, default_alphabet, is_little_endian, is_zero_padded,
+        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
+        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -64,7 +73,14 @@ ON CONFLICT (id) DO UPDATE SET
        enquire_link_seconds = excluded.enquire_link_seconds, registered_delivery = excluded.registered_delivery,
        receipt_id = excluded.receipt_id, in_doubt = excluded.in_doubt,
        queue_messages_max = excluded.queue_messages_max, temporary_statuses = excluded.temporary_statuses,
-       permanent_statuses = excluded.permanent_statuses;
+       permanent_statuses = excluded.permanent_statuses,
+       default_alphabet = excluded.default_alphabet, is_little_endian = excluded.is_little_endian,
+       is_zero_padded = excluded.is_zero_padded, long_message = excluded.long_message, esm_mode = excluded.esm_mode,
+       validity_form = excluded.validity_form, validity_offset_quarters = excluded.validity_offset_quarters,
+       source_ton = excluded.source_ton, source_npi = excluded.source_npi, dest_ton = excluded.dest_ton,
+       dest_npi = excluded.dest_npi, service_type = excluded.service_type,
+       receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
+       vendor_tlvs = excluded.vendor_tlvs;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
