@@ -10,7 +10,7 @@ import msgspec
 from protocols.gsm import udh
 from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
 from protocols.gsm.coding import Charset, classify
-from protocols.smpp.constants import ESM_FEATURES_MASK, EsmClass
+from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.directory import MoNumber
 from smscd.core.ids import message_ms
@@ -24,6 +24,7 @@ _DELIVERED: Final = int(State.DELIVERED)
 _VIA_NONE: Final = int(Via.NONE)
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _INBOUND: Final = int(CallbackKind.INBOUND)
+_IA5: Final = int(DataCoding.IA5)
 _FINAL_CLASS: Final = int(EsmClass.DELIVERY_RECEIPT)
 _INTERMEDIATE_CLASS: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
 
@@ -61,7 +62,7 @@ def receipt_callback(
         context.dest,
         _INTERMEDIATE_CLASS if is_intermediate else _FINAL_CLASS,
         context.data_coding,
-        context.segments,
+        context.parts or context.segments,
         context.excerpt,
         context.registered_delivery,
         context.client_ref,
@@ -93,8 +94,8 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
         record.dest_npi,
         record.dest,
         _FINAL_CLASS,
-        record.data_coding,
-        len(record.segments),
+        excerpt_coding_of(record),
+        record.parts,
         excerpt_of(record),
         record.registered_delivery,
         record.client_ref,
@@ -129,11 +130,18 @@ def inbound_callback(record: InboundRecord, number: MoNumber) -> CallbackRecord:
 
 
 def excerpt_of(record: MessageRecord) -> bytes:
-    """The first octets of a message's text, in its own data_coding, without header."""
+    """The first octets of a message's text, without header, in the data_coding of excerpt_coding_of."""
+    if record.conversion is not None:
+        return record.conversion.excerpt
     text = record.segments[0]
     if record.esm_class & EsmClass.UDHI and text:
         text = text[text[0] + 1 :]
     return text[:EXCERPT_OCTETS]
+
+
+def excerpt_coding_of(record: MessageRecord) -> int:
+    """What excerpt_of is in: the message's own data_coding, or ASCII where others were its octets at the upstream."""
+    return record.data_coding if record.conversion is None else _IA5
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
