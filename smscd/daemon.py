@@ -62,6 +62,7 @@ from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.gate import AdmissionGate
 from storage.postgres import pool as postgres
+from storage.postgres.configuration import ConfigurationInvalid
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore
 from storage.redis.bell import Bells
@@ -107,7 +108,9 @@ class Composition:
         self.links: list[RedisLink] = []
         self.bells = Bells(self.config.redis_url, [self.keys.bell])
         self.directory = DirectoryFeed(
-            self.database.load_directory, postgres.UNAVAILABLE, self.config.admission.validity_seconds * 1000
+            self.database.load_directory,
+            (*postgres.UNAVAILABLE, ConfigurationInvalid),
+            self.config.admission.validity_seconds * 1000,
         )
         metrics.add_source(lambda: [Sample("smscd_directory_loads_total", (), self.directory.loads)])
         self.leases = LeaseKeeper(self.link("leases"))

@@ -110,7 +110,8 @@ def convert(
     """What the upstream gets for this: one for a part or a short message, several for a long one in one piece.
 
     reference: for a message that is cut here; parts keep their own, folded where 16 bits become 8.
-    Raises UdhError, LongFormError, TranscodeError, and TooManySegmentsError: nothing is left out in silence.
+    Raises UdhError, LongFormError, TranscodeError, and TooManySegmentsError: nothing is left out in silence. The steps
+    by themselves are `read`, `translate` and `write`, for who wants the piece in between.
     """
     source, dialect = common(source, target.dialect)
     if (
@@ -121,13 +122,24 @@ def convert(
         and len(carried.short_message) <= OCTETS_MAX
     ):
         return [carried]
-    target = replace(target, dialect=dialect)
-    piece = read(carried, source)
-    content = transcode(
-        Content(piece.body, piece.data_coding, piece.elements), source, dialect, is_part=piece.concatenation is not None
-    )
-    piece = replace(piece, body=content.body, data_coding=content.data_coding, elements=content.elements)
-    return write(piece, target, reference=reference, segments_max=segments_max)
+    piece = translate(read(carried, source), source, dialect)
+    return write(piece, replace(target, dialect=dialect), reference=reference, segments_max=segments_max)
+
+
+def translate(piece: Piece, source: Dialect, target: Dialect) -> Piece:
+    """A piece of one dialect as a piece of the other: the same text. Raises TranscodeError."""
+    is_part = piece.concatenation is not None
+    content = transcode(Content(piece.body, piece.data_coding, piece.elements), source, target, is_part=is_part)
+    return replace(piece, body=content.body, data_coding=content.data_coding, elements=content.elements)
+
+
+def count(piece: Piece, target: Target) -> int:
+    """How many short messages `write` makes of a piece, or the upstream of the message_payload. Raises UdhError."""
+    if piece.concatenation is not None:
+        return 1
+    alphabet, latin = counting_of(piece.data_coding, target.dialect)
+    is_wide = target.long_form is LongForm.UDH_16
+    return len(part_bounds(piece.body, alphabet, piece.elements, is_wide=is_wide, latin=latin))
 
 
 def write(piece: Piece, target: Target, *, reference: int, segments_max: int = SEGMENTS_MAX) -> list[Carried]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from protocols.gsm.national import Language
 from smscd.cli.output import (
     find_instance,
     give_up,
@@ -23,6 +24,8 @@ from smscd.cli.output import (
 )
 
 MICROS = 1_000_000
+ALPHABETS = ("unknown", "gsm", "gsm_packed", "latin1", "ascii")
+LANGUAGES = tuple(language.name.lower() for language in Language)
 ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 MICROS_MAX = 2**53
 
@@ -85,6 +88,13 @@ def shown_money(micros: int, currency: str) -> str:
     return f"{whole}.{part.ljust(2, '0')} {currency}".rstrip()
 
 
+def shown_text(found: dict[str, Any]) -> str:
+    """How an account writes text, for people; empty for one of which nothing is said."""
+    alphabet = found["default_alphabet"] if found["default_alphabet"] != "unknown" else ""
+    order = "little-endian" if found["is_little_endian"] else ""
+    return " ".join(filter(None, (alphabet, order, *found["languages"])))
+
+
 @click.group()
 def account() -> None:
     """Customers, their keys and their money."""
@@ -123,6 +133,21 @@ def account() -> None:
 @click.option("--any-sender", is_flag=True, help="It may use any sender.")
 @click.option("--webhook-url", help="Where its receipts and incoming messages go.")
 @click.option("--system-id", help="Of its SMPP credentials; the account's name otherwise.")
+@click.option(
+    "--alphabet",
+    type=click.Choice(ALPHABETS),
+    default="unknown",
+    show_default=True,
+    help="What data_coding 0 is to its ESMEs; unknown passes the octets on as they are.",
+)
+@click.option("--little-endian", is_flag=True, help="Its ESMEs write UCS-2 with the low octet first.")
+@click.option(
+    "--language",
+    "languages",
+    type=click.Choice(LANGUAGES),
+    multiple=True,
+    help="Whose national tables its texts over HTTP may use where that saves segments. Repeatable.",
+)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
@@ -163,6 +188,9 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         binds_tx_max=options["binds_tx"],
         binds_rx_max=options["binds_rx"],
         binds_trx_max=options["binds_trx"],
+        default_alphabet=options["alphabet"],
+        languages=frozenset(int(Language[name.upper()]) for name in options["languages"]),
+        is_little_endian=options["little_endian"],
     )
 
     async def work() -> None:
@@ -228,6 +256,9 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
                     "allowed_networks": sorted(found.allowed_networks),
                     "client_certificates": certificates.get(found.id, []),
                     "is_suspended": found.is_suspended,
+                    "default_alphabet": found.default_alphabet,
+                    "is_little_endian": found.is_little_endian,
+                    "languages": [Language(number).name.lower() for number in sorted(found.languages)],
                 }
                 for found in snapshot.accounts
             ]
@@ -237,7 +268,7 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
         print_json(accounts)
         return
     print_table(
-        ["account", "balance", "credit", "rate", "system_id", "binds", "from", ""],
+        ["account", "balance", "credit", "rate", "system_id", "binds", "from", "text", ""],
         [
             (
                 found["account"],
@@ -247,6 +278,7 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
                 " ".join(found["system_ids"]),
                 str(found["binds_max"]),
                 " ".join(found["allowed_networks"]) or "anywhere",
+                shown_text(found),
                 "suspended" if found["is_suspended"] else "",
             )
             for found in accounts

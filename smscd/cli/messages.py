@@ -141,7 +141,7 @@ def show(message_id: int, config_file: Path | None, data_dir: Path | None, as_js
         "from": found.source.decode("latin-1"),
         "to": found.dest.decode("latin-1"),
         "upstream": found.upstream or None,
-        "segments": len(found.segments),
+        "segments": found.parts,
         "price": shown_money(found.price_micros, ""),
         "refunded": shown_money(found.refunded_micros, "") if found.refunded_micros else None,
         "maybe_duplicate": True if found.maybe_duplicate else None,

@@ -54,8 +54,9 @@ class PrintedSteps:
     "--upstream",
     "upstreams",
     multiple=True,
-    metavar="smpp://SYSTEM_ID:PASSWORD@HOST:PORT",
-    help="Bind to this SMSC instead of the simulated carrier. Repeatable; the first one is the first choice.",
+    metavar="smpp://SYSTEM_ID:PASSWORD@HOST:PORT[?FIELD=VALUE&...]",
+    help="Bind to this SMSC instead of the simulated carrier. Repeatable; the first one is the first choice. FIELD is "
+    "one of its profile's: default_alphabet=latin1, long_message=sar, receipt_id=hex, ...",
 )
 @click.option("--workers", type=click.IntRange(0, 256), default=0, help="Worker processes; 0 is one for each core.")
 @click.option(

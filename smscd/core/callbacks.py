@@ -9,6 +9,7 @@ import msgspec
 
 from protocols.gsm import udh
 from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
+from protocols.gsm.coding import Charset, classify
 from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.directory import MoNumber
@@ -23,6 +24,7 @@ _DELIVERED: Final = int(State.DELIVERED)
 _VIA_NONE: Final = int(Via.NONE)
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _INBOUND: Final = int(CallbackKind.INBOUND)
+_IA5: Final = int(DataCoding.IA5)
 _FINAL_CLASS: Final = int(EsmClass.DELIVERY_RECEIPT)
 _INTERMEDIATE_CLASS: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
 
@@ -60,7 +62,7 @@ def receipt_callback(
         context.dest,
         _INTERMEDIATE_CLASS if is_intermediate else _FINAL_CLASS,
         context.data_coding,
-        context.segments,
+        context.parts or context.segments,
         context.excerpt,
         context.registered_delivery,
         context.client_ref,
@@ -93,8 +95,8 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
         record.dest_npi,
         record.dest,
         _FINAL_CLASS,
-        record.data_coding,
-        len(record.segments),
+        excerpt_coding_of(record),
+        record.parts,
         excerpt_of(record),
         record.registered_delivery,
         record.client_ref,
@@ -129,11 +131,18 @@ def inbound_callback(record: InboundRecord, number: MoNumber) -> CallbackRecord:
 
 
 def excerpt_of(record: MessageRecord) -> bytes:
-    """The first octets of a message's text, in its own data_coding, without header."""
+    """The first octets of a message's text, without header, in the data_coding of excerpt_coding_of."""
+    if record.conversion is not None:
+        return record.conversion.excerpt
     text = record.segments[0]
     if record.esm_class & EsmClass.UDHI and text:
         text = text[text[0] + 1 :]
     return text[:EXCERPT_OCTETS]
+
+
+def excerpt_coding_of(record: MessageRecord) -> int:
+    """What excerpt_of is in: the message's own data_coding, or ASCII where others were its octets at the upstream."""
+    return record.data_coding if record.conversion is None else _IA5
 
 
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
@@ -161,17 +170,31 @@ def address_text(ton: int, address: bytes) -> str:
 
 
 def encoding_name(data_coding: int) -> str:
-    """The `encoding` that HTTP shows for a data_coding."""
+    """The `encoding` that HTTP shows for a data_coding, one of ENCODINGS."""
+    return _ENCODING_NAMES[data_coding & 0xFF]
+
+
+ENCODINGS: Final = ("gsm7", "ucs2", "latin1", "cyrillic", "hebrew", "binary")
+"""binary: octets of which nobody can say what text they are; ASCII is shown as latin1, of which it is a part."""
+_TEXT_OCTETS: Final = {
+    Charset.IA5: "latin1",
+    Charset.LATIN_1: "latin1",
+    Charset.CYRILLIC: "cyrillic",
+    Charset.HEBREW: "hebrew",
+}
+
+
+def _encoding_name(data_coding: int) -> str:
     match alphabet_of(data_coding):
         case Alphabet.GSM7:
             return "gsm7"
         case Alphabet.UCS2:
             return "ucs2"
         case Alphabet.OCTETS:
-            return "latin1" if data_coding in _TEXT_OCTETS else "binary"
+            return _TEXT_OCTETS.get(classify(data_coding).charset, "binary")
 
 
-_TEXT_OCTETS: Final = frozenset((int(DataCoding.IA5), int(DataCoding.LATIN_1)))
+_ENCODING_NAMES: Final = tuple(_encoding_name(data_coding) for data_coding in range(256))
 
 
 def _event(event_id: str, kind: str, at_ms: int, data: dict[str, object]) -> WebhookEvent:

@@ -6,7 +6,30 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
+from typing import Annotated, Final, Literal, TypeAlias
+
 import msgspec
+from msgspec import Meta
+
+AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "ascii"]
+"""What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
+LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
+"""How an upstream wants long messages; as_is: parts as the customer made them, ours with an 8-bit reference."""
+ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex", "any"]
+"""How receipts write the id that submit_sm_resp gave (core.lifecycle); any: nobody knows, so every form counts."""
+ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
+TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
+
+AS_IT_CAME: Final = -1
+"""No override: the customer's own type, plan or mode goes to the upstream."""
+ANY_SERVICE_TYPE: Final = "*"
+"""No override of service_type; the empty string is one, the SMSC's default."""
+OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
+"""sar_* and message_payload: what carries the text is no profile's to name."""
+
+Language: TypeAlias = Annotated[int, Meta(ge=1, le=13)]
+"""A national language identifier (3GPP TS 23.038 section 6.2.1.2.4)."""
+_Octet: TypeAlias = Annotated[int, Meta(ge=-1, le=255)]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +40,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     of their bind. None: no limit of its own; 0: this type may not be bound.
     outbind_host, outbind_port: where its ESME listens for an outbind, which is sent with outbind_system_id and
     outbind_password when something waits for it and none of its receivers is bound. Port 0: it is never asked.
+    default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
+    of its over HTTP may use.
     """
 
     id: str
@@ -44,6 +69,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     outbind_port: int = 0
     outbind_system_id: str = ""
     outbind_password: str = ""
+    default_alphabet: AlphabetName = "unknown"
+    languages: frozenset[Language] = frozenset()
+    is_little_endian: bool = False
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +96,30 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     is_revoked: bool = False
 
 
+class VendorTlv(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"kind": "type", "size_min": "min", "size_max": "max", "is_required": "required"},
+):
+    """A TLV that an upstream's profile names (quirk 44). Sizes are octets, a C-octet string's NUL included."""
+
+    tag: Annotated[int, Meta(ge=1, le=0xFFFF)]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,39}$")]
+    kind: TlvType
+    size_min: Annotated[int, Meta(ge=0)]
+    size_max: Annotated[int, Meta(le=0xFFFF)]
+    is_required: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a row that no value fits."""
+        if self.size_min < (self.kind != "octets") or self.size_max < self.size_min:
+            raise ValueError(f"TLV {self.name} of {self.size_min} to {self.size_max} octets")
+        if self.tag in OUR_TLV_TAGS:
+            raise ValueError(f"TLV {self.name}: tag 0x{self.tag:04x} carries the text, or says which part it is")
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     """An SMSC that we bind to, and its profile.
 
@@ -79,6 +131,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     the "last" one's. mo_repeat_seconds: how long the same mobile-originated message again is a repeat; 0 is never.
     outbind_port: where the owner listens for this SMSC's outbind, which has to carry outbind_system_id and
     outbind_password; 0: it does not.
+    is_zero_padded: packed septets of it end with zeros, not with CR. esm_mode: bits 1 and 0 of esm_class (quirk 35).
+    validity_offset_quarters: of an absolute validity's local time, in quarter hours ahead of UTC. source_ton to
+    service_type: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a deliver_sm with
+    esm_class 0 is a receipt when it reads like one (quirk 5). strips_trailing_nul: of what it delivers (quirk 42).
     """
 
     id: str
@@ -96,7 +152,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     response_timeout_seconds: float = 30.0
     enquire_link_seconds: float = 30.0
     registered_delivery: int = 1
-    receipt_id: str = "same"
+    receipt_id: ReceiptId = "same"
     in_doubt: str = "resend"
     queue_messages_max: int = 5_000_000
     temporary_statuses: frozenset[int] = frozenset()
@@ -113,6 +169,27 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     outbind_port: int = 0
     outbind_system_id: str = ""
     outbind_password: str = ""
+    default_alphabet: AlphabetName = "unknown"
+    is_little_endian: bool = False
+    is_zero_padded: bool = False
+    long_message: LongMessage = "as_is"
+    esm_mode: Annotated[int, Meta(ge=-1, le=3)] = AS_IT_CAME
+    validity_form: ValidityName = "relative"
+    validity_offset_quarters: Annotated[int, Meta(ge=-48, le=48)] = 0
+    source_ton: _Octet = AS_IT_CAME
+    source_npi: _Octet = AS_IT_CAME
+    dest_ton: _Octet = AS_IT_CAME
+    dest_npi: _Octet = AS_IT_CAME
+    service_type: Annotated[str, Meta(pattern=r"^[ -~]{0,5}$")] = ANY_SERVICE_TYPE
+    receipt_by_text_alone: bool = False
+    strips_trailing_nul: bool = False
+    vendor_tlvs: tuple[VendorTlv, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when two rows of vendor_tlvs contradict each other."""
+        rows = self.vendor_tlvs
+        if len({row.tag for row in rows}) != len(rows) or len({row.name for row in rows}) != len(rows):
+            raise ValueError("two TLVs of a profile have the same tag or name")
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,10 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from smscd.core.conversion import Converter, converter_for
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Snapshot, Upstream
 from smscd.core.networks import Networks
+from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reasons import Reason, Rejected
 
 OFFERS_MAX: Final = 65_536
@@ -25,10 +27,15 @@ _NOTHING: Final = object()
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
-    """What an account is offered for a destination prefix. price_micros is of one segment."""
+    """What an account is offered for a destination prefix. price_micros is of one segment.
+
+    converter: of what its ESMEs send. text_converter: of texts over HTTP, which we encode. None: nothing to do.
+    """
 
     upstream: Upstream
     price_micros: int
+    converter: Converter | None = None
+    text_converter: Converter | None = None
 
 
 class PlannedSource(msgspec.Struct, frozen=True, gc=False):
@@ -40,15 +47,23 @@ class PlannedSource(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccountEntry:
-    """One account with what is remembered for it; planning fills `offers` and `sources`, both bounded."""
+    """One account with what is remembered for it; planning fills `offers` and `sources`, both bounded.
 
-    __slots__ = ("account", "floor_micros", "networks", "offers", "senders", "sources")
+    converters: of its ESMEs and of its texts, by upstream.
+    """
+
+    __slots__ = (
+        "account", "converters", "dialect", "floor_micros", "languages", "networks", "offers", "senders", "sources",
+    )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.floor_micros = -account.credit_limit_micros
         self.senders = frozenset(sender.removeprefix("+").encode() for sender in account.senders)
         self.networks = Networks(account.allowed_networks)
+        self.dialect = dialect_of(account)
+        self.languages = tuple(sorted(account.languages))
+        self.converters: dict[str, tuple[Converter | None, Converter | None]] = {}
         self.offers: dict[bytes, Offer | Rejected] = {}
         self.sources: dict[tuple[int, int, bytes], PlannedSource | Rejected] = {}
 
@@ -162,10 +177,11 @@ class DirectoryIndex:
         if offer is None:
             if len(entry.offers) >= OFFERS_MAX:
                 entry.offers.clear()
-            offer = entry.offers[key] = self._find_offer(entry.account, digits)
+            offer = entry.offers[key] = self._find_offer(entry, digits)
         return offer
 
-    def _find_offer(self, account: Account, digits: bytes) -> Offer | Rejected:
+    def _find_offer(self, entry: AccountEntry, digits: bytes) -> Offer | Rejected:
+        account = entry.account
         route = self.route(account.id, digits)
         if route is None:
             return Rejected(Reason.NO_ROUTE)
@@ -175,8 +191,15 @@ class DirectoryIndex:
         known = [self._upstreams[name] for name in route.upstreams if name in self._upstreams]
         for upstream in known:
             if upstream.is_enabled:
-                return Offer(upstream, price)
+                return Offer(upstream, price, *self._converters(entry, upstream))
         return Rejected(Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
+
+    def _converters(self, entry: AccountEntry, upstream: Upstream) -> tuple[Converter | None, Converter | None]:
+        found = entry.converters.get(upstream.id)
+        if found is None:
+            found = converter_for(entry.dialect, upstream), converter_for(PLAIN, upstream)
+            entry.converters[upstream.id] = found
+        return found
 
 
 def _by_owner(items: Iterable[tuple[str, str, T]]) -> dict[str, PrefixTable[T]]:

@@ -41,26 +41,30 @@ def duplicate_of(stored: bytes, body_hash: bytes) -> Duplicate:
     return Duplicate(answer.id, answer.price_micros, answer.segments, answer.data_coding, answer.body_hash == body_hash)
 
 
-def body_hash(submission: Submission, source: bytes, dest: bytes, data_coding: int, content: bytes) -> bytes:
+def body_hash(
+    submission: Submission, source: bytes, dest: bytes, content: bytes, data_coding: int, esm_class: int
+) -> bytes:
     """16 bytes that are equal when two submissions ask for the same message, whichever door they came through.
 
-    source, dest, data_coding, content: as they are sent, before segmentation (so no random reference is in them).
+    source, dest: as they are sent. content, data_coding, esm_class: in the canonical form (core.conversion), before
+    anything was made of them for an upstream, so neither a random reference nor a profile is in them.
     """
-    canonical = _encoder.encode(
-        (
-            source,
-            dest,
-            data_coding,
-            content,
-            submission.esm_class & ~ESM_MODE_MASK,
-            submission.protocol_id,
-            submission.service_type,
-            submission.tlvs,
-            submission.validity_seconds,
-            submission.valid_until_ms,
-            submission.client_ref,
-            submission.callback_url,
-            submission.metadata,
-        )
+    asked: tuple[object, ...] = (
+        source,
+        dest,
+        data_coding,
+        content,
+        esm_class & ~ESM_MODE_MASK,
+        submission.protocol_id,
+        submission.service_type,
+        submission.tlvs,
+        submission.validity_seconds,
+        submission.valid_until_ms,
+        submission.client_ref,
+        submission.callback_url,
+        submission.metadata,
     )
-    return blake2b(canonical, digest_size=BODY_HASH_BYTES).digest()
+    if submission.named_tlvs is not None:
+        # By name: which tags they are is the upstream's.
+        asked = (*asked, sorted(submission.named_tlvs.items()))
+    return blake2b(_encoder.encode(asked), digest_size=BODY_HASH_BYTES).digest()

@@ -11,18 +11,20 @@ from typing import Final
 import msgspec
 
 from protocols.gsm import udh
-from protocols.gsm.alphabets import GSM, encode_ucs2, smart
+from protocols.gsm.alphabets import GSM, Alphabet, encode_ucs2, smart
+from protocols.gsm.choice import choose
 from protocols.gsm.segmentation import TooManySegmentsError, fits, split
 from protocols.gsm.transcode import Dialect, counting_of
 from protocols.smpp import tlv
 from protocols.smpp.constants import DataCoding, EsmClass, TlvTag
 from smscd.core.addresses import E164_LENGTHS, SHORT_CODE_TONS, find_destination, remember_source
+from smscd.core.conversion import canonical, reference_of
 from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.idempotency import StoredAnswer, body_hash, encode_answer
-from smscd.core.ids import TIME_SHIFT
+from smscd.core.profiles import encode_named, is_plain
 from smscd.core.reasons import Reason, Rejected
-from smscd.core.records import Door, MessageRecord, Via
+from smscd.core.records import Conversion, Door, MessageRecord, Via
 from smscd.core.submission import Encoding, Submission
 
 VALIDITY_MAX_MS: Final = 7 * 24 * 3_600_000
@@ -101,16 +103,32 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         if valid_until_ms <= now_ms:
             return Rejected(Reason.INVALID_VALIDITY, "The validity period is over already.", "/validity")
 
-    content, data_coding, esm_class = submission.content, submission.data_coding, submission.esm_class
-    if content is None:
-        encoded = encode_text(submission.text or "", submission.encoding, submission.smart_encoding)
+    tlvs = submission.tlvs
+    content = submission.content
+    if content is not None:
+        data_coding, esm_class, converter = submission.data_coding, submission.esm_class, offer.converter
+    else:
+        text = submission.text or ""
+        encoded = encode_text(text, submission.encoding, submission.smart_encoding, entry.languages)
         if isinstance(encoded, Rejected):
             return encoded
-        content, data_coding = encoded
-    if len(content) <= 140 and not esm_class & UDHI:
+        content, data_coding, esm_class = given = encoded
+        converter = offer.text_converter
+        if submission.named_tlvs is not None:
+            named = encode_named(converter.tlvs if converter is not None else None, submission.named_tlvs)
+            if isinstance(named, Rejected):
+                return named
+            tlvs += named
+    conversion: Conversion | None = None
+    if converter is not None:
+        converted = converter.convert(content, data_coding, esm_class, tlvs, id, account.segments_max)
+        if isinstance(converted, Rejected):
+            return converted
+        segments, data_coding, esm_class, tlvs, conversion = converted
+    elif len(content) <= 140 and not esm_class & UDHI:
         segments = [content]
     else:
-        cut = _segments(submission, account, content, data_coding, id)
+        cut = _segments(submission, account, content, data_coding, esm_class, id)
         if isinstance(cut, Rejected):
             return cut
         segments = cut
@@ -129,7 +147,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
 
     upstream = offer.upstream
     key = submission.request_key
-    price_micros = offer.price_micros * len(segments)
+    parts = len(segments) if conversion is None else conversion.parts
+    price_micros = offer.price_micros * parts
     record = MessageRecord(
         id,
         account.id,
@@ -152,12 +171,14 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         via,
         account.tariff,
         submission.service_type,
-        submission.tlvs,
+        tlvs,
         submission.client_ref,
         submission.callback_url,
         submission.metadata,
         key.decode("ascii", "backslashreplace") if key is not None else None,
     )
+    if conversion is not None:
+        record.conversion = conversion
     if key is None:
         return Planned(
             record,
@@ -167,7 +188,13 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
             entry.floor_micros,
             upstream.queue_messages_max,
         )
-    same = submission.body_hash or body_hash(submission, source.address, dest, data_coding, content)
+    same = submission.body_hash
+    if not same:
+        if submission.content is not None:
+            given = content, submission.data_coding, submission.esm_class
+            if not is_plain(entry.dialect):
+                given = canonical(*given, entry.dialect)
+        same = body_hash(submission, source.address, dest, *given)
     return Planned(
         record,
         1,
@@ -176,44 +203,43 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         entry.floor_micros,
         upstream.queue_messages_max,
         key,
-        encode_answer(StoredAnswer(id, same, price_micros, len(segments), data_coding)),
+        encode_answer(StoredAnswer(id, same, price_micros, parts, data_coding)),
         same,
     )
 
 
-def encode_text(text: str, encoding: Encoding, smart_encoding: bool) -> tuple[bytes, int] | Rejected:
-    """The octets and the data_coding for a text: GSM 7-bit where it can be, UCS-2 where it must.
+def encode_text(
+    text: str, encoding: Encoding, smart_encoding: bool, languages: tuple[int, ...] = ()
+) -> tuple[bytes, int, int] | Rejected:
+    """The octets, the data_coding and the esm_class for a text: GSM 7-bit where it can be, UCS-2 where it must.
 
     smart_encoding replaces typographic characters where that is what makes the text fit GSM 7-bit; a text that
-    would not fit even so keeps them.
+    would not fit even so keeps them. languages: whose national tables may be used when they save segments; what says
+    so is a header before the octets.
     """
     if not text:
         return Rejected(Reason.INVALID_LENGTH, "must not be empty", "/text")
     if encoding is not Encoding.UCS2:
         try:
-            return GSM.encode(text), GSM7_DATA_CODING
+            return GSM.encode(text), GSM7_DATA_CODING, 0
         except UnicodeEncodeError as error:
             at_fault = f"U+{ord(text[error.start]):04X}"
         if smart_encoding and (plain := smart(text)):
             try:
-                return GSM.encode(plain), GSM7_DATA_CODING
+                return GSM.encode(plain), GSM7_DATA_CODING, 0
             except UnicodeEncodeError:
                 pass
         if encoding is Encoding.GSM7:
             return Rejected(Reason.INVALID_ENCODING, f"the GSM alphabet does not have {at_fault}", "/text")
     try:
-        return encode_ucs2(text), UCS2_DATA_CODING
+        if encoding is Encoding.UCS2 or not languages:
+            return encode_ucs2(text), UCS2_DATA_CODING, 0
+        found = choose(text, languages)
     except UnicodeEncodeError:
         return Rejected(Reason.INVALID_ENCODING, "has half of a surrogate pair", "/text")
-
-
-def reference_of(message_id: int) -> int:
-    """The 8-bit reference of a long message.
-
-    Taken from time and sequence, so that two messages of one sender to one number get different ones unless they lie
-    a multiple of 256 ms apart.
-    """
-    return ((message_id >> TIME_SHIFT) + message_id) & 0xFF
+    if found.alphabet is Alphabet.UCS2:
+        return found.content, UCS2_DATA_CODING, 0
+    return udh.build(found.elements) + found.content, GSM7_DATA_CODING, UDHI
 
 
 def _valid_until(submission: Submission, now_ms: int) -> int:
@@ -226,7 +252,7 @@ def _valid_until(submission: Submission, now_ms: int) -> int:
 
 
 def _segments(
-    submission: Submission, account: Account, content: bytes, data_coding: int, id: int
+    submission: Submission, account: Account, content: bytes, data_coding: int, esm_class: int, id: int
 ) -> list[bytes] | Rejected:
     """The short_message of each segment, for content that may be too long for one or has a header of its own.
 
@@ -234,7 +260,7 @@ def _segments(
     """
     alphabet, latin = _COUNTING[data_coding & 0xFF]
     elements: tuple[tuple[int, bytes], ...] = ()
-    if submission.esm_class & UDHI:
+    if esm_class & UDHI:
         try:
             header = udh.parse(content)
         except udh.UdhError as error:

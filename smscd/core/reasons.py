@@ -36,6 +36,9 @@ class Reason(Enum):
     INVALID_REPLACE_FLAG = auto()
     INVALID_DEFAULT_MESSAGE = auto()
     INVALID_TLV_VALUE = auto()
+    INVALID_TLV_LENGTH = auto()
+    MISSING_TLV = auto()
+    NOT_CONVERTIBLE = auto()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -165,6 +168,18 @@ REASONS: Final[dict[Reason, Answer]] = {
     ),
     Reason.INVALID_TLV_VALUE: Answer(
         CommandStatus.ESME_RINVOPTPARAMVAL, 422, _INVALID, "The value of an optional parameter is invalid."
+    ),
+    Reason.INVALID_TLV_LENGTH: Answer(
+        CommandStatus.ESME_RINVTLVLEN, 422, _INVALID, "The length of an optional parameter is invalid."
+    ),
+    Reason.MISSING_TLV: Answer(
+        CommandStatus.ESME_RMISSINGTLV, 422, "missing_tlv", "The route needs an optional parameter that is missing."
+    ),
+    Reason.NOT_CONVERTIBLE: Answer(
+        CommandStatus.ESME_RSUBMITFAIL,
+        422,
+        "not_convertible",
+        "The text cannot be written in the alphabet of the route.",
     ),
 }
 

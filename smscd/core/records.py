@@ -93,6 +93,32 @@ class JournalKind:
     REPLACED = b"P"
 
 
+class Form(IntEnum):
+    """How the segments of a message leave: with the header that they have, with sar_* beside them, or in the TLV
+    message_payload."""
+
+    AS_THEY_ARE = 0
+    SAR = 1
+    PAYLOAD = 2
+
+
+class Conversion(msgspec.Struct, array_like=True, gc=False):
+    """What planning made of a message for its upstream, and what it was before: who reroutes it begins there.
+
+    form: Form. parts: the short messages that it is on the air, and in the price. content to tlvs: as the customer sent
+    them, in the account's alphabet (over HTTP in ours), before anything was cut. excerpt: the first characters of the
+    text in ASCII, for its receipts.
+    """
+
+    form: int
+    parts: int
+    content: bytes
+    data_coding: int
+    esm_class: int
+    tlvs: bytes
+    excerpt: bytes
+
+
 class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     """One admitted message as the queue and the journal hold it.
 
@@ -102,6 +128,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     registered_delivery: what the customer asked for; the upstream is asked by its profile.
     attempt: how many temporary errors it has had. resends: how often a doubt was re-sent.
     group_id: of a submit_multi, the id that the customer was given for all its messages; 0 for every other message.
+    conversion: None when the upstream gets what the customer sent, cut at most.
     """
 
     id: int
@@ -133,6 +160,12 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     attempt: int = 0
     resends: int = 0
     group_id: int = 0
+    conversion: Conversion | None = None
+
+    @property
+    def parts(self) -> int:
+        """The short messages that it is on the air, and in the price; there may be fewer submit_sm."""
+        return self.conversion.parts if self.conversion is not None else len(self.segments)
 
 
 class ResultRecord(msgspec.Struct, array_like=True, gc=False):
@@ -197,7 +230,11 @@ class InboundRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class SentContext(msgspec.Struct, array_like=True, gc=False):
-    """What correlation keeps of an accepted segment: all that its receipt needs to reach the customer."""
+    """What correlation keeps of an accepted segment: all that its receipt needs to reach the customer.
+
+    segments: how many submit_sm the message is. parts: short messages, when these are more; 0 otherwise.
+    data_coding: of the excerpt.
+    """
 
     id: int
     segment: int
@@ -218,6 +255,7 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
     client_ref: str | None = None
     callback_url: str | None = None
     group_id: int = 0
+    parts: int = 0
 
 
 class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):

@@ -32,6 +32,7 @@ class Submission(msgspec.Struct, gc=False):
         is sent, so that it is the same at both doors.
     tlvs: raw TLVs that are passed on; without message_payload and the request key.
     metadata: the customer's JSON, encoded.
+    named_tlvs: TLVs by the names that the upstream's profile gives them (over HTTP).
     """
 
     account: Account
@@ -59,3 +60,4 @@ class Submission(msgspec.Struct, gc=False):
     client_ref: str | None = None
     callback_url: str | None = None
     metadata: bytes | None = None
+    named_tlvs: dict[str, int | str] | None = None

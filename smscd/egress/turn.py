@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from protocols.smpp.constants import CommandStatus
-from smscd.core.callbacks import excerpt_of, result_callback
+from smscd.core.callbacks import excerpt_coding_of, excerpt_of, result_callback
 from smscd.core.directory import Upstream
 from smscd.core.lifecycle import StatusKind, canonical_id, kind_of_status, retry_delay_ms
 from smscd.core.records import (
@@ -400,6 +400,6 @@ def sent_context(record: MessageRecord, segment: int) -> SentContext:
     return SentContext(
         record.id, segment, len(record.segments), record.account, record.via, record.registered_delivery,
         record.source_ton, record.source_npi, record.source, record.dest_ton, record.dest_npi, record.dest,
-        record.data_coding, record.price_micros, record.tariff, excerpt_of(record), record.client_ref,
-        record.callback_url, record.group_id,
+        excerpt_coding_of(record), record.price_micros, record.tariff, excerpt_of(record), record.client_ref,
+        record.callback_url, record.group_id, record.conversion.parts if record.conversion is not None else 0,
     )  # fmt: skip

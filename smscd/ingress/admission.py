@@ -296,7 +296,7 @@ def _verdicts(planned: list[Planned], reply: AdmitReply) -> list[Verdict]:
             price_micros = record.price_micros
             if message.others:
                 price_micros += sum(other.price_micros for other in message.others)
-            verdicts.append(Accepted(record.id, price_micros, len(record.segments)))
+            verdicts.append(Accepted(record.id, price_micros, record.parts))
         elif letter == DUPLICATE:
             verdicts.append(duplicate_of(reply.extras[index], message.body_hash))
         elif letter == THROTTLED:

@@ -183,4 +183,5 @@ def record_of(found: StoredMessage) -> MessageRecord:
         request_key=found.request_key,
         attempt=found.attempts,
         group_id=found.group_id or 0,
+        conversion=found.conversion,
     )

@@ -65,7 +65,7 @@ def message_detail(found: StoredMessage, currency: str) -> MessageDetail:
         to=address_text(found.dest_ton, found.dest),
         sender=address_text(found.source_ton, found.source),
         encoding=encoding_name(found.data_coding),
-        segments=max(1, len(found.segments)),
+        segments=max(1, found.parts),
         price=Money(money(found.price_micros - found.refunded_micros), currency),
         client_ref=found.client_ref,
         error=error,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from smscd.core.callbacks import ENCODINGS
 from smscd.core.records import State
 
 UNHEALTHY: Final = "unhealthy"
@@ -38,7 +39,7 @@ class Message(msgspec.Struct, kw_only=True, rename={"sender": "from"}):
     direction: Annotated[str, Meta(extra_json_schema={"enum": ["outbound", "inbound"]})] = "outbound"
     to: str
     sender: str
-    encoding: Annotated[str, Meta(extra_json_schema={"enum": ["gsm7", "ucs2", "latin1", "binary"]})]
+    encoding: Annotated[str, Meta(extra_json_schema={"enum": list(ENCODINGS)})]
     segments: Annotated[int, Meta(ge=1)]
     price: Money
     client_ref: str | None = None

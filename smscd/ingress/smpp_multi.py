@@ -96,7 +96,7 @@ def _group(planned: Sequence[Planned]) -> Planned:
     if first.idem_key is not None:
         same = _same(one.body_hash for one in planned)
         price_micros = sum(record.price_micros for record in records)
-        answer = StoredAnswer(first.record.id, same, price_micros, len(first.record.segments), first.record.data_coding)
+        answer = StoredAnswer(first.record.id, same, price_micros, first.record.parts, first.record.data_coding)
         first.idem_value, first.body_hash = encode_answer(answer), same
     return first
 

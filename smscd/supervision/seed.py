@@ -30,7 +30,15 @@ PASSWORD_LENGTH = 8
 SYSTEM_ID_LENGTH_MAX = 15
 UPSTREAM_PASSWORD_LENGTH_MAX = 8
 DEMO_WINDOW = 500
-_TLS_OPTIONS = {"ca": "ca=FILE", "cert": "cert=FILE", "key": "key=FILE", "name": "name=NAME", "verify": "verify=off"}
+# What TLS is asked for with, in the query of an smpps:// URL, and the fields of the profile that it means.
+_TLS_OPTIONS = {
+    "ca": ("ca=FILE", "tls_ca_file"),
+    "cert": ("cert=FILE", "tls_certificate_file"),
+    "key": ("key=FILE", "tls_key_file"),
+    "name": ("name=NAME", "tls_server_name"),
+    "verify": ("verify=off", "tls_is_verified"),
+}
+_ADDRESS_FIELDS = frozenset({"id", "host", "port", "system_id", "password"})
 
 
 class UpstreamUrlError(ValueError):
@@ -95,9 +103,10 @@ def demo_secrets(path: Path) -> DemoSecrets:
 
 
 def upstream_of_url(url: str, id: str) -> Upstream:
-    """smpp://system_id:password@host:port as an upstream, smpps:// with TLS. Raises UpstreamUrlError.
+    """smpp://system_id:password@host:port?name=value as an upstream, smpps:// with TLS. Raises UpstreamUrlError.
 
-    After smpps://...? come, joined by &: ca=FILE, cert=FILE, key=FILE, name=NAME (in the certificate), verify=off.
+    After smpps://...? may come, joined by &: ca=FILE, cert=FILE, key=FILE, name=NAME (in the certificate), verify=off.
+    Other names are fields of the upstream's profile: vendor_tlvs is JSON, a set or list of anything else has commas.
     """
     parts = urlsplit(url)
     shown = "smpp://system_id:password@host:port"
@@ -112,16 +121,40 @@ def upstream_of_url(url: str, id: str) -> Upstream:
         raise UpstreamUrlError(
             f"SMPP allows {SYSTEM_ID_LENGTH_MAX} characters of system_id, {UPSTREAM_PASSWORD_LENGTH_MAX} of password."
         )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - set(_TLS_OPTIONS))
-    if unknown or (options and parts.scheme == "smpp") or options.get("verify", "on") not in ("on", "off"):
-        raise UpstreamUrlError("An upstream with TLS is written smpps://..., with " + ", ".join(_TLS_OPTIONS.values()))
-    return Upstream(
-        id=id, host=parts.hostname, port=port, system_id=system_id, password=password, window_size=DEMO_WINDOW,
-        uses_tls=parts.scheme == "smpps", tls_ca_file=options.get("ca", ""),
-        tls_certificate_file=options.get("cert", ""), tls_key_file=options.get("key", ""),
-        tls_server_name=options.get("name", ""), tls_is_verified=options.get("verify", "on") == "on",
-    )  # fmt: skip
+    uses_tls = parts.scheme == "smpps"
+    given = {"window_size": DEMO_WINDOW, "uses_tls": uses_tls, **_profile_of(parts.query, uses_tls=uses_tls)}
+    address = {"id": id, "host": parts.hostname, "port": port, "system_id": system_id, "password": password}
+    try:
+        return msgspec.convert(given | address, Upstream, strict=False)
+    except msgspec.ValidationError as error:
+        raise UpstreamUrlError(f"The profile of an upstream: {error}.") from error
+
+
+def _profile_of(query: str, *, uses_tls: bool) -> dict[str, object]:
+    """The fields that the query of an upstream's URL sets."""
+    known = {field.name: field for field in msgspec.structs.fields(Upstream)}
+    found: dict[str, object] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in _TLS_OPTIONS:
+            if not uses_tls or (name == "verify" and value not in ("on", "off")):
+                options = ", ".join(option for option, _ in _TLS_OPTIONS.values())
+                raise UpstreamUrlError(f"An upstream with TLS is written smpps://..., with {options}.")
+            found[_TLS_OPTIONS[name][1]] = value == "on" if name == "verify" else value
+        elif name not in known or name in _ADDRESS_FIELDS:
+            raise UpstreamUrlError(f"The profile of an upstream has no {name}.")
+        elif name == "vendor_tlvs":
+            try:
+                found[name] = msgspec.json.decode(value)
+            except msgspec.DecodeError as error:
+                raise UpstreamUrlError(f"vendor_tlvs is a list of objects in JSON: {error}.") from error
+        elif isinstance(known[name].default, frozenset):
+            try:
+                found[name] = [int(item, 0) for item in value.split(",") if item.strip()]
+            except ValueError as error:
+                raise UpstreamUrlError(f"{name} is a list of numbers with commas: {error}.") from error
+        else:
+            found[name] = value
+    return found
 
 
 def simulated_upstream(host: str, port: int) -> Upstream:

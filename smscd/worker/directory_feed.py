@@ -1,6 +1,7 @@
 """Keeps the directory current: loaded from PostgreSQL, loaded again when a notification says that it changed.
 
-While PostgreSQL is away the last directory stays in use; only the first load has to succeed.
+While PostgreSQL is away, or has a row that cannot be read, the last directory stays in use; only the first load has to
+succeed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _log = structlog.get_logger(__name__)
 class DirectoryFeed:
     """The current directory of one process.
 
-    load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away.
+    load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away, or has a row
+    that this release cannot read.
     validity_default_ms: of a message whose customer asked for none.
     on_change(index): called after each load that brought a change. loads: how many did.
     """

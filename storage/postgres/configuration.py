@@ -24,11 +24,16 @@ from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
 _SQL = load("configuration")
+_JSON_COLUMNS = frozenset({"vendor_tlvs"})
 _Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Price, Route, Upstream)
 
 
+class ConfigurationInvalid(Exception):
+    """A row of the configuration has a value that this release does not know; says which row and value."""
+
+
 async def load_snapshot(database: Database) -> Snapshot:
-    """Everything, as it stood at one moment."""
+    """Everything, as it stood at one moment. Raises ConfigurationInvalid."""
     async with acquired(database) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         return Snapshot(
             accounts=await _rows(connection, "load_accounts", Account),
@@ -101,12 +106,26 @@ async def _execute(database: Database, statement: str, *arguments: object) -> st
 async def _rows(connection: Connection, statement: str, kind: type[_Row]) -> tuple[_Row, ...]:
     """Rows as structs; arrays become the tuples or frozensets that the struct declares."""
     rows = await connection.fetch(_SQL[statement])
-    return tuple(msgspec.convert([dict(row) for row in rows], list[kind]))  # type: ignore[valid-type]  # a runtime type
+    return tuple(_struct(dict(row), kind) for row in rows)
+
+
+def _struct(values: dict[str, Any], kind: type[_Row]) -> _Row:
+    try:
+        for name in _JSON_COLUMNS & values.keys():
+            values[name] = msgspec.json.decode(values[name])
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigurationInvalid(f"{kind.__name__.lower()} {next(iter(values.values()))}: {error}") from error
 
 
 def _values(struct: msgspec.Struct) -> list[Any]:
     """A struct's values in the order of its fields, as PostgreSQL takes them."""
-    return [
-        sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
-        for value in msgspec.structs.astuple(struct)
-    ]
+    return [_value(name, getattr(struct, name)) for name in struct.__struct_fields__]
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _JSON_COLUMNS:
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value

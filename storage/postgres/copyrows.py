@@ -25,7 +25,7 @@ from smscd.core.records import (
     State,
     Tariff,
 )
-from storage.postgres.rows import CallbackState, Direction, EventKind, stored_text
+from storage.postgres.rows import CallbackState, Direction, EventKind, encode_conversion, stored_text
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -44,7 +44,7 @@ MESSAGE_COLUMNS = (
     "protocol_id", "data_coding", "registered_delivery", "account", "source", "service_type",
     # each its own
     "segments", "segment_sizes", "dest", "body", "tlvs", "client_ref", "callback_url", "metadata", "request_key",
-    "group_id",
+    "group_id", "conversion",
 )  # fmt: skip
 SEGMENT_COLUMNS = ("message_id", "sent_at", "segment", "attempt", "upstream", "upstream_message_id")
 EVENT_COLUMNS = (
@@ -174,11 +174,11 @@ class RowBuilder:
             own = _NOTHING_OWN
             if (
                 record.tlvs or record.client_ref or record.callback_url or record.metadata or record.request_key
-                or record.group_id
+                or record.group_id or record.conversion
             ):  # fmt: skip
                 own = _own_columns(record)
             rows += (
-                pack(42, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
+                pack(43, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
                 charges.get(record.account, NULL) if price else NULL,
                 known,
                 submitted,
@@ -198,7 +198,7 @@ class RowBuilder:
             found = learned.get(record.id, NOTHING)
             due = 1 if record.account and record.via else 0
             rows += (
-                _INBOUND_HEAD.pack(42, 8, record.id, 8, 0, -1, -1),
+                _INBOUND_HEAD.pack(43, 8, record.id, 8, 0, -1, -1),
                 _time(record.at_ms),
                 _time(found.callback_ms),
                 _learned_codes(
@@ -218,7 +218,7 @@ class RowBuilder:
                 field(stored_text(record.dest)),
                 field(record.body),
                 _bytes(record.tlvs),
-                NULL * 5,
+                NULL * 6,
             )  # fmt: skip
         return b"".join(rows)
 
@@ -352,7 +352,7 @@ def _sizes(segments: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-_NOTHING_OWN = NULL * 6
+_NOTHING_OWN = NULL * 7
 
 
 def _own_columns(record: MessageRecord) -> bytes:
@@ -365,5 +365,6 @@ def _own_columns(record: MessageRecord) -> bytes:
             _bytes(record.metadata),
             _text(record.request_key),
             bigint(record.group_id),
+            field(encode_conversion(record.conversion)) if record.conversion is not None else NULL,
         )
     )

@@ -22,6 +22,7 @@ from storage.postgres.copyrows import (
 )
 from storage.postgres.ledger import Head, LedgerEntry
 from storage.postgres.pool import Connection
+from storage.postgres.rows import encode_conversion
 from storage.postgres.statements import load
 
 _SQL = load("journal")
@@ -112,6 +113,7 @@ async def replace_messages(connection: Connection, records: Sequence[MessageReco
                 record.esm_class,
                 record.registered_delivery,
                 record.valid_until_ms,
+                encode_conversion(record.conversion) if record.conversion is not None else None,
             )
             for record in records
         ],

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import asyncpg
 
-from smscd.core.records import State
+from smscd.core.records import Conversion, State
 from storage.postgres.pool import Connection, Database, acquired
-from storage.postgres.rows import stored_text, wire_bytes
+from storage.postgres.rows import decode_conversion, stored_text, wire_bytes
 from storage.postgres.statements import load
 
 _SQL = load("messages")
@@ -75,6 +75,12 @@ class StoredMessage:
     done_at: datetime | None
     callback_at: datetime | None
     timeline: tuple[TimelineEntry, ...] = ()
+    conversion: Conversion | None = None
+
+    @property
+    def parts(self) -> int:
+        """The short messages that it is on the air, and in the price."""
+        return self.conversion.parts if self.conversion is not None else len(self.segments)
 
 
 async def get_message(
@@ -128,6 +134,8 @@ def _message(row: asyncpg.Record, timeline: tuple[TimelineEntry, ...]) -> Stored
     values["dest"] = wire_bytes(values["dest"])
     values["service_type"] = wire_bytes(values["service_type"] or "")
     values["state"] = State(values["state"])
+    if values["conversion"] is not None:
+        values["conversion"] = decode_conversion(values["conversion"])
     return StoredMessage(**values, timeline=timeline)
 
 

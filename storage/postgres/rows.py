@@ -1,12 +1,17 @@
-"""The codes and texts that rows hold: what a smallint means, and how bytes from the wire become text and come back."""
+"""The codes and texts that rows hold: what a smallint means, and how bytes from the wire and a conversion come back."""
 
 from __future__ import annotations
 
 import re
 from enum import IntEnum
 
-from smscd.core.records import Outcome
+import msgspec
 
+from smscd.core.records import Conversion, Outcome
+
+encode_conversion = msgspec.msgpack.Encoder().encode
+"""messages.conversion of a Conversion."""
+decode_conversion = msgspec.msgpack.Decoder(Conversion).decode
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 

@@ -75,7 +75,8 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- body is the short_message of all segments, UDH included; segment_sizes cuts it, and is null for one segment.
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
 -- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
--- for all its messages (the id of the first). The columns that change are in no index, so that updates stay in
+-- for all its messages (the id of the first). conversion: msgpack of records.Conversion, for a message that was
+-- rewritten for its upstream. The columns that change are in no index, so that updates stay in
 -- their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
@@ -120,6 +121,7 @@ CREATE TABLE messages (
     callback_url text,
     metadata json,
     group_id bigint,
+    conversion bytea,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);
@@ -249,7 +251,11 @@ CREATE TABLE accounts (
     outbind_host text NOT NULL DEFAULT '',
     outbind_port integer NOT NULL DEFAULT 0,
     outbind_system_id text NOT NULL DEFAULT '',
-    outbind_password text NOT NULL DEFAULT ''
+    outbind_password text NOT NULL DEFAULT '',
+    default_alphabet text NOT NULL DEFAULT 'unknown'
+        CHECK (default_alphabet IN ('unknown', 'gsm', 'gsm_packed', 'latin1', 'ascii')),
+    languages smallint[] NOT NULL DEFAULT '{}' CHECK (languages <@ '{1,2,3,4,5,6,7,8,9,10,11,12,13}'),
+    is_little_endian boolean NOT NULL DEFAULT false
 );
 
 CREATE TABLE api_keys (
@@ -270,6 +276,22 @@ CREATE TABLE smpp_credentials (
 );
 CREATE INDEX smpp_credentials_account ON smpp_credentials (account);
 
+-- True for the rows that an upstream's profile may name TLVs by: tag, name, type, octets, and whether it is required.
+CREATE FUNCTION vendor_tlvs_are_valid(tlvs jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN jsonb_typeof(tlvs) IS DISTINCT FROM 'array' THEN false ELSE (
+        SELECT count(*) <= 100 AND count(DISTINCT row ->> 'tag') = count(*) AND count(DISTINCT row ->> 'name') = count(*)
+               AND coalesce(bool_and(coalesce(
+                   row - '{tag,name,type,min,max,required}'::text[] = '{}'
+                   AND (row ->> 'tag')::integer BETWEEN 1 AND 65535
+                   AND (row ->> 'tag')::integer NOT IN (524, 526, 527, 1060)
+                   AND row ->> 'name' ~ '^[A-Za-z][A-Za-z0-9_.-]{0,39}$'
+                   AND row ->> 'type' IN ('integer', 'c_octets', 'octets')
+                   AND (row ->> 'min')::integer >= CASE row ->> 'type' WHEN 'octets' THEN 0 ELSE 1 END
+                   AND (row ->> 'max')::integer BETWEEN (row ->> 'min')::integer AND 65535
+                   AND jsonb_typeof(coalesce(row -> 'required', 'false')) = 'boolean', false)), true)
+          FROM jsonb_array_elements(tlvs) AS rows (row)) END;
+
 CREATE TABLE upstreams (
     id text PRIMARY KEY CHECK (id <> ''),
     host text NOT NULL,
@@ -286,7 +308,8 @@ CREATE TABLE upstreams (
     response_timeout_seconds double precision NOT NULL DEFAULT 30,
     enquire_link_seconds double precision NOT NULL DEFAULT 30,
     registered_delivery smallint NOT NULL DEFAULT 1,
-    receipt_id text NOT NULL DEFAULT 'same',
+    receipt_id text NOT NULL DEFAULT 'same'
+        CHECK (receipt_id IN ('same', 'case', 'zeros', 'decimal', 'hex', 'any')),
     in_doubt text NOT NULL DEFAULT 'resend',
     queue_messages_max integer NOT NULL DEFAULT 5000000,
     temporary_statuses bigint[] NOT NULL DEFAULT '{}',
@@ -302,7 +325,23 @@ CREATE TABLE upstreams (
     mo_repeat_seconds integer NOT NULL DEFAULT 30 CHECK (mo_repeat_seconds >= 0),
     outbind_port integer NOT NULL DEFAULT 0,
     outbind_system_id text NOT NULL DEFAULT '',
-    outbind_password text NOT NULL DEFAULT ''
+    outbind_password text NOT NULL DEFAULT '',
+    default_alphabet text NOT NULL DEFAULT 'unknown'
+        CHECK (default_alphabet IN ('unknown', 'gsm', 'gsm_packed', 'latin1', 'ascii')),
+    is_little_endian boolean NOT NULL DEFAULT false,
+    is_zero_padded boolean NOT NULL DEFAULT false,
+    long_message text NOT NULL DEFAULT 'as_is' CHECK (long_message IN ('as_is', 'udh8', 'udh16', 'sar', 'payload')),
+    esm_mode smallint NOT NULL DEFAULT -1 CHECK (esm_mode BETWEEN -1 AND 3),
+    validity_form text NOT NULL DEFAULT 'relative' CHECK (validity_form IN ('relative', 'absolute', 'none')),
+    validity_offset_quarters smallint NOT NULL DEFAULT 0 CHECK (validity_offset_quarters BETWEEN -48 AND 48),
+    source_ton smallint NOT NULL DEFAULT -1 CHECK (source_ton BETWEEN -1 AND 255),
+    source_npi smallint NOT NULL DEFAULT -1 CHECK (source_npi BETWEEN -1 AND 255),
+    dest_ton smallint NOT NULL DEFAULT -1 CHECK (dest_ton BETWEEN -1 AND 255),
+    dest_npi smallint NOT NULL DEFAULT -1 CHECK (dest_npi BETWEEN -1 AND 255),
+    service_type text NOT NULL DEFAULT '*' CHECK (service_type ~ '^[ -~]{0,5}$'),
+    receipt_by_text_alone boolean NOT NULL DEFAULT false,
+    strips_trailing_nul boolean NOT NULL DEFAULT false,
+    vendor_tlvs jsonb NOT NULL DEFAULT '[]' CHECK (vendor_tlvs_are_valid(vendor_tlvs))
 );
 
 -- account '' is a route for all.

@@ -20,7 +20,7 @@ def stored(message_id: int, **changes: Any) -> StoredMessage:
         "data_coding": 0, "esm_class": 0, "protocol_id": 0, "registered_delivery": 1, "service_type": b"",
         "segments": (b"hello",), "via": 1, "tariff": 0, "priority": 1, "price_micros": 10_000, "refunded_micros": 0,
         "attempts": 0, "maybe_duplicate": False, "error_code": None, "client_ref": None, "request_key": None,
-        "callback_url": None, "metadata": None, "tlvs": None, "group_id": None, "callbacks_open": 0,
+        "callback_url": None, "metadata": None, "tlvs": None, "group_id": None, "conversion": None, "callbacks_open": 0,
         "callback_state": 0, "callback_attempts": 0, "valid_until": datetime(2030, 1, 1, tzinfo=UTC), "done_at": None,
         "callback_at": None, **changes,
     }  # fmt: skip

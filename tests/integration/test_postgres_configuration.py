@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import asyncpg
 import pytest
 
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream, VendorTlv
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, open_pool
 from tests.integration.postgres_databases import RecordDatabase
@@ -15,12 +17,21 @@ pytest_plugins = ("tests.integration.postgres_fixture",)
 ACCOUNT = Account(
     id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1,
     allowed_networks=frozenset({"192.0.2.0/24", "2001:db8::/32"}), binds_rx_max=0, binds_trx_max=2,
+    default_alphabet="latin1", languages=frozenset({1, 13}), is_little_endian=True,
 )  # fmt: skip
 UPSTREAM = Upstream(
     id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
-    temporary_statuses=frozenset({0x58, 0x14}), permanent_statuses=frozenset({0xFFFFFFFF}),
+    temporary_statuses=frozenset({0x58, 0x14}), permanent_statuses=frozenset({0xFFFFFFFF}), receipt_id="zeros",
     uses_tls=True, tls_ca_file="/ca.pem", tls_certificate_file="/cert.pem", tls_key_file="/key.pem",
     tls_server_name="smsc.example", tls_is_verified=False,
+    default_alphabet="gsm_packed", is_little_endian=True, is_zero_padded=True, long_message="sar", esm_mode=3,
+    validity_form="absolute", validity_offset_quarters=-20, source_ton=99, source_npi=0, dest_ton=2, dest_npi=8,
+    service_type="", receipt_by_text_alone=True, strips_trailing_nul=True,
+    vendor_tlvs=(
+        VendorTlv(tag=0x1400, name="entity", kind="c_octets", size_min=2, size_max=20, is_required=True),
+        VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4),
+        VendorTlv(tag=0x1402, name="raw", kind="octets", size_min=0, size_max=9),
+    ),
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
@@ -127,3 +138,63 @@ async def test_a_deleted_route_is_gone(daemon: Connection) -> None:
     assert await configuration.delete_route(daemon, "acme", "4477")
     assert not await configuration.delete_route(daemon, "acme", "4477")
     assert len((await configuration.load_snapshot(daemon)).routes) == 1
+
+
+async def test_a_new_row_has_the_profile_of_an_old_one(owner: Connection, daemon: Connection) -> None:
+    """The previous release does not know the columns; its rows mean what they meant."""
+    await owner.execute("INSERT INTO accounts (id) VALUES ('old')")
+    await owner.execute("INSERT INTO upstreams (id, host, port, system_id, password) VALUES ('old', 'h', 1, 's', 'p')")
+    loaded = await configuration.load_snapshot(daemon)
+    assert loaded.accounts == (Account(id="old"),)
+    assert loaded.upstreams == (Upstream(id="old", host="h", port=1, system_id="s", password="p"),)
+
+
+def tlvs(*, twice: bool = False, **changes: object) -> str:
+    """The SQL of a vendor_tlvs with one row that is good but for the changes."""
+    row = {"tag": 0x1400, "name": "entity", "type": "octets", "min": 1, "max": 2} | changes
+    return f"'{json.dumps([row, row] if twice else [row])}'"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("accounts", "default_alphabet", "'ebcdic'"),
+        ("accounts", "languages", "'{14}'"),
+        ("upstreams", "default_alphabet", "''"),
+        ("upstreams", "long_message", "'udh'"),
+        ("upstreams", "esm_mode", "4"),
+        ("upstreams", "validity_form", "'never'"),
+        ("upstreams", "validity_offset_quarters", "49"),
+        ("upstreams", "source_ton", "256"),
+        ("upstreams", "source_npi", "-2"),
+        ("upstreams", "dest_ton", "256"),
+        ("upstreams", "dest_npi", "256"),
+        ("upstreams", "service_type", "'LONGER'"),
+        ("upstreams", "receipt_id", "'guess'"),
+        ("upstreams", "vendor_tlvs", "'{}'"),
+        ("upstreams", "vendor_tlvs", "'[1]'"),
+        ("upstreams", "vendor_tlvs", "'[{}]'"),
+        ("upstreams", "vendor_tlvs", tlvs(twice=True)),
+        ("upstreams", "vendor_tlvs", tlvs(tag=0x0424)),
+        ("upstreams", "vendor_tlvs", tlvs(type="float")),
+        ("upstreams", "vendor_tlvs", tlvs(type="integer", min=0)),
+        ("upstreams", "vendor_tlvs", tlvs(max=0)),
+        ("upstreams", "vendor_tlvs", tlvs(required=1)),
+        ("upstreams", "vendor_tlvs", tlvs(requird=True)),
+    ],
+)
+async def test_a_profile_that_means_nothing_is_refused_when_it_is_written(
+    daemon: Connection, table: str, column: str, value: str
+) -> None:
+    await add(daemon, SNAPSHOT)
+    with pytest.raises((asyncpg.CheckViolationError, asyncpg.DataError, asyncpg.ObjectNotInPrerequisiteStateError)):
+        await daemon.execute(f"UPDATE {table} SET {column} = {value}")
+    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+
+
+async def test_a_row_that_cannot_be_read_is_named(owner: Connection, daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    await owner.execute("ALTER TABLE upstreams DROP CONSTRAINT upstreams_long_message_check")
+    await owner.execute("UPDATE upstreams SET long_message = 'carrier_pigeon'")
+    with pytest.raises(configuration.ConfigurationInvalid, match=r"upstream carrier: .*carrier_pigeon.*long_message"):
+        await configuration.load_snapshot(daemon)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smscd.archive.writer import WriterLimits
-from smscd.core.records import CallbackOutcome, LedgerRecord, Outcome, State, Tariff
+from smscd.core.records import CallbackOutcome, Conversion, LedgerRecord, Outcome, State, Tariff
 from storage.postgres import ledger, messages
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import Connection
@@ -77,6 +77,7 @@ async def test_every_field_of_a_message_comes_back(
         data_coding=245, registered_delivery=17, priority=3, door=2, via=2, tariff=Tariff.ON_DELIVERY,
         service_type=b"CMT", tlvs=b"\x14\x00\x00\x01x", client_ref="order \u00e9 77",
         callback_url="https://x.example/dlr", metadata=b'{"k": "\\u0000"}', request_key="key", attempt=1, resends=1,
+        conversion=Conversion(1, 3, b"\0what was sent", 3, 0x80, b"\x14\x01\0\0", b"?what was sent"),
     )  # fmt: skip
     journal.append(b"A", [record])
     journal.append(b"T", [sent(record, NOW_MS, 1, state=State.SENDING, upstream="other", attempt=2)])
@@ -87,7 +88,7 @@ async def test_every_field_of_a_message_comes_back(
     for name in (
         "id", "account", "source", "source_ton", "source_npi", "dest", "dest_ton", "dest_npi", "esm_class",
         "protocol_id", "data_coding", "registered_delivery", "priority", "door", "via", "tariff", "service_type",
-        "client_ref", "callback_url", "request_key", "price_micros",
+        "client_ref", "callback_url", "request_key", "price_micros", "conversion", "parts",
     ):  # fmt: skip
         assert getattr(stored, name) == getattr(record, name), name
     assert stored.metadata == '{"k": "\\u0000"}'
@@ -95,6 +96,7 @@ async def test_every_field_of_a_message_comes_back(
     assert (stored.state, stored.upstream, stored.attempts) == (State.SENDING, "other", 2)
     assert stored.maybe_duplicate
     assert await daemon.fetchval("SELECT tlvs FROM messages") == record.tlvs
+    assert stored.parts == 3
 
 
 @BATCHES

@@ -295,7 +295,7 @@ def test_binds_say_who_and_which_version(recorded: Recorded) -> None:
         assert bind.octets_of("smpp.interface_version") == [b"\x34"]
     (answer,) = of(recorded.below, CommandId.BIND_TRANSCEIVER_RESP, is_dialer=False)
     assert answer.shown("smpp.system_id") == ["smscd"]
-    assert answer.octets_of("smpp.SC_interface_version") == [b"\x34"]
+    assert answer.octets_of("smpp.SC_interface_version") == [b"\x50"]
     (old,) = of(recorded.below, CommandId.BIND_RECEIVER_RESP, is_dialer=False)
     assert old.shown("smpp.system_id") == ["smscd"]
     assert old.shown("smpp.opt_param") == []  # an ESME of version 3.3 gets no TLVs

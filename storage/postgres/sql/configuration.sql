@@ -5,7 +5,8 @@
 SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
-       outbind_host, outbind_port, outbind_system_id, outbind_password
+       outbind_host, outbind_port, outbind_system_id, outbind_password,
+       default_alphabet, languages, is_little_endian
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -20,7 +21,10 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        queue_messages_max, temporary_statuses, permanent_statuses, uses_tls, tls_ca_file, tls_certificate_file,
        tls_key_file, tls_server_name, tls_is_verified,
        receiver_binds, receipt_segments,
-       mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password
+       mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password,
+       default_alphabet, is_little_endian, is_zero_padded,
+       long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
+       service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -37,9 +41,10 @@ INSERT INTO accounts
        (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,
         any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
         allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
-        outbind_host, outbind_port, outbind_system_id, outbind_password)
+        outbind_host, outbind_port, outbind_system_id, outbind_password,
+        default_alphabet, languages, is_little_endian)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25)
+        $23, $24, $25, $26, $27, $28)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -50,7 +55,9 @@ ON CONFLICT (id) DO UPDATE SET
        allowed_networks = excluded.allowed_networks, binds_tx_max = excluded.binds_tx_max,
        binds_rx_max = excluded.binds_rx_max, binds_trx_max = excluded.binds_trx_max,
        outbind_host = excluded.outbind_host, outbind_port = excluded.outbind_port,
-       outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password;
+       outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password,
+       default_alphabet = excluded.default_alphabet, languages = excluded.languages,
+       is_little_endian = excluded.is_little_endian;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)
@@ -69,9 +76,13 @@ INSERT INTO upstreams
         interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,
         queue_messages_max, temporary_statuses, permanent_statuses, uses_tls, tls_ca_file, tls_certificate_file,
         tls_key_file, tls_server_name, tls_is_verified,
-        receiver_binds, receipt_segments, mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password)
+        receiver_binds, receipt_segments, mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password,
+        default_alphabet, is_little_endian, is_zero_padded,
+        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
+        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $32)
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
+        $47)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -88,7 +99,14 @@ ON CONFLICT (id) DO UPDATE SET
        receiver_binds = excluded.receiver_binds,
        receipt_segments = excluded.receipt_segments, mo_repeat_seconds = excluded.mo_repeat_seconds,
        outbind_port = excluded.outbind_port, outbind_system_id = excluded.outbind_system_id,
-       outbind_password = excluded.outbind_password;
+       outbind_password = excluded.outbind_password,
+       default_alphabet = excluded.default_alphabet, is_little_endian = excluded.is_little_endian,
+       is_zero_padded = excluded.is_zero_padded, long_message = excluded.long_message, esm_mode = excluded.esm_mode,
+       validity_form = excluded.validity_form, validity_offset_quarters = excluded.validity_offset_quarters,
+       source_ton = excluded.source_ton, source_npi = excluded.source_npi, dest_ton = excluded.dest_ton,
+       dest_npi = excluded.dest_npi, service_type = excluded.service_type,
+       receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
+       vendor_tlvs = excluded.vendor_tlvs;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from smscd.core.callbacks import (
+    ENCODINGS,
     VIAS,
     address_text,
     encoding_name,
@@ -177,6 +178,8 @@ def test_the_webhook_of_a_mobile_originated_message_has_its_text() -> None:
     [
         ({"data_coding": 8, "body": "дом".encode("utf-16-be")}, "дом", "ucs2"),
         ({"data_coding": 3, "body": b"\xe9"}, "é", "latin1"),
+        ({"data_coding": 6, "body": b"\xbf\xe0"}, "Пр", "cyrillic"),
+        ({"data_coding": 7, "body": b"\xf9\xec"}, "של", "hebrew"),
         ({"data_coding": 4, "body": b"\x01\x02"}, None, "binary"),
         ({"esm_class": 0x40, "body": b"\x05\x00\x03\x01\x02\x01part"}, "part", "gsm7"),
         ({"esm_class": 0x40, "body": b"\x30part"}, "0part", "gsm7"),
@@ -193,6 +196,7 @@ def test_a_mobile_originated_text_is_decoded_by_its_data_coding(
 def test_addresses_and_encodings_have_the_names_of_the_http_interface() -> None:
     assert address_text(1, b"447700900123") == "+447700900123"
     assert address_text(5, b"ACME") == "ACME" and address_text(3, b"12345") == "12345"
-    assert [encoding_name(coding) for coding in (0, 8, 4, 3, 1, 0xF5)] == [
-        "gsm7", "ucs2", "binary", "latin1", "latin1", "binary",
+    assert [encoding_name(coding) for coding in (0, 8, 4, 3, 1, 6, 7, 0xF5, 0x20)] == [
+        "gsm7", "ucs2", "binary", "latin1", "latin1", "cyrillic", "hebrew", "binary", "binary",
     ]  # fmt: skip
+    assert {encoding_name(coding) for coding in range(256)} == set(ENCODINGS)

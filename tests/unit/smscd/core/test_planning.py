@@ -9,16 +9,19 @@ import msgspec
 import pytest
 
 from protocols.gsm import udh
+from protocols.gsm.alphabets import decode
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
+from smscd.core.conversion import reference_of
 from smscd.core.directory import Account, Price, Route, Snapshot, Upstream
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.idempotency import StoredAnswer
 from smscd.core.ids import EPOCH_MS, IdSource
-from smscd.core.planning import VALIDITY_MAX_MS, Planned, plan, reference_of
+from smscd.core.planning import UDHI, VALIDITY_MAX_MS, Planned, plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door, State, Via
 from smscd.core.submission import Encoding, Submission
+from tests.unit.smscd.core.profile_fixture import Way
 
 NOW = EPOCH_MS + 217_000_000_000
 ID = IdSource(node=1).take(NOW, 1)[0]
@@ -339,3 +342,51 @@ def test_the_states_of_the_record_are_what_the_customer_sees() -> None:
         "canceled",
         "unknown",
     ]
+
+
+# --- national tables over HTTP (quirk 36) -----------------------------------------------------------------------------
+
+
+def test_quirk_36_a_national_table_is_used_where_the_account_may_and_it_saves_segments() -> None:
+    text = "Şu anda ığdır'da değilim, görüşürüz. " * 4
+    assert len(text) > 140
+    none = Way().http(text)
+    turkish = Way({"languages": frozenset({1})}).http(text)
+    assert isinstance(none, Planned) and isinstance(turkish, Planned)
+    assert (none.record.data_coding, len(none.record.segments)) == (8, 3)
+    record = turkish.record
+    assert (record.data_coding, record.esm_class, len(record.segments)) == (0, UDHI, 1)
+    header = udh.parse(record.segments[0])
+    assert header.elements == udh.national_shifts(1, 0)
+    assert decode(record.segments[0][header.length :], 0, header.elements) == text
+
+
+def test_quirk_36_a_long_national_text_has_its_table_in_every_part() -> None:
+    text = "ğ" * 400
+    planned = Way({"languages": frozenset({1})}).http(text)
+    assert isinstance(planned, Planned)
+    parts = []
+    for segment in planned.record.segments:
+        header = udh.parse(segment)
+        assert header.elements[:1] == udh.national_shifts(1, 0)
+        parts.append(decode(segment[header.length :], 0, header.elements))
+    assert "".join(parts) == text
+    assert len(parts) == 3
+
+
+@pytest.mark.parametrize("encoding", [Encoding.UCS2, Encoding.GSM7])
+def test_only_auto_takes_a_national_table(encoding: Encoding) -> None:
+    found = Way({"languages": frozenset({1})}).http("ğ" * 100, encoding=encoding)
+    if encoding is Encoding.UCS2:
+        assert isinstance(found, Planned) and found.record.data_coding == 8
+    else:
+        assert isinstance(found, Rejected) and found.reason is Reason.INVALID_ENCODING
+
+
+def test_a_text_that_a_table_makes_no_shorter_goes_without_one() -> None:
+    for text in ("ğ", "plain", "日本" * 40):
+        given, may = Way().http(text), Way({"languages": frozenset({1, 2, 3})}).http(text)
+        assert isinstance(given, Planned) and isinstance(may, Planned)
+        assert given.record == may.record
+    half = Way({"languages": frozenset({1})}).http("\ud800")
+    assert isinstance(half, Rejected) and half.reason is Reason.INVALID_ENCODING

@@ -84,3 +84,10 @@ async def test_what_sending_can_be_refused_with_is_documented() -> None:
         assert f"`{answer.code}`" in responses[str(answer.http_status)]["description"]
     assert "validation_failed" in CODES
     assert len(CODES) == len(set(CODES))
+
+
+async def test_every_encoding_that_a_message_can_be_shown_with_is_documented() -> None:
+    found = await document()
+    for name in ("Message", "MessageDetail"):
+        shown = found["components"]["schemas"][name]["properties"]["encoding"]["enum"]
+        assert shown == ["gsm7", "ucs2", "latin1", "cyrillic", "hebrew", "binary"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from smscd.core.records import State
+from smscd.core.records import Conversion, Form, State
 from smscd.ingress.http_record import message_detail
 from storage.postgres.messages import StoredMessage, TimelineEntry
 from storage.postgres.rows import Direction
@@ -103,3 +103,8 @@ def test_a_failed_message_says_why_and_what_it_cost_in_the_end() -> None:
 def test_a_message_that_came_in_is_inbound() -> None:
     found = shown(row(direction=Direction.INBOUND, metadata=None, done_at=None, timeline=()))
     assert (found["direction"], found["done_at"], found["timeline"]) == ("inbound", None, [])
+
+
+def test_a_message_that_left_as_one_payload_shows_the_segments_that_it_costs() -> None:
+    conversion = Conversion(int(Form.PAYLOAD), 3, b"text", 0, 0, b"", b"text")
+    assert shown(row(segments=(b"text",), conversion=conversion))["segments"] == 3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from smscd.core.directory import VendorTlv
 from smscd.supervision.seed import (
     UpstreamUrlError,
     api_key_hash,
@@ -90,7 +91,38 @@ def test_an_upstream_with_tls_is_written_smpps_and_verified_unless_that_is_switc
     assert (every.tls_server_name, every.tls_is_verified) == ("smsc.example", False)
 
 
-@pytest.mark.parametrize("url", ["smpp://u:p@h?ca=/ca.pem", "smpps://u:p@h?crt=/c.pem", "smpps://u:p@h?verify=no"])
+@pytest.mark.parametrize("url", ["smpp://u:p@h?ca=/ca.pem", "smpps://u:p@h?verify=no"])
 def test_options_of_tls_that_make_no_sense_are_refused(url: str) -> None:
     with pytest.raises(UpstreamUrlError, match="smpps://"):
         upstream_of_url(url, "up")
+
+
+def test_the_query_of_an_upstreams_url_is_its_profile() -> None:
+    upstream = upstream_of_url(
+        "smpp://a:b@host:1?default_alphabet=latin1&long_message=sar&source_ton=99&receipt_by_text_alone=true"
+        "&temporary_statuses=0x58,20&binds=2&window_size=7"
+        "&vendor_tlvs=[{%22tag%22:5120,%22name%22:%22entity%22,%22type%22:%22c_octets%22,%22min%22:2,%22max%22:20}]",
+        "one",
+    )
+    assert (upstream.default_alphabet, upstream.long_message, upstream.source_ton) == ("latin1", "sar", 99)
+    assert (upstream.receipt_by_text_alone, upstream.binds, upstream.window_size) == (True, 2, 7)
+    assert upstream.temporary_statuses == {0x58, 20}
+    assert upstream.vendor_tlvs == (VendorTlv(tag=0x1400, name="entity", kind="c_octets", size_min=2, size_max=20),)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("default_alphabet=ebcdic", "default_alphabet"),
+        ("colour=red", "has no colour"),
+        ("crt=/c.pem", "has no crt"),
+        ("host=elsewhere", "has no host"),
+        ("esm_mode=4", "esm_mode"),
+        ("temporary_statuses=x", "numbers"),
+        ("vendor_tlvs=x", "JSON"),
+        ("vendor_tlvs=[{}]", "tag"),
+    ],
+)
+def test_a_profile_that_is_none_is_refused_by_name(query: str, said: str) -> None:
+    with pytest.raises(UpstreamUrlError, match=said):
+        upstream_of_url(f"smpp://a:b@host:1?{query}", "one")

@@ -1,0 +1,76 @@
+"""Profiles as the protocol's own types: the dialects of the peers, and the TLVs that an upstream names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from protocols.gsm.transcode import DefaultAlphabet, Dialect
+from protocols.smpp.errors import EncodeError
+from protocols.smpp.tlv import TlvKind
+from protocols.smpp.vendor_tlvs import NamedTlv, TlvProfile
+from smscd.core.directory import Account, Upstream
+from smscd.core.reasons import Reason, Rejected
+
+PLAIN: Final = Dialect(default=DefaultAlphabet.GSM)
+"""What we write ourselves: septets one to an octet, UCS-2 with the high octet first."""
+
+_KINDS: Final = {"integer": TlvKind.INTEGER, "c_octets": TlvKind.C_OCTETS, "octets": TlvKind.OCTETS}
+
+
+def dialect_of(peer: Account | Upstream) -> Dialect:
+    """How the ESMEs of an account, or an upstream, write text."""
+    name = peer.default_alphabet
+    return Dialect(
+        default=DefaultAlphabet(name) if name != "unknown" else None,
+        is_little_endian=peer.is_little_endian,
+        is_zero_padding=isinstance(peer, Upstream) and peer.is_zero_padded,
+    )
+
+
+def is_plain(dialect: Dialect) -> bool:
+    """True when what a peer of this dialect writes is what we write, or passes as it is."""
+    return dialect.default in (None, DefaultAlphabet.GSM) and not dialect.is_little_endian
+
+
+def tlv_profile(upstream: Upstream) -> TlvProfile | None:
+    """The TLVs that an upstream names; None when it names none."""
+    if not upstream.vendor_tlvs:
+        return None
+    return TlvProfile(
+        NamedTlv(row.tag, row.name, _KINDS[row.kind], row.size_min, row.size_max, row.is_required)
+        for row in upstream.vendor_tlvs
+    )
+
+
+def encode_named(profile: TlvProfile | None, values: Mapping[str, int | str]) -> bytes | Rejected:
+    """TLVs that a customer gives by name in JSON: numbers, ASCII text, and octets in hexadecimal.
+
+    profile: of the upstream that the message goes to; None: it names none.
+    """
+    kinds = {row.name: row.kind for row in profile.rows} if profile is not None else {}
+    given: dict[str, int | bytes] = {}
+    for name, value in values.items():
+        if profile is None or name not in kinds:
+            return Rejected(Reason.INVALID_TLV_VALUE, f"the route has no TLV {name}", f"/tlvs/{name}")
+        try:
+            if isinstance(value, int):
+                given[name] = value
+            else:
+                given[name] = bytes.fromhex(value) if kinds[name] is TlvKind.OCTETS else value.encode("ascii")
+            profile.encode({name: given[name]})
+        except (EncodeError, ValueError):
+            return Rejected(Reason.INVALID_TLV_VALUE, "is no value of this TLV", f"/tlvs/{name}")
+    return profile.encode(given) if profile is not None else b""
+
+
+def decode_named(profile: TlvProfile, raw: bytes) -> dict[str, int | str]:
+    """The opposite: what an upstream's TLVs say, as JSON has it. Text that is no ASCII keeps its octets as Latin-1."""
+    kinds = {row.name: row.kind for row in profile.rows}
+    found: dict[str, int | str] = {}
+    for name, value in profile.decode(raw).items():
+        if isinstance(value, int):
+            found[name] = value
+        else:
+            found[name] = value.hex() if kinds[name] is TlvKind.OCTETS else value.decode("latin-1")
+    return found
