@@ -12,27 +12,27 @@ from pathlib import Path
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.writer import Writer, WriterLimits
 from smscd.archive.writer_work import WriterWork
+from smscd.egress.binds.owner import Surroundings, UpstreamStores
+from smscd.egress.binds.upstreams import Upstreams
+from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
-from smscd.egress.outbox import Outbox
-from smscd.egress.owner import Surroundings, UpstreamStores
-from smscd.egress.upstreams import Upstreams
-from smscd.egress.webhooks import WebhookFigures, Webhooks
-from smscd.egress.webhooks_post import Poster
+from smscd.egress.webhooks.post import Poster
+from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.changes import MessageChanges
-from smscd.ingress.http_connections import ConnectionLimits
-from smscd.ingress.http_figures import HttpFigures
-from smscd.ingress.http_record import Record
-from smscd.ingress.http_resources import Resources
-from smscd.ingress.http_server import HttpServer
-from smscd.ingress.http_views import Health as HealthView
-from smscd.ingress.outbinds import Outbinds
+from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.record import Record
+from smscd.ingress.http.resources import Resources
+from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.views import Health as HealthView
 from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
-from smscd.ingress.smpp_auth import Authenticator
-from smscd.ingress.smpp_binds import BindDesk
-from smscd.ingress.smpp_operations import Operations
-from smscd.ingress.smpp_server import SmppServer
+from smscd.ingress.smpp.auth import Authenticator
+from smscd.ingress.smpp.binds import BindDesk
+from smscd.ingress.smpp.operations import Operations
+from smscd.ingress.smpp.outbinds import Outbinds
+from smscd.ingress.smpp.server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.observers import PartitionMetrics, WriterMetrics, admission_metrics

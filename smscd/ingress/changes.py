@@ -1,7 +1,8 @@
-"""Cancelling, replacing and looking up messages for the doors: ownership from the record, the decision from the owner.
+"""Cancelling, replacing and looking up messages for the doors: the record says who may, the owner what is so.
 
 What the owner of the upstream does not hold is over, or waits in a queue that it has not read. The record, once it has
-caught up with the owner's answer, says which; the owner is then asked a second time (see smscd.egress.changes).
+caught up with the owner's answer, says which; the owner is then asked a second time
+(see smscd.egress.dispatch.changes).
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from smscd.egress.binds.upstreams import Upstreams
 from smscd.egress.figures import OutboxFigures, UpstreamFigures
-from smscd.egress.upstreams import Upstreams
-from smscd.egress.webhooks import WebhookFigures
-from smscd.ingress.http_figures import SECONDS_BOUNDS as HTTP_BOUNDS
-from smscd.ingress.http_figures import HttpFigures
-from smscd.ingress.smpp_server import SmppServer
+from smscd.egress.webhooks.webhooks import WebhookFigures
+from smscd.ingress.http.figures import SECONDS_BOUNDS as HTTP_BOUNDS
+from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.smpp.server import SmppServer
 from smscd.monitoring.metrics import Sample, histogram_sample
 from smscd.transport.tls import ServerTls
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from protocols.smpp.constants import InterfaceVersion
 from protocols.smpp.limits import SessionConfig
 from smscd.config import SmppConfig
-from smscd.ingress.smpp_binds import BindLimits
+from smscd.ingress.smpp.binds import BindLimits
 from smscd.transport.listener import ListenerLimits
 from smscd.transport.tls import ServerFiles
 

@@ -35,14 +35,14 @@ from smscd.core.records import (
     Via,
 )
 from smscd.core.verdicts import VerdictSink
+from smscd.egress.binds.owner import Surroundings, UpstreamStores
+from smscd.egress.binds.ports import Dial
+from smscd.egress.binds.upstreams import Upstreams
+from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
-from smscd.egress.outbox import Outbox
-from smscd.egress.owner import Surroundings, UpstreamStores
-from smscd.egress.ports import Dial
-from smscd.egress.upstreams import Upstreams
-from smscd.ingress.smpp_auth import Authenticator, password_hmac
-from smscd.ingress.smpp_operations import Operations
-from smscd.ingress.smpp_server import SmppServer
+from smscd.ingress.smpp.auth import Authenticator, password_hmac
+from smscd.ingress.smpp.operations import Operations
+from smscd.ingress.smpp.server import SmppServer
 from smscd.roles.leases import LeaseKeeper
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect

@@ -12,7 +12,7 @@ import sys
 
 import uvloop
 
-from smscd.ingress.http_connections import ConnectionLimits
+from smscd.ingress.http.connections import ConnectionLimits
 from tests.unit.smscd.ingress.http_fixture import service
 
 

@@ -19,11 +19,11 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
-from smscd.ingress.http_figures import HttpFigures
-from smscd.ingress.http_record import Record
-from smscd.ingress.http_resources import Resources
-from smscd.ingress.http_server import HttpServer
-from smscd.ingress.http_views import Health
+from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.record import Record
+from smscd.ingress.http.resources import Resources
+from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.views import Health
 from smscd.ingress.refusals import RefusalNote
 from smscd.roles.leases import LeaseKeeper
 from storage.postgres.pool import open_pool

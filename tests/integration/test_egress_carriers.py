@@ -19,7 +19,7 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import AlertNotification, DeliverSm
 from protocols.smpp.state import SessionState
 from smscd.core.records import Outcome, State
-from smscd.egress.links import BindKind, Link, LinkState
+from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
 from smscd.transport.dial import connect
 from smscd.transport.listener import Listener, listen

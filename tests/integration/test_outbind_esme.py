@@ -15,7 +15,7 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, DeliverSm, Outbind
 from protocols.smpp.state import Role
 from smscd.core.directory_index import DirectoryIndex
-from smscd.ingress.outbinds import Outbinds
+from smscd.ingress.smpp.outbinds import Outbinds
 from smscd.transport.connection import Callbacks, SmppConnection
 from storage.redis.errors import StorageUnavailable
 from storage.redis.outbox import unserved

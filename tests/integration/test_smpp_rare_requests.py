@@ -27,7 +27,7 @@ from smscd.core.reasons import Reason
 from smscd.core.records import State
 from smscd.core.verdicts import Refused
 from smscd.ingress.changes import Change
-from smscd.ingress.smpp_multi import submit_of_data
+from smscd.ingress.smpp.multi import submit_of_data
 from tests.integration.changes_fake import stored
 from tests.integration.test_smpp_server import Esme, Rig, running, until
 

@@ -31,9 +31,9 @@ from smscd.core.ids import EPOCH_MS, IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Duplicate, Refused, Verdict, VerdictSink
-from smscd.ingress.smpp_auth import Authenticator, BindOutcome, password_hmac
-from smscd.ingress.smpp_operations import Operations
-from smscd.ingress.smpp_server import SmppServer
+from smscd.ingress.smpp.auth import Authenticator, BindOutcome, password_hmac
+from smscd.ingress.smpp.operations import Operations
+from smscd.ingress.smpp.server import SmppServer
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.registry import BoundSessions

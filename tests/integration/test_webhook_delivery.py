@@ -20,8 +20,8 @@ from protocols.webhooks import make_secret, verify
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult, State
-from smscd.egress.webhooks import WebhookFigures, Webhooks
-from smscd.egress.webhooks_post import Poster
+from smscd.egress.webhooks.post import Poster
+from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from smscd.roles.leases import LeaseKeeper
 from storage.redis.blobs import pack_array
 from storage.redis.journal import JournalReader

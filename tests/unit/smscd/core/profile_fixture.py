@@ -22,7 +22,7 @@ from smscd.core.planning import Planned, plan
 from smscd.core.reasons import Rejected
 from smscd.core.records import Door, MessageRecord
 from smscd.core.submission import Submission
-from smscd.egress.submits import SubmitEncoder
+from smscd.egress.dispatch.submits import SubmitEncoder
 
 NOW = EPOCH_MS + 217_000_000_000
 ID = IdSource(node=1).take(NOW, 1)[0]

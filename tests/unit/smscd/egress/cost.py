@@ -25,18 +25,18 @@ from smscd.core.breaker import Breaker
 from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import ChangeRequest, ParkedReceipt, SentContext
-from smscd.egress.delivering import Delivering
-from smscd.egress.delivers import DeliverEncoder
-from smscd.egress.dispatcher import Dispatcher
+from smscd.egress.dispatch.dispatcher import Dispatcher
+from smscd.egress.dispatch.turn import sent_context
+from smscd.egress.esme.delivering import Delivering
+from smscd.egress.esme.delivers import DeliverEncoder
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.receipts import Receipts
-from smscd.egress.turn import sent_context
+from smscd.egress.receipts.receipts import Receipts
 from storage.redis.blobs import pack_array
 from storage.redis.dispatch import QueueEntry, Turn, TurnReply
 from storage.redis.receipts import Effect, ReceiptBatch
 from tests.unit.smscd.egress import doubles
 from tests.unit.smscd.egress.doubles import at_once
-from tests.unit.smscd.egress.test_delivering import callback
+from tests.unit.smscd.egress.esme.test_delivering import callback
 
 BATCH = 200
 ROUNDS = 40

@@ -18,8 +18,8 @@ from smscd.core.records import (
     SentContext,
     Via,
 )
-from smscd.egress.blobs import Item
-from smscd.egress.turn import Ref
+from smscd.egress.dispatch.blobs import Item
+from smscd.egress.dispatch.turn import Ref
 from storage.redis.blobs import pack_array
 from storage.redis.dispatch import QueueEntry, Turn, TurnReply
 from storage.redis.errors import Fenced, StorageUnavailable

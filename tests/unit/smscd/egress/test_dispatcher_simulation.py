@@ -14,9 +14,9 @@ import pytest
 from smscd.core.breaker import Breaker
 from smscd.core.directory import Upstream
 from smscd.core.records import MessageRecord, Outcome, ResultRecord, State, Tariff
-from smscd.egress.dispatcher import Dispatcher
+from smscd.egress.dispatch.dispatcher import Dispatcher
+from smscd.egress.dispatch.turn import Ref
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.turn import Ref
 from storage.redis.dispatch import Turn, TurnReply
 from storage.redis.errors import StorageUnavailable
 from tests.unit.smscd.egress.doubles import (

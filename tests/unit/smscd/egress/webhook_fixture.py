@@ -14,8 +14,8 @@ from protocols.webhooks import make_secret
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackKind, CallbackRecord, CallbackResult, State
-from smscd.egress.webhooks import WebhookFigures, Webhooks
-from smscd.egress.webhooks_schedule import Posted
+from smscd.egress.webhooks.schedule import Posted
+from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from storage.redis.errors import StorageUnavailable
 
 SECRET = make_secret(bytes(range(32)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from smscd.core.directory import Snapshot, Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.egress.owner import Surroundings, UpstreamStores
+from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,
     NOW_MS,

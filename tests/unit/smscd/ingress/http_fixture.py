@@ -18,11 +18,11 @@ from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
-from smscd.ingress.http_connections import ConnectionLimits
-from smscd.ingress.http_figures import HttpFigures
-from smscd.ingress.http_resources import Resources
-from smscd.ingress.http_server import HttpServer
-from smscd.ingress.http_views import Health, MessageDetail, Money, TimelineItem
+from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.resources import Resources
+from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.views import Health, MessageDetail, Money, TimelineItem
 
 KEY = "smk_test_0123456789abcdef0123456789abcdef"
 OTHER_KEY = "smk_test_of_another_account_0123456789ab"

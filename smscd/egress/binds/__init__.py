@@ -1,0 +1,1 @@
+"""Our binds to carriers: kept up, paced, owned by one process."""

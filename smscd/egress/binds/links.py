@@ -1,0 +1,398 @@
+"""One bind to an upstream: dials, binds, is used, ends, waits, and dials again."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final, cast
+
+import structlog
+
+from protocols.smpp import events as ev
+from protocols.smpp.constants import CommandStatus
+from protocols.smpp.limits import SessionConfig
+from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
+from protocols.smpp.state import SessionState
+from smscd.core.directory import Upstream
+from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
+from smscd.egress.binds.pauses import SessionEnd, pause_after
+from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
+from smscd.egress.dispatch.blobs import Item
+from smscd.egress.dispatch.turn import Answers, Ref
+from smscd.egress.wake import Wake
+from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.tls import ClientTls
+
+TIMEOUTS_IN_A_ROW_MAX: Final = 10
+ANSWERS_SHARE: Final = 0.6
+UNANSWERED_DELIVERS_MAX: Final = 1000
+SEEN_RATE_MIN: Final = 20.0
+_ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
+_log = structlog.get_logger(__name__)
+
+
+class BindKind(Enum):
+    """What a bind asks for."""
+
+    TRANSCEIVER = BindTransceiver
+    TRANSMITTER = BindTransmitter
+    RECEIVER = BindReceiver
+
+
+class LinkState(Enum):
+    """Where a bind is in its life; the names are label values of a metric."""
+
+    DOWN = "down"
+    DIALING = "dialing"
+    BINDING = "binding"
+    BOUND = "bound"
+    DRAINING = "draining"
+    WAITING = "waiting"
+    HELD = "held"
+
+
+class Link:
+    """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
+
+    tls_failures: dials that ended in the handshake, and that nobody has counted yet.
+    on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
+    is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
+    """
+
+    def __init__(
+        self,
+        profile: Upstream,
+        kind: BindKind,
+        *,
+        dial: Dial,
+        sink: LinkSink,
+        delivers: DeliverSink,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+        on_held: Callable[[SessionEnd, float], None],
+        is_adopted: bool = False,
+    ) -> None:
+        self.profile = profile
+        self.kind = kind
+        self.is_adopted = is_adopted
+        self.state = LinkState.DOWN
+        self.begun: deque[Item] = deque()
+        self.connection: SmppConnection | None = None
+        self.tls_failures = 0
+        self._dial = dial
+        self._sink = sink
+        self._delivers = delivers
+        self._clock = clock
+        self._chance = chance
+        self._on_held = on_held
+        self._wake = Wake(asyncio.get_running_loop())
+        self._ended: asyncio.Future[SessionEnd] | None = None
+        self._refused = 0
+        self._bound_at = 0.0
+        self._timeouts_in_a_row = 0
+        self._is_stopping = False
+        self._is_held_reading = False
+        now = clock()
+        self._adaptive = AdaptiveRate(0.0, now, _ADAPTIVE)
+        self._bucket = TokenBucket(0.0, 1.0, now)
+        self._second = now
+        self._sent_this_second = 0
+        self._sent_last_second = 0
+
+    # --- what the dispatcher asks -----------------------------------------------------------------------------------
+
+    @property
+    def can_send(self) -> bool:
+        """True when submit_sm may be written now, window and pace aside."""
+        connection = self.connection
+        return (
+            self.state is LinkState.BOUND
+            and connection is not None
+            and connection.is_writable
+            and connection.session.can_submit
+        )
+
+    @property
+    def free(self) -> int:
+        """Free slots of the window."""
+        connection = self.connection
+        return max(0, self.profile.window_size - connection.session.pending_count) if connection is not None else 0
+
+    @property
+    def pending(self) -> int:
+        """Requests of ours that are awaited."""
+        return self.connection.session.pending_count if self.connection is not None else 0
+
+    def room(self, now: float) -> int:
+        """How many segments may go out now."""
+        free = self.free
+        if self._bucket.rate <= 0 or not free:
+            return free
+        tokens = self._bucket.take(free, now)
+        self._bucket.give_back(tokens)
+        return tokens
+
+    def next_room_at(self, now: float) -> float | None:
+        """When the pace lets something pass again; None while the window is full or nothing may be sent."""
+        if not self.can_send or not self.free:
+            return None
+        return now + self._bucket.seconds_until(1, now)
+
+    def send(self, items: Sequence[tuple[bytes, Ref]], now: float) -> None:
+        """Write submit_sm: (body, ref) each. Only while can_send."""
+        connection = cast(SmppConnection, self.connection)
+        self._bucket.take(len(items), now)
+        if now - self._second >= 1.0:
+            self._sent_last_second = self._sent_this_second
+            self._sent_this_second = 0
+            self._second = now
+        self._sent_this_second += len(items)
+        connection.session.send_submits(items, now)
+        connection.flush()
+
+    def rated(self, throttled: int, now: float) -> None:
+        """Answers came, so many of them throttled: slow down, or slowly come back.
+
+        A congestion_state in them (5.0) slows down too, the more the higher it is, before anything is refused.
+        """
+        connection = self.connection
+        congestion = connection.session.peer_congestion_state if connection is not None else None
+        share = 1.0 if throttled else congestion_share(congestion) if congestion is not None else 0.0
+        if share:
+            seen = float(max(self._sent_last_second, self._sent_this_second))
+            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now, share)
+        elif self._adaptive.rate > 0:
+            rate = self._adaptive.recovered(now)
+        else:
+            return
+        self._bucket.burst = max(1.0, rate / 10)
+        self._bucket.set_rate(rate, now)
+
+    # --- what the receipts' side asks -------------------------------------------------------------------------------
+
+    def answer(self, connection: SmppConnection, answers: list[tuple[int, int]], *, is_data: bool = False) -> None:
+        """Answer deliver_sm, or data_sm, that came over `connection`; nothing happens when that is gone by now."""
+        if connection.is_open:
+            if is_data:
+                connection.session.answer(
+                    DataSmResp(command_status=status, sequence_number=number) for number, status in answers
+                )
+            else:
+                connection.session.answer_delivers(answers)
+            connection.flush()
+            self._go_on_draining()
+
+    def hold_reading(self, is_held: bool) -> None:
+        """Read nothing from the upstream until this is called with False."""
+        if self.connection is not None and is_held != self._is_held_reading:
+            self._is_held_reading = is_held
+            self.connection.hold_reading(is_held)
+
+    # --- its life ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the bind up until stopped; one that was adopted, until its session ends."""
+        failures = 0
+        while not self._is_stopping:
+            end = await self._live()
+            if self.is_adopted:
+                _log.info("upstream.call_ended", upstream=self.profile.id, reason=end.reason,
+                          command_status=end.refused)  # fmt: skip
+            if self.is_adopted or self._is_stopping:
+                break
+            pause = pause_after(end, failures, self._chance())
+            failures = 0 if end.is_steady else failures + 1
+            self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
+            if pause.is_held:
+                self._on_held(end, pause.seconds)
+            else:
+                _log.info("upstream.waiting", upstream=self.profile.id, reason=end.reason, command_status=end.refused,
+                          seconds=round(pause.seconds, 3))  # fmt: skip
+            self._sink.links_changed()
+            self._wake.clear()
+            await self._wake.wait(pause.seconds)
+        self.state = LinkState.DOWN
+
+    async def _live(self) -> SessionEnd:
+        """One session from dialing to its end."""
+        profile = self.profile
+        self.state = LinkState.DIALING
+        self._refused = 0
+        self._bound_at = 0.0
+        self._timeouts_in_a_row = 0
+        self._is_held_reading = False
+        self._ended = asyncio.get_running_loop().create_future()
+        config = session_config(profile)
+        try:
+            callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
+            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=_tls_of(profile))
+        except ssl.SSLError as error:
+            _log.warning("upstream.tls_failed", upstream=profile.id, error=str(error))
+            self.tls_failures += 1
+            return SessionEnd(f"TLS failed: {error}")
+        except OSError as error:
+            return SessionEnd(f"dial failed: {error}")
+        try:
+            return await self._ended
+        finally:
+            connection = self.connection
+            if connection is not None:
+                connection.abort()
+
+    async def stop(self, seconds: float) -> None:
+        """Send nothing new, wait for what is under way, unbind, and cut it off after the time.
+
+        Without the unbind the next bind may be refused. Answers that do not come hold it up for a part of the time
+        only.
+        """
+        self._is_stopping = True
+        self._wake.set()
+        connection, ended = self.connection, self._ended
+        if connection is None or ended is None or ended.done():
+            return
+        if connection.session.state.is_bound:
+            self.state = LinkState.DRAINING
+            self._sink.links_changed()
+            self._go_on_draining()
+            await asyncio.wait((ended,), timeout=seconds * ANSWERS_SHARE)
+            if not ended.done() and connection.session.state.is_bound:
+                connection.session.unbind(self._clock())
+                connection.flush()
+            await asyncio.wait((ended,), timeout=seconds * (1 - ANSWERS_SHARE))
+        connection.abort()
+
+    def cut(self) -> None:
+        """Close at once: the role was lost, and its new owner will bind."""
+        self._is_stopping = True
+        self._wake.set()
+        if self.connection is not None:
+            self.connection.abort()
+
+    def reconfigure(self, profile: Upstream) -> None:
+        """Go on under a changed profile; a held bind tries again at once. Another address ends the session."""
+        before, self.profile = self.profile, profile
+        self._wake.set()
+        is_elsewhere = _identity(before) != _identity(profile)
+        connection = self.connection
+        if is_elsewhere and connection is not None and connection.session.state.is_bound:
+            self.state = LinkState.DRAINING
+            self._go_on_draining()
+
+    # --- what the connection tells ----------------------------------------------------------------------------------
+
+    def _on_open(self, connection: SmppConnection) -> None:
+        profile = self.profile
+        self.connection = connection
+        self.state = LinkState.BINDING
+        request: Bind = self.kind.value(
+            system_id=profile.system_id.encode(),
+            password=profile.password.encode(),
+            system_type=profile.system_type.encode(),
+            interface_version=profile.interface_version,
+        )
+        connection.session.bind(request, self._clock())
+
+    def _on_events(self, connection: SmppConnection, events: list[ev.Event]) -> None:
+        for event in events:
+            match event:
+                case ev.SubmitAnswers():
+                    self._timeouts_in_a_row = 0
+                    self._sink.answered(self, cast(Answers, event.answers), self._clock())
+                case ev.DeliversReceived() | ev.DataReceived():
+                    self._delivers.received(self, event.pdus)
+                case ev.AlertsReceived():
+                    self._delivers.alerted(event.pdus)
+                case ev.TimedOut():
+                    self._on_timed_out(connection, cast("list[Ref]", event.refs))
+                case ev.BindAccepted():
+                    self._on_bound()
+                case ev.BindRefused():
+                    self._refused = event.command_status
+                    connection.close("bind_refused")
+                case ev.UnbindRequested():
+                    self.state = LinkState.DRAINING
+                    _log.info("upstream.unbind_requested", upstream=self.profile.id)
+                    self._sink.links_changed()
+                case ev.UnbindAnswered():
+                    connection.close("unbound")
+                case ev.DataReceived():
+                    connection.session.refuse(event.pdus, CommandStatus.ESME_RINVCMDID)
+                case _:
+                    pass
+        self._go_on_draining()
+
+    def _on_bound(self) -> None:
+        self.state = LinkState.BOUND
+        self._bound_at = self._clock()
+        _log.info("upstream.bound", upstream=self.profile.id, bind=self.kind.name.lower())
+        self._sink.links_changed()
+
+    def _on_timed_out(self, connection: SmppConnection, refs: list[Ref]) -> None:
+        self._sink.timed_out(refs)
+        self._timeouts_in_a_row += len(refs)
+        if self._timeouts_in_a_row >= TIMEOUTS_IN_A_ROW_MAX and self.state is LinkState.BOUND:
+            _log.warning("upstream.unresponsive", upstream=self.profile.id, timeouts=self._timeouts_in_a_row)
+            self.state = LinkState.DRAINING
+            if connection.session.state.is_bound:
+                connection.session.unbind(self._clock())
+            connection.close("unanswered")
+
+    def _go_on_draining(self) -> None:
+        """Once nothing is open either way: agree to the upstream's unbind, or ask for ours."""
+        connection = self.connection
+        if self.state is not LinkState.DRAINING or connection is None:
+            return
+        session = connection.session
+        if session.pending_count or session.unanswered_count:
+            return
+        if session.state is SessionState.UNBIND_RECEIVED:
+            session.finish_unbind()
+            connection.flush()
+        elif session.state.is_bound:
+            session.unbind(self._clock())
+            connection.flush()
+
+    def _on_closed(self, connection: SmppConnection, reason: str) -> None:
+        refs = cast("list[Ref]", connection.session.close(reason))
+        self.connection = None
+        was_bound = self._bound_at > 0
+        bound_seconds = self._clock() - self._bound_at if was_bound else 0.0
+        self.state = LinkState.DOWN
+        if was_bound:
+            _log.info("upstream.unbound", upstream=self.profile.id, reason=reason, unanswered=len(refs))
+        self._sink.lost(self, refs)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(SessionEnd(reason, self._refused, bound_seconds))
+
+
+def session_config(profile: Upstream) -> SessionConfig:
+    """The limits and timers of a session with this upstream."""
+    return SessionConfig(
+        response_seconds=profile.response_timeout_seconds,
+        enquire_link_seconds=profile.enquire_link_seconds,
+        window_size=UNANSWERED_DELIVERS_MAX,
+        assumed_interface_version=profile.interface_version,
+    )
+
+
+def _identity(profile: Upstream) -> tuple[object, ...]:
+    """What a session cannot change while it is bound."""
+    return (
+        profile.host, profile.port, profile.system_id, profile.password, profile.system_type, profile.bind_mode,
+        profile.interface_version, _tls_of(profile),
+    )  # fmt: skip
+
+
+def _tls_of(profile: Upstream) -> ClientTls | None:
+    if not profile.uses_tls:
+        return None
+    return ClientTls(
+        ca_file=profile.tls_ca_file,
+        certificate_file=profile.tls_certificate_file,
+        key_file=profile.tls_key_file,
+        server_name=profile.tls_server_name,
+        is_verified=profile.tls_is_verified,
+    )

@@ -1,0 +1,1 @@
+"""What is sent next, and what became of it: queues, intents, results."""

@@ -1,0 +1,424 @@
+"""The turn loop of one upstream: results of the last turn and intents of the next in one call, then the bytes.
+
+One call is in flight at a time; what comes in meanwhile (answers, time-outs, lost binds, bells) is the next turn's
+work, so a turn is one message at low load and hundreds at high load. DESIGN sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
+from typing import Final, TypeVar
+
+import structlog
+
+from smscd.core.breaker import Breaker, BreakerState
+from smscd.core.directory import Upstream
+from smscd.core.lifecycle import StatusKind, kind_of_status
+from smscd.egress.binds.links import Link
+from smscd.egress.binds.ports import ParkedSink, Senders
+from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back
+from smscd.egress.dispatch.backlog import Backlog
+from smscd.egress.dispatch.blobs import SENDING, WAITING, Item, open_rest
+from smscd.egress.dispatch.changes import Changes
+from smscd.egress.dispatch.claims import Claims
+from smscd.egress.dispatch.doubts import Doubts
+from smscd.egress.dispatch.gate import AnswerGate
+from smscd.egress.dispatch.resting import Resting
+from smscd.egress.dispatch.submits import SubmitEncoder
+from smscd.egress.dispatch.turn import Answers, Draft, Ref
+from smscd.egress.figures import UpstreamFigures, observe_all
+from smscd.egress.wake import Wake
+from storage.redis.dispatch import DispatchStore, TurnReply
+from storage.redis.errors import StorageUnavailable
+from storage.redis.session import RoleSession
+
+ANSWERS_A_TURN: Final = 500
+SEGMENTS_A_TURN: Final = 1_000
+ANSWERS_GATHERED: Final = 100
+GATHER_SECONDS: Final = 0.02
+SWEEP_SECONDS: Final = 1.0
+STORAGE_RETRY_SECONDS: Final = 0.1
+PROMOTED_AT_ONCE: Final = 500
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Works one upstream's queues off, for as long as its role is held. gate: for the receipts' side to wait at.
+
+    clock: monotonic seconds, the clock of RoleSession.deadline. wall_ms: milliseconds since the epoch that do not
+    step. chance: uniform in 0..1. All methods are to be called on the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        profile: Upstream,
+        *,
+        store: DispatchStore,
+        session: RoleSession,
+        senders: Senders,
+        parked: ParkedSink,
+        figures: UpstreamFigures,
+        breaker: Breaker,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], int],
+        chance: Callable[[], float],
+    ) -> None:
+        self.profile = profile
+        self.breaker = breaker
+        self.figures = figures
+        self.gate = AnswerGate()
+        self._store = store
+        self._session = session
+        self._senders = senders
+        self._parked = parked
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._chance = chance
+        self._encoder = SubmitEncoder(profile)
+        self._backlog = Backlog()
+        self._claims = Claims(profile.id, store)
+        self._doubts = Doubts()
+        self._rest: dict[int, Item] = {}
+        self._resting = Resting()
+        self._loop = asyncio.get_running_loop()
+        self._wake = Wake(self._loop)
+        self._answers: list[tuple[Ref, int, bytes]] = []
+        self._answered_ms: int | None = None
+        self._changes = Changes()
+        self._late_refs: list[Ref] = []
+        self._lost_refs: list[Ref] = []
+        self._withheld: list[Item] = []
+        self._next_sweep = 0.0
+        self._next_promote_ms = 0
+        self._is_draining = False
+
+    # --- what happens to it -----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """New messages may be in the queues (a bell, the admitter of this process, or nobody knows)."""
+        self._claims.ring()
+        self._wake.set()
+
+    def asked(self) -> None:
+        """Somebody wants messages changed (a bell), or nobody knows."""
+        self._changes.ring()
+        self._wake.set()
+
+    def links_changed(self) -> None:
+        """A bind came up or went."""
+        self._senders.count()
+        self._wake.set()
+
+    def answered(self, link: Link, answers: Answers, now: float) -> None:
+        """A bind was answered. Called once for each read of its socket."""
+        self._take_in(answers)
+        observe_all(self.figures.response_seconds, [now - ref[0].sent_at for ref, _, _ in answers])
+        throttled = 0
+        for _, status, _ in answers:
+            if status and kind_of_status(status) in _SLOWING:
+                throttled += 1
+        link.rated(throttled, now)
+        self._wake.set()
+
+    def timed_out(self, refs: list[Ref]) -> None:
+        """A bind did not answer these in time."""
+        self._late_refs += refs
+        self._wake.set()
+
+    def lost(self, link: Link, refs: list[Ref]) -> None:
+        """A bind is gone; refs are what it never answered."""
+        self._lost_refs += refs
+        for item in link.begun:
+            if not item.is_over and not item.due_ms:
+                self._backlog.add_begun(item)
+        link.begun.clear()
+        self._wake.set()
+
+    def reported(self, source: bytes, dest: bytes, upstream_message_id: bytes) -> None:
+        """A receipt came for a message from source to dest, with an id that no answer gave.
+
+        When it must be of the one segment in doubt between the two, it is the answer that was missing: that is
+        correlated, and the receipt, which is parked by now, found by it.
+        """
+        ref = self._doubts.find(source, dest, self._held())
+        if ref is not None:
+            _log.info("doubt.settled", upstream=self.profile.id, message_id=ref[0].record.id)
+            self._take_in([(ref, 0, upstream_message_id)])
+            self._wake.set()
+
+    def _take_in(self, answers: Answers) -> None:
+        """Keep answers for the next turn, dated by the first of them."""
+        if not self._answers:
+            self._answered_ms = self._wall_ms()
+        self._answers += answers
+        self.gate.come(len(answers))
+
+    def drain(self) -> None:
+        """Send nothing new; what is on the way is still recorded when it is answered."""
+        self._is_draining = True
+        self._wake.set()
+
+    def reconfigure(self, profile: Upstream) -> None:
+        """Go on under a changed profile."""
+        self.profile = profile
+        self._encoder = SubmitEncoder(profile)
+        self._wake.set()
+
+    @property
+    def has_unrecorded(self) -> bool:
+        """True while an answer came in whose turn is not done."""
+        return bool(self._answers or self._late_refs or self._lost_refs or self._withheld) or self._is_in_cycle
+
+    _is_in_cycle = False
+    _gives_no_ids = False
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises Fenced when the role was lost."""
+        try:
+            await self.take_rest_over()
+            while True:
+                self._wake.clear()
+                began = self._loop.time()
+                self._is_in_cycle = True
+                is_idle = await self.cycle()
+                self._is_in_cycle = False
+                if is_idle:
+                    await self._wake.wait(self._pause(self._clock()))
+                else:
+                    await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
+        finally:
+            self._is_in_cycle = False
+            self.gate.correlated(self.gate.seen)
+
+    def _has_enough(self) -> bool:
+        """Half a window of answers, or any trouble, is worth a turn of its own."""
+        if self._lost_refs or self._withheld or self._is_draining:
+            return True
+        return len(self._answers) >= min(ANSWERS_GATHERED, self.profile.window_size // 2)
+
+    async def cycle(self) -> bool:
+        """One turn; True when there was nothing to do."""
+        now, now_ms = self._clock(), self._wall_ms()
+        draft = Draft(self.profile, now_ms, self._chance)
+        self._take_facts(draft, now)
+        taken = self.gate.seen - len(self._answers)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._sweep(draft)
+            await self._count_queued()
+        for item in self._resting.take_due(now_ms):
+            self._backlog.add_begun(item)
+        if now_ms >= self._next_promote_ms:
+            await self._promote(now_ms)
+        if draft.correlated:
+            await self._correlate(draft)
+        self.gate.correlated(taken)
+        links = self._senders.senders() if self._may_write() else []
+        free = sum(link.free for link in links)
+        if not self._is_draining:
+            await self._claim(draft, free)
+        await self._changes.take(self._store, draft, self._held)
+        self._send_again(draft)
+        lots = self._assign(draft, links)
+        turn = draft.finish()
+        if turn.is_empty:
+            return True
+        reply = await self._store.turn(turn)
+        self._recorded(draft, reply)
+        self._write(lots, reply)
+        return False
+
+    def _take_facts(self, draft: Draft, now: float) -> None:
+        if self._lost_refs:
+            refs, self._lost_refs = self._lost_refs, []
+            # An answer that came before the loss counts, so that it is judged first.
+            answers, self._answers = self._answers, []
+            draft.answered(answers, self._answered_ms)
+            draft.lost(refs)
+        if self._answers:
+            answers = self._answers[:ANSWERS_A_TURN]
+            self._answers = self._answers[ANSWERS_A_TURN:]
+            draft.answered(answers, self._answered_ms)
+        if self._late_refs:
+            refs, self._late_refs = self._late_refs, []
+            draft.timed_out(refs)
+        if self._withheld:
+            items, self._withheld = self._withheld, []
+            draft.withheld(items)
+        tally = draft.tally
+        failed = tally.retried - tally.throttled + tally.timed_out
+        if (tally.accepted or tally.failed or failed or tally.throttled) and self.breaker.record(
+            tally.accepted + tally.failed + tally.throttled, failed, now
+        ):
+            self._breaker_changed()
+
+    def _sweep(self, draft: Draft) -> None:
+        """Once a second: what only time brings, and another look at the queues."""
+        draft.time_passed(self._claims.blobs(), self._rest.values())
+        self._claims.ring()
+        self._doubts.prune()
+        self._changes.prune(draft.now_ms)
+        self._changes.ring()
+        self._senders.count()
+        figures = self.figures
+        figures.claimed = len(self._backlog)
+        figures.rest = len(self._rest)
+        figures.breaker_state = self.breaker.state.value
+
+    async def _count_queued(self) -> None:
+        try:
+            self.figures.queued = await self._store.depth()
+        except StorageUnavailable:
+            pass  # the gauge stays what it was; whatever else needs Redis waits for it
+
+    async def _promote(self, now_ms: int) -> None:
+        try:
+            moved = await self._store.promote(now_ms, PROMOTED_AT_ONCE)
+        except StorageUnavailable:
+            moved = 0
+        if moved:
+            self._claims.ring()
+        self._next_promote_ms = now_ms if moved >= PROMOTED_AT_ONCE else now_ms + 1000
+
+    async def _correlate(self, draft: Draft) -> None:
+        """Before the turn that records the acceptances: no crash may leave one whose receipt cannot be found."""
+        found = await self._insist(lambda: self._store.correlate(draft.correlated, draft.now_ms))
+        if found:
+            parked = [(draft.correlated[index][0], draft.contexts[index], receipts) for index, receipts in found]
+            await self._parked.apply_parked(parked)
+
+    async def _claim(self, draft: Draft, free: int) -> None:
+        wanted = max(2 * free, min(64, 2 * self.profile.window_size))
+        try:
+            lost = await self._claims.claim(self._backlog, wanted, draft.now_ms)
+        except StorageUnavailable as error:
+            _log.info("dispatch.claim_failed", upstream=self.profile.id, error=str(error))
+            self._claims.ring()
+            return
+        if lost:
+            draft.lost(lost)
+        self._changes.claimed(draft, self._claims.items)
+
+    def _send_again(self, draft: Draft) -> None:
+        for item in draft.again:
+            if item.is_over:
+                continue
+            if item.due_ms > draft.now_ms:
+                self._resting.add(item)
+            else:
+                item.due_ms = 0
+                self._backlog.add_begun(item)
+
+    def _assign(self, draft: Draft, links: list[Link]) -> list[Lot]:
+        """Choose what goes out next; its intents become part of the turn."""
+        begun = any(link.begun for link in links)
+        if not links or not (self._backlog.size or begun):
+            return []
+        now = self._clock()
+        rate = self._senders.take_rate(min(sum(link.room(now) for link in links), SEGMENTS_A_TURN), now)
+        if not rate:
+            return []
+        permitted = self.breaker.permit(rate, now)
+        source = None if self._is_draining else self._backlog
+        lots, used = assign(draft, source, links, min(rate, permitted), self._encoder, now)
+        self._senders.give_back_rate(rate - used)
+        if not used and self.breaker.state is BreakerState.HALF_OPEN and permitted:
+            self.breaker.withdraw_probe(now)
+        return lots
+
+    def _recorded(self, draft: Draft, reply: TurnReply) -> None:
+        """The turn is durable: forget what it ended."""
+        self._doubts.add(draft.doubtful)
+        self._claims.forget(draft.finished_blobs)
+        for message_id, item in draft.rests.items():
+            if item.is_over:
+                self._rest.pop(message_id, None)
+            else:
+                self._rest[message_id] = item
+        if draft.turn.later:
+            self._next_promote_ms = min(self._next_promote_ms, min(due for due, _, _ in draft.turn.later))
+        self.figures.tally.add(draft.tally)
+        self.figures.turns += 1
+        if draft.tally.without_id and not self._gives_no_ids:
+            self._gives_no_ids = True
+            _log.warning("upstream.accepted_without_id", upstream=self.profile.id, count=draft.tally.without_id)
+        if reply.late_changes:
+            _log.warning(
+                "message.cancelled_too_late", upstream=self.profile.id, message_ids=reply.late_changes[:10],
+                count=len(reply.late_changes),
+            )  # fmt: skip
+
+    def _write(self, lots: list[Lot], reply: TurnReply) -> None:
+        """After the reply: the bytes, one flush for each bind. Never past the lease's deadline."""
+        if reply.withheld:
+            self._withheld += drop_withheld(lots, reply.withheld)
+        now = self._clock()
+        may_write = self._may_write()
+        for lot in lots:
+            if may_write and lot.link.can_send:
+                self.figures.sent += lot.send(now)
+            else:
+                self.figures.unwritten += len(lot.refs)
+                for item in take_back(lot):
+                    self._backlog.add_begun(item)
+
+    # --- around it --------------------------------------------------------------------------------------------------
+
+    async def take_rest_over(self) -> None:
+        """What the owner before left without a blob: what it had sent is in doubt, what it was to send again is due."""
+        self._changes.gone = await self._insist(self._store.gone)
+        blobs = await self._insist(self._store.rest)
+        for message_id, blob in blobs.items():
+            item = open_rest(blob)
+            self._rest[message_id] = item
+            lost = [(item, segment) for segment, state in enumerate(item.states) if state == SENDING]
+            self._lost_refs += lost
+            if not lost and WAITING in item.states:
+                self._resting.add(item)
+        self.wake()
+
+    def _held(self) -> Iterator[Item]:
+        """Every message that is here."""
+        return chain(self._claims.items(), self._rest.values())
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask until Redis answers; only for what is harmless to ask twice."""
+        while True:
+            try:
+                return await call()
+            except StorageUnavailable as error:
+                _log.info("dispatch.waiting_for_storage", upstream=self.profile.id, error=str(error))
+                await asyncio.sleep(STORAGE_RETRY_SECONDS)
+
+    def _may_write(self) -> bool:
+        return self._clock() < self._session.deadline
+
+    def _pause(self, now: float) -> float:
+        """How long nothing can become due by itself."""
+        until = self._next_sweep
+        room_at = self._senders.next_room_at(now) if self._backlog.size else None
+        if room_at is not None:
+            until = min(until, room_at)
+        probe_at = self.breaker.next_probe_at if self._backlog.size else None
+        if probe_at is not None:
+            until = min(until, probe_at)
+        due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)
+        return max(0.001, min(until - now, (due_ms - self._wall_ms()) / 1000))
+
+    def _breaker_changed(self) -> None:
+        state = self.breaker.state
+        self.figures.breaker_state = state.value
+        if state is BreakerState.OPEN:
+            self.figures.breaker_opened += 1
+            _log.warning("breaker.opened", upstream=self.profile.id)
+        else:
+            _log.info("breaker.closed", upstream=self.profile.id)
+
+
+_SLOWING: Final = (StatusKind.THROTTLED, StatusKind.QUEUE_FULL)

@@ -1,0 +1,405 @@
+"""The decisions of a dispatcher, without I/O: answers, time-outs, lost binds and the clock become one Turn.
+
+A Draft collects what the next turn will record. Each function takes facts, moves the items that they are about, and
+adds what Redis, the journal and the customer must learn. DESIGN sections 1 (law 5) and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import msgspec
+
+from protocols.smpp.constants import CommandStatus
+from smscd.core.callbacks import excerpt_coding_of, excerpt_of, result_callback
+from smscd.core.directory import Upstream
+from smscd.core.lifecycle import StatusKind, canonical_id, kind_of_status, retry_delay_ms
+from smscd.core.records import (
+    ChangeKind,
+    ChangeRequest,
+    MessageRecord,
+    Outcome,
+    ResultRecord,
+    SentContext,
+    State,
+    Tariff,
+    Via,
+)
+from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, rest_blob
+from smscd.egress.figures import Tally
+from storage.redis.changes import ChangeAnswer
+from storage.redis.dispatch import Turn
+
+RESENDS_MAX: Final = 2
+REST_AFTER_MS: Final = 10_000
+
+Ref: TypeAlias = tuple[Item, int]
+Answers: TypeAlias = Sequence[tuple[Ref, int, bytes]]
+
+_encode = msgspec.msgpack.Encoder().encode
+_ACCEPTED, _SENT, _SENDING = int(Outcome.ACCEPTED), int(State.SENT), int(State.SENDING)
+
+
+@dataclass(slots=True)
+class Draft:
+    """The next turn in the making.
+
+    profile: of the upstream. chance: 0..1, for the jitter of retries.
+    correlated, contexts: (canonical id, encoded SentContext) of accepted segments, and the contexts themselves.
+    again: messages that the dispatcher shall send as soon as it can, or at their due_ms.
+    doubtful: messages with a segment in doubt that is not sent again.
+    """
+
+    profile: Upstream
+    now_ms: int
+    chance: Callable[[], float]
+    turn: Turn = field(default_factory=Turn)
+    correlated: list[tuple[bytes, bytes]] = field(default_factory=list)
+    contexts: list[SentContext] = field(default_factory=list)
+    again: list[Item] = field(default_factory=list)
+    doubtful: list[Item] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    rests: dict[int, Item] = field(default_factory=dict)
+    _touched: list[Blob] = field(default_factory=list)
+
+    # --- facts ------------------------------------------------------------------------------------------------------
+
+    def answered(self, answers: Answers, at_ms: int | None = None) -> None:
+        """submit_sm_resp: accepted segments, and refused ones with their command_status.
+
+        at_ms: when the first of them came, so that none is dated after its receipt; now without it.
+        """
+        upstream, form = self.profile.id, self.profile.receipt_id
+        now_ms = self.now_ms if at_ms is None else at_ms
+        journal, touched = self.turn.journal, self._touched
+        correlated, contexts = self.correlated, self.contexts
+        accepted = whole = 0
+        for (item, segment), status, message_id in answers:
+            if status:
+                self._refused(item, segment, status)
+                continue
+            accepted += 1
+            record, states = item.record, item.states
+            if states[segment] == LATE:
+                self.tally.late += 1
+            states[segment] = ACCEPTED
+            is_whole = len(states) == 1 or states.count(ACCEPTED) == len(states)
+            if message_id:
+                context = sent_context(record, segment)
+                contexts.append(context)
+                correlated.append((canonical_id(message_id, form), _encode(context)))
+            else:
+                self.tally.without_id += 1
+            state = item.state if item.is_over else _SENT if is_whole else _SENDING
+            journal.append(
+                _encode(
+                    ResultRecord(record.id, segment, _ACCEPTED, now_ms, upstream, message_id, 0, record.attempt, state)
+                )
+            )
+            if item.is_over:
+                continue
+            blob = item.blob
+            if blob is None:
+                if is_whole:
+                    self._leave(item, _SENT)
+                else:
+                    self.rests[record.id] = item
+            else:
+                if not blob.settling:
+                    touched.append(blob)
+                blob.settling.append(item.field(segment))
+                if is_whole:
+                    item.is_over = True
+                    item.state = _SENT
+                    blob.unsettled -= 1
+            if is_whole:
+                whole += 1
+            elif item.refusal:
+                self._conclude(item)
+        self.turn.depth_delta -= whole
+        self.tally.accepted += accepted
+
+    def timed_out(self, refs: Iterable[Ref]) -> None:
+        """No answer in time: the slot is free, nothing is sent again, a late answer still counts."""
+        for item, segment in refs:
+            self.tally.timed_out += 1
+            if item.states[segment] == SENDING:
+                item.states[segment] = LATE
+            if item.refusal and not item.is_over:
+                self._conclude(item)
+
+    def lost(self, refs: Iterable[Ref]) -> None:
+        """The bind was lost before these were answered: they are in doubt, and the policy says what follows."""
+        by_message: dict[int, tuple[Item, list[int]]] = {}
+        for item, segment in refs:
+            if not item.is_over and item.states[segment] in (SENDING, LATE):
+                by_message.setdefault(id(item), (item, []))[1].append(segment)
+        for item, segments in by_message.values():
+            self._doubt(item, segments)
+
+    def withheld(self, items: Iterable[Item]) -> None:
+        """A cancel request came before the intent: the message ends, paid back, and nobody is called back."""
+        for item in items:
+            if not item.is_over:
+                self.tally.canceled += 1
+                self._end(item, Outcome.CANCELED, State.CANCELED, refund=item.record.price_micros, tells=False)
+
+    def answer(self, message_id: int, answer: ChangeAnswer) -> None:
+        """Tell who asked for a change."""
+        self.turn.answers.append((message_id, answer.value))
+
+    def changed(self, request: ChangeRequest, item: Item | None) -> None:
+        """A customer wants a message cancelled or replaced. item: None when its blob is certainly unread."""
+        message_id = request.message.id
+        if item is not None and (item.is_over or item.resends or not item.is_untouched):
+            self.answer(message_id, ChangeAnswer.LATE)
+            return
+        if item is None:
+            item = Item(request.message, None, 0)
+            self.turn.gone.append(message_id)
+            self.again.append(item)
+        if request.kind == ChangeKind.CANCEL:
+            self.tally.canceled += 1
+            self._end(item, Outcome.CANCELED, State.CANCELED, refund=item.record.price_micros)
+        else:
+            self._replace(item, request.message)
+        self.answer(message_id, ChangeAnswer.DONE)
+
+    def _replace(self, item: Item, message: MessageRecord) -> None:
+        """Exchange what is to be sent. The blob holds the old text, so the message leaves it."""
+        record = msgspec.structs.replace(message, attempt=item.record.attempt)
+        if item.blob is not None:
+            self.to_rest(item)
+        item.record = record
+        item.states = bytearray(len(record.segments))
+        self.rests[record.id] = item
+        self.turn.replaced.append(_encode(record))
+        self._journal(item, Outcome.REPLACED, State.QUEUED)
+
+    def gone(self, items: Iterable[Item]) -> None:
+        """These were read only now, and ended or went on elsewhere before: nothing is to be done but to forget them."""
+        for item in items:
+            if not item.is_over:
+                self._leave(item, State.CANCELED)
+                self.turn.dropped.append(item.record.id)
+
+    def unsendable(self, item: Item, segment: int) -> None:
+        """A segment does not fit into submit_sm at all: the message fails here."""
+        item.refusal = int(CommandStatus.ESME_RINVMSGLEN)
+        item.refused_segment = segment
+        self._conclude(item)
+
+    def end_of_validity(self, items: Iterable[Item]) -> None:
+        """End those whose time is over: EXPIRED, or UNKNOWN when the upstream may have them all the same.
+
+        One whose answer is still awaited is left until it comes or times out.
+        """
+        for item in items:
+            if item.is_over or item.record.valid_until_ms > self.now_ms or SENDING in item.states:
+                continue
+            if LATE in item.states or DOUBTED in item.states or item.resends:
+                self.tally.unknown += 1
+                self._end(item, Outcome.UNKNOWN, State.UNKNOWN)
+            else:
+                self.tally.expired += 1
+                self._end(item, Outcome.EXPIRED, State.EXPIRED, refund=refund_of(item))
+
+    def time_passed(self, blobs: Iterable[Blob], rest: Iterable[Item]) -> None:
+        """What only time brings: the end of validity, and a place of their own for stuck messages that pin a blob."""
+        for blob in blobs:
+            if blob.valid_until_ms <= self.now_ms:
+                self.end_of_validity(blob.items)
+            if self.now_ms - blob.claimed_ms >= REST_AFTER_MS:
+                left = [item for item in blob.items if not item.is_over]
+                if left and all(item.is_stuck for item in left):
+                    for item in left:
+                        self.to_rest(item)
+        self.end_of_validity(rest)
+
+    def to_rest(self, item: Item) -> None:
+        """Move an unsettled message out of its blob, so that it does not pin the others."""
+        blob = item.blob
+        if blob is not None:
+            self._settle_all(item, blob)
+            item.blob = None
+        self.rests[item.record.id] = item
+
+    def finish(self) -> Turn:
+        """Close the draft: what ended of each blob, or that all of it did; what the rest holds now."""
+        turn = self.turn
+        for blob in self._touched:
+            if blob.unsettled == 0:
+                turn.finished.append((blob.queue, blob.entry_id))
+                blob.items = []
+            else:
+                turn.settled += [(blob.queue, blob.entry_id, name) for name in blob.settling]
+            blob.settling = []
+        for message_id, item in self.rests.items():
+            if item.is_over:
+                turn.rest_del.append(message_id)
+            else:
+                turn.rest_set.append((message_id, rest_blob(item)))
+        return turn
+
+    @property
+    def finished_blobs(self) -> list[Blob]:
+        """Blobs that this draft touched and of which nothing is left."""
+        return [blob for blob in self._touched if blob.unsettled == 0]
+
+    # --- what follows -----------------------------------------------------------------------------------------------
+
+    def _refused(self, item: Item, segment: int, status: int) -> None:
+        if item.is_over:
+            return
+        item.states[segment] = WAITING
+        if not item.refusal or self._kind(status) is StatusKind.PERMANENT:
+            item.refusal = status
+            item.refused_segment = segment
+        self._conclude(item)
+
+    def _conclude(self, item: Item) -> None:
+        """Act upon a refusal as soon as no other segment of the message is awaited."""
+        if SENDING in item.states:
+            return
+        status, item.refusal = item.refusal, 0
+        kind = self._kind(status)
+        if kind is StatusKind.PERMANENT:
+            self.tally.failed += 1
+            self._end(
+                item, Outcome.FAILED, State.FAILED, status=status, segment=item.refused_segment, refund=refund_of(item)
+            )
+            return
+        if kind is StatusKind.THROTTLED:
+            self.tally.throttled += 1
+        self._retry(item, status, kind)
+
+    def _retry(self, item: Item, status: int, kind: StatusKind) -> None:
+        record = item.record
+        self.tally.retried += 1
+        delay_ms = retry_delay_ms(kind, record.attempt, self.chance())
+        due_ms = min(self.now_ms + delay_ms, record.valid_until_ms)
+        record.attempt += 1
+        self._journal(item, Outcome.RETRIED, State.QUEUED, status=status, segment=item.refused_segment)
+        blob = item.blob
+        if blob is None or not item.is_untouched:
+            item.due_ms = due_ms
+            self.to_rest(item)
+            self.again.append(item)
+            return
+        record.resends = item.resends
+        self.turn.later.append((due_ms, blob.queue, _encode(record)))
+        self._settle_all(item, blob)
+        item.is_over = True
+        item.state = State.QUEUED
+
+    def _doubt(self, item: Item, segments: list[int]) -> None:
+        policy = self.profile.in_doubt
+        is_fatal = bool(item.refusal) and self._kind(item.refusal) is StatusKind.PERMANENT
+        sends_again = (
+            policy == "resend"
+            and not is_fatal
+            and item.resends < RESENDS_MAX
+            and self.now_ms < item.record.valid_until_ms
+        )
+        for segment in segments:
+            item.states[segment] = WAITING if sends_again else DOUBTED
+            self._journal(item, Outcome.DOUBTED, State.SENDING, segment=segment)
+        self.tally.doubted += len(segments)
+        if sends_again:
+            item.resends += 1
+            self.tally.resent += len(segments)
+        else:
+            self.doubtful.append(item)
+        if item.blob is None:
+            self.rests[item.record.id] = item
+        if item.refusal:
+            self._conclude(item)
+        elif sends_again:
+            self.again.append(item)
+        elif policy == "fail" and SENDING not in item.states:
+            self.tally.failed += 1
+            self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+
+    def _end(
+        self,
+        item: Item,
+        outcome: Outcome,
+        state: State,
+        *,
+        status: int = 0,
+        segment: int = 0,
+        refund: int = 0,
+        tells: bool = True,
+    ) -> None:
+        """Make a message final: state, refund, callback, journal; nothing of it is left anywhere."""
+        record, turn = item.record, self.turn
+        callback = result_callback(record, state, status, self.now_ms) if tells else None
+        if callback is not None:
+            blob = _encode(callback)
+            if record.via == Via.WEBHOOK:
+                turn.hooks.append(blob)
+            else:
+                turn.out.setdefault(record.account, []).append(blob)
+        turn.finals.append((record.id, int(state)))
+        if refund:
+            turn.refunds.append((record.account, record.id, refund))
+        self._journal(item, outcome, state, status=status, segment=segment, refund=refund, due=callback is not None)
+        self.turn.depth_delta -= 1
+        self._leave(item, state)
+
+    def _leave(self, item: Item, state: int) -> None:
+        item.is_over = True
+        item.state = state
+        if item.blob is None:
+            self.rests[item.record.id] = item
+        else:
+            self._settle_all(item, item.blob)
+
+    def _settle_all(self, item: Item, blob: Blob) -> None:
+        if not blob.settling:
+            self._touched.append(blob)
+        blob.settling += [item.field(segment) for segment in range(len(item.states))]
+        blob.unsettled -= 1
+
+    def _journal(
+        self,
+        item: Item,
+        outcome: Outcome,
+        state: State,
+        *,
+        status: int = 0,
+        segment: int = 0,
+        refund: int = 0,
+        due: bool = False,
+    ) -> None:
+        record = item.record
+        self.turn.journal.append(
+            _encode(
+                ResultRecord(
+                    record.id, segment, outcome, self.now_ms, self.profile.id, b"", status, record.attempt, state,
+                    refund, record.account, due,
+                )
+            )
+        )  # fmt: skip
+
+    def _kind(self, status: int) -> StatusKind:
+        return kind_of_status(status, self.profile.temporary_statuses, self.profile.permanent_statuses)
+
+
+def refund_of(item: Item) -> int:
+    """What goes back for a message that failed or expired: nothing once a segment was accepted, or may have been,
+    unless the tariff charges delivery only."""
+    record = item.record
+    return record.price_micros if item.is_untouched or record.tariff == Tariff.ON_DELIVERY else 0
+
+
+def sent_context(record: MessageRecord, segment: int) -> SentContext:
+    """What the receipt of an accepted segment needs to reach the customer."""
+    return SentContext(
+        record.id, segment, len(record.segments), record.account, record.via, record.registered_delivery,
+        record.source_ton, record.source_npi, record.source, record.dest_ton, record.dest_npi, record.dest,
+        excerpt_coding_of(record), record.price_micros, record.tariff, excerpt_of(record), record.client_ref,
+        record.callback_url, record.group_id, record.conversion.parts if record.conversion is not None else 0,
+    )  # fmt: skip

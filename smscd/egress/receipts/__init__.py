@@ -1,0 +1,1 @@
+"""What carriers send us: receipts and messages from phones."""

@@ -1,0 +1,367 @@
+"""What an upstream delivers: receipts and mobile-originated messages, durable before they are answered.
+
+They come as deliver_sm or as data_sm, which are treated alike. A batch is what came in while the last one was under
+way: two calls to Redis (match or park, then apply), one answer and one flush for each bind. DESIGN section 1, laws 7
+and 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+import structlog
+
+from protocols.smpp.constants import CommandStatus
+from protocols.smpp.pdu import AlertNotification, DataSm
+from protocols.smpp.receipt import Receipt, parse_receipt
+from smscd.core.callbacks import receipt_callback
+from smscd.core.directory import Upstream
+from smscd.core.directory_index import DirectoryIndex
+from smscd.core.ids import ClockSteppedError
+from smscd.core.lifecycle import canonical_id, ends_message, stat_of, state_of_receipt
+from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
+from smscd.egress.binds.links import Link
+from smscd.egress.binds.ports import Delivered
+from smscd.egress.figures import UpstreamFigures
+from smscd.egress.receipts.inbound import inbound_items
+from smscd.egress.receipts.repeats import InboundRepeats
+from smscd.egress.wake import Wake
+from smscd.transport.connection import SmppConnection
+from storage.redis.errors import StorageUnavailable
+from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptItem, ReceiptStore
+
+BATCH_MAX: Final = 500
+RECEIPTS_GATHERED: Final = 50
+GATHER_SECONDS: Final = 0.01
+SWEEP_SECONDS: Final = 5.0
+SWEPT_AT_ONCE: Final = 200
+DEFER_SECONDS: Final = 10.0
+STORAGE_RETRY_SECONDS: Final = 0.1
+UNREADABLE_PREFIX: Final = b"unreadable:"
+
+_ROK: Final = int(CommandStatus.ESME_ROK)
+_RX_T_APPN: Final = int(CommandStatus.ESME_RX_T_APPN)
+_STATS: Final = frozenset(
+    (b"ENROUTE", b"DELIVRD", b"EXPIRED", b"DELETED", b"UNDELIV", b"ACCEPTD", b"UNKNOWN", b"REJECTD")
+)
+_FAILURES: Final = frozenset(map(int, (State.UNDELIVERED, State.EXPIRED, State.REJECTED, State.FAILED, State.CANCELED)))
+_FIRST_FINAL: Final = int(State.DELIVERED)
+_SENT: Final = int(State.SENT)
+_ON_DELIVERY: Final = int(Tariff.ON_DELIVERY)
+
+_encode = msgspec.msgpack.Encoder().encode
+_log = structlog.get_logger(__name__)
+
+
+class Read(NamedTuple):
+    """The deliver_sm of one read of one bind, or its data_sm, to be answered together."""
+
+    link: Link
+    connection: SmppConnection
+    pdus: Sequence[Delivered]
+    at: float
+    is_data: bool
+
+
+class Receipts:
+    """Takes what one upstream delivers, for as long as the role `receipts:<upstream>` is held.
+
+    ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
+    before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
+    nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
+    """
+
+    def __init__(
+        self,
+        profile: Upstream,
+        *,
+        store: ReceiptStore,
+        directory: Callable[[], DirectoryIndex],
+        ids: Callable[[int, int], list[int]],
+        correlated: Callable[[], Awaitable[None]],
+        reported: Callable[[bytes, bytes, bytes], None],
+        hold_reading: Callable[[bool], None],
+        figures: UpstreamFigures,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.profile = profile
+        self._store = store
+        self._directory = directory
+        self._ids = ids
+        self._correlated = correlated
+        self._reported = reported
+        self._hold_reading = hold_reading
+        self._figures = figures
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._loop = asyncio.get_running_loop()
+        self._wake = Wake(self._loop)
+        self._waiting: list[Read] = []
+        self._is_busy = False
+        self._next_sweep = 0.0
+        self._swept = 0
+        self._repeats = InboundRepeats(store, figures)
+
+    def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
+        """A bind delivered these. The session itself stops reading when too many are unanswered."""
+        connection = link.connection
+        if connection is not None:
+            self._waiting.append(Read(link, connection, pdus, self._clock(), isinstance(pdus[0], DataSm)))
+            self._wake.set()
+
+    def alerted(self, pdus: Sequence[AlertNotification]) -> None:
+        """The upstream says that these numbers can be reached again: counted and logged, for the operator.
+
+        Messages to them that wait in `later` are not touched. An alert says nothing of why those wait (most wait for
+        the upstream, not for the phone), a retry before its time would break the backoff that protects the upstream,
+        and a chatty or hostile upstream could make us send at a moment of its choosing.
+        """
+        self._figures.alerts += len(pdus)
+        _log.info("upstream.alerted", upstream=self.profile.id, number=pdus[0].source_addr, count=len(pdus))
+
+    @property
+    def is_idle(self) -> bool:
+        """True when everything that came is durable and answered."""
+        return not self._waiting and not self._is_busy
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises Fenced when the role was lost."""
+        while True:
+            self._wake.clear()
+            if self._clock() >= self._next_sweep:
+                await self.sweep()
+            if not self._waiting:
+                await self._wake.wait(SWEEP_SECONDS)
+                continue
+            began = self._loop.time()
+            self._is_busy = True
+            try:
+                await self.work_off(self.next_batch())
+            finally:
+                self._is_busy = False
+            await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
+
+    def _has_enough(self) -> bool:
+        return sum(len(read.pdus) for read in self._waiting) >= RECEIPTS_GATHERED
+
+    async def sweep(self) -> None:
+        """Apply parked receipts whose answer is known: a process may have died between writing one and the other."""
+        self._next_sweep = self._clock() + SWEEP_SECONDS
+        try:
+            seen, pairs = await self._store.find_parked(self._swept, SWEPT_AT_ONCE, self._wall_ms())
+        except StorageUnavailable:
+            return
+        if pairs:
+            await self.apply_parked(pairs)
+        self._swept = self._swept + seen - len(pairs) if seen == SWEPT_AT_ONCE else 0
+
+    def next_batch(self) -> list[Read]:
+        reads: list[Read] = []
+        count = 0
+        for read in self._waiting:
+            if count >= BATCH_MAX:
+                break
+            reads.append(read)
+            count += len(read.pdus)
+        del self._waiting[: len(reads)]
+        return reads
+
+    async def work_off(self, reads: list[Read]) -> None:
+        receipts: list[tuple[Delivered, Receipt]] = []
+        messages: list[Delivered] = []
+        receipt_numbers: list[list[tuple[int, int]]] = []
+        message_numbers: list[list[tuple[int, int]]] = []
+        for read in reads:
+            for_receipts: list[tuple[int, int]] = []
+            for_messages: list[tuple[int, int]] = []
+            for pdu in read.pdus:
+                receipt = parse_receipt(pdu)  # type: ignore[arg-type]  # data_sm has a short_message to read only
+                if receipt is None:
+                    messages.append(pdu)
+                    for_messages.append((pdu.sequence_number, _ROK))
+                else:
+                    receipts.append((pdu, receipt))
+                    for_receipts.append((pdu.sequence_number, _ROK))
+            receipt_numbers.append(for_receipts)
+            message_numbers.append(for_messages)
+        deferral = self._loop.call_later(DEFER_SECONDS, self._defer, reads, receipt_numbers)
+        try:
+            await self._make_durable(receipts, messages)
+        finally:
+            deferral.cancel()
+        now = self._clock()
+        for read, answers, more in zip(reads, receipt_numbers, message_numbers, strict=True):
+            self._figures.receipt_seconds.observe(now - read.at, len(read.pdus))
+            if answers or more:
+                read.link.answer(read.connection, answers + more, is_data=read.is_data)
+        self._hold_reading(False)
+
+    def _defer(self, reads: list[Read], receipt_numbers: list[list[tuple[int, int]]]) -> None:
+        """Storage has not answered for long: the upstream shall send its receipts again later, and we read no more.
+
+        The batch is still made durable when storage is back; what then comes again is known already. Messages stay
+        unanswered: they are known again for a short time only, see InboundRepeats.
+        """
+        _log.warning("receipts.deferred", upstream=self.profile.id, count=sum(map(len, receipt_numbers)))
+        self._hold_reading(True)
+        for read, answers in zip(reads, receipt_numbers, strict=True):
+            if answers:
+                self._figures.receipts_deferred += len(answers)
+                deferred = [(number, _RX_T_APPN) for number, _ in answers]
+                read.link.answer(read.connection, deferred, is_data=read.is_data)
+                answers.clear()
+
+    async def _make_durable(self, receipts: list[tuple[Delivered, Receipt]], messages: list[Delivered]) -> None:
+        """Return when all of it is in the journal or parked."""
+        now_ms = self._wall_ms()
+        form = self.profile.receipt_id
+        figures = self._figures
+        batch = ReceiptBatch()
+        if receipts:
+            parked = [parked_receipt(receipt, now_ms) for _, receipt in receipts]
+            keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
+            await self._correlated()
+            contexts = await self._match(keys, now_ms)
+            upstream = self.profile.id
+            items = batch.items
+            for context, receipt, (pdu, _) in zip(contexts, parked, receipts, strict=True):
+                if context is not None:
+                    items.append(receipt_item(context, receipt, upstream, now_ms))
+                elif receipt.upstream_message_id:
+                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
+            if self.profile.receipt_segments != "all":
+                judge_long_messages(items, self.profile.receipt_segments)
+            figures.receipts += len(receipts)
+            figures.receipts_parked += len(receipts) - len(items)
+        marks: list[bytes] = []
+        window_ms = self.profile.mo_repeat_seconds * 1000
+        if messages:
+            messages, marks = await self._repeats.leave_out(messages, now_ms, window_ms)
+        if messages:
+            batch.inbound = await self._inbound(messages, now_ms)
+        if batch.items or batch.inbound:
+            effects = await self._store.apply(batch)
+            figures.receipts_repeated += effects.count(Effect.REPEATED)
+            figures.receipts_undelivered += sum(
+                effect is Effect.FINAL and item.record.state != State.DELIVERED
+                for effect, item in zip(effects, batch.items, strict=True)
+            )
+        if marks:
+            await self._repeats.remember(marks, now_ms, window_ms)
+
+    def _canonical(self, receipt: ParkedReceipt, form: str) -> bytes:
+        """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
+        if receipt.upstream_message_id:
+            return canonical_id(receipt.upstream_message_id, form, is_receipt=True)
+        self._figures.receipts_unreadable += 1
+        return UNREADABLE_PREFIX + blake2b(receipt.text, digest_size=16).hexdigest().encode()
+
+    async def _match(self, parked: list[tuple[bytes, bytes]], now_ms: int) -> list[SentContext | None]:
+        while True:
+            try:
+                return await self._store.match(parked, now_ms)
+            except StorageUnavailable as error:
+                _log.info("receipts.waiting_for_storage", upstream=self.profile.id, error=str(error))
+                await asyncio.sleep(STORAGE_RETRY_SECONDS)
+
+    async def _inbound(self, messages: list[Delivered], now_ms: int) -> list[InboundItem]:
+        while True:
+            try:
+                ids = self._ids(now_ms, len(messages))
+                break
+            except ClockSteppedError as error:
+                _log.warning("inbound.waiting_for_clock", upstream=self.profile.id, error=str(error))
+                await asyncio.sleep(STORAGE_RETRY_SECONDS)
+                now_ms = self._wall_ms()
+        items = inbound_items(messages, ids, self.profile.id, self._directory(), now_ms)
+        self._figures.inbound += len(items)
+        self._figures.inbound_unknown += sum(not item.record.account for item in items)
+        return items
+
+    async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
+        """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""
+        now_ms = self._wall_ms()
+        upstream = self.profile.id
+        batch = ReceiptBatch()
+        for _, context, receipts in parked:
+            batch.items += [receipt_item(context, receipt, upstream, now_ms) for receipt in receipts]
+        if self.profile.receipt_segments != "all":
+            judge_long_messages(batch.items, self.profile.receipt_segments)
+        if batch.items:
+            await self._store.apply(batch)
+        try:
+            await self._store.unpark([key for key, _, _ in parked])
+        except StorageUnavailable as error:
+            # They stay parked although they are applied: shown once more, applied never again.
+            _log.info("receipts.not_unparked", upstream=self.profile.id, error=str(error))
+
+
+def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
+    """A receipt as it is kept until somebody knows what it speaks of."""
+    state = state_of_receipt(receipt.stat, receipt.message_state)
+    return ParkedReceipt(
+        receipt.message_id,
+        receipt.stat,
+        receipt.err,
+        int(state),
+        receipt.done_date or now_ms,
+        receipt.raw,
+        now_ms,
+        receipt.is_intermediate,
+    )
+
+
+def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int) -> ReceiptItem:
+    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told."""
+    state = receipt.state
+    is_final = state >= _FIRST_FINAL and not receipt.is_intermediate
+    refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
+    stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
+    callback = receipt_callback(
+        context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
+    )
+    record = ReceiptRecord(
+        context.id,
+        context.segment,
+        context.segments,
+        context.account,
+        now_ms,
+        upstream,
+        receipt.upstream_message_id,
+        state if is_final else _SENT,
+        receipt.stat,
+        receipt.err,
+        receipt.done_ms,
+        receipt.text,
+        refund,
+        callback is not None,
+    )
+    blob = _encode(callback) if callback is not None else None
+    if is_final:
+        return ReceiptItem(record, True, context.via, blob)
+    return ReceiptItem(record, False, context.via, blob, True, mark=_mark(record, receipt.at_ms))
+
+
+def _mark(record: ReceiptRecord, came_ms: int) -> bytes:
+    """What tells a receipt that ends nothing from the next one. A date that we gave it, for want of one, is no mark."""
+    date = 0 if record.done_ms == came_ms else record.done_ms
+    return b"%b/%b/%d" % (record.upstream_message_id, record.stat, date)
+
+
+def judge_long_messages(items: Iterable[ReceiptItem], policy: str) -> None:
+    """Change items of long messages for an upstream whose `receipt_segments` is not "all"."""
+    for item in items:
+        record = item.record
+        if not item.is_final or record.segments == 1:
+            continue
+        awaited = ends_message(policy, record.segment, record.segments, State(record.state))
+        if awaited is not None:
+            item.awaited = awaited
+            continue
+        item.is_final, item.callback, item.mark = False, None, _mark(record, record.at_ms)
+        record.state, record.refund_micros, record.due = _SENT, 0, False

@@ -1,0 +1,368 @@
+"""Webhooks: reads callbacks that are due from storage, posts them, and records what became of each.
+
+One loop reads, leases and settles in batches; a task posts one callback. Everything that is not settled stands in
+storage: a stream entry is deleted, and a member of the later set removed, only by the call that records the end or
+keeps the next attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from yarl import URL
+
+from protocols import webhooks as signatures
+from smscd.core.callbacks import webhook_event
+from smscd.core.directory_index import DirectoryIndex
+from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
+from smscd.egress.webhooks.endpoints import Endpoint, Endpoints, Group, Job
+from smscd.egress.webhooks.post import url_of
+from smscd.egress.webhooks.schedule import Meaning, Posted, delay_seconds, meaning_of, parse_retry_after
+from smscd.monitoring.metrics import Histogram
+from storage.redis.errors import StorageUnavailable
+
+HELD_MAX: Final = 5_000
+ENTRIES_MAX: Final = 20
+MEMBERS_MAX: Final = 200
+SETTLED_MAX: Final = 500
+LEASE_MS: Final = 60_000
+LOOK_SECONDS: Final = 1.0
+SHED_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 0.2
+POSTPONED_SECONDS_MIN: Final = 2.0
+POSTPONED_SECONDS_MAX: Final = 3_600.0
+FIRST_ENTRY: Final = "0-0"
+
+_decode_records = msgspec.msgpack.Decoder(list[CallbackRecord]).decode
+_decode_record = msgspec.msgpack.Decoder(CallbackRecord).decode
+_encode = msgspec.msgpack.Encoder().encode
+_log = structlog.get_logger(__name__)
+
+
+class HookStore(Protocol):
+    """storage.redis.outbox.HookStore."""
+
+    async def read(self, after: str, count: int) -> list[tuple[str, bytes]]: ...
+
+    async def due(self, now_ms: int, limit: int) -> list[bytes]: ...
+
+    async def settle(
+        self,
+        finished: Sequence[str],
+        later: Sequence[tuple[int, bytes]],
+        promoted: Sequence[bytes],
+        results: Sequence[bytes],
+    ) -> None: ...
+
+
+class Post(Protocol):
+    """webhooks_post.Poster.post."""
+
+    async def __call__(
+        self, url: URL, headers: dict[str, str], body: bytes, *, account: str, allows_private: bool
+    ) -> Posted: ...
+
+
+class WebhookFigures:
+    """What webhooks count. Gauges are set, the rest only grows."""
+
+    __slots__ = ("active", "dead", "delivered", "endpoints", "postponed", "retried", "seconds", "waiting")
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.retried = 0
+        self.dead = 0
+        self.postponed = 0
+        self.active = 0
+        self.waiting = 0
+        self.endpoints = 0
+        self.seconds = Histogram()
+
+
+class Webhooks:
+    """The deliveries of one shard, while the role `hooks` is held: run() until cancelled, finish() to drain.
+
+    is_held: False as soon as the role may be another's; nothing is sent then. clock: monotonic seconds. wall_ms: Redis
+    TIME. chance: uniform in 0..1. allows_private: the operator allows private addresses for all accounts.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: HookStore,
+        is_held: Callable[[], bool],
+        post: Post,
+        directory: Callable[[], DirectoryIndex],
+        figures: WebhookFigures,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], int],
+        chance: Callable[[], float],
+        requests_max: int = 200,
+        per_endpoint_max: int = 10,
+        allows_private: bool = False,
+    ) -> None:
+        self._store = store
+        self._is_held = is_held
+        self._post = post
+        self._directory = directory
+        self._figures = figures
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._chance = chance
+        self._requests_max = requests_max
+        self._per_endpoint_max = per_endpoint_max
+        self._allows_private = allows_private
+        self._woken = asyncio.Event()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nothing in memory: all of it is in storage."""
+        self._endpoints = Endpoints(self._requests_max, self._per_endpoint_max)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cursor = FIRST_ENTRY
+        self._held = 0
+        self._members: set[bytes] = set()
+        self._ended: list[Group] = []
+        self._is_draining = False
+        self._shed_at = self._clock()
+        self._drained = asyncio.Event()
+
+    def ring(self) -> None:
+        """The bell of the shard's hooks: look now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled. Raises Fenced when the role was lost."""
+        self._forget()
+        try:
+            while True:
+                self._woken.clear()
+                is_busy = await self._turn()
+                if self._is_draining and not self._held and not self._ended:
+                    self._drained.set()
+                if not is_busy:
+                    await self._wait()
+        finally:
+            self._drained.set()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Begin no more attempts; return when those under way have ended and are recorded."""
+        self._is_draining = True
+        for job in self._endpoints.take_all():
+            self._keep(job, self._wall_ms(), job.record.attempt)
+        self._woken.set()
+        await self._drained.wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _turn(self) -> bool:
+        """Settle what has ended and take in what is due; True when there may be more at once."""
+        try:
+            settled = await self._settle()
+            taken = 0
+            if not self._is_draining and self._held < HELD_MAX:
+                taken = await self._read() + await self._promote()
+        except StorageUnavailable:
+            await asyncio.sleep(PAUSE_SECONDS)
+            return False
+        now = self._clock()
+        if now - self._shed_at >= SHED_SECONDS:
+            self._shed_at = now
+            for endpoint, job in self._endpoints.shed(now):
+                self._postpone(endpoint, job)
+        self._begin()
+        return bool(settled or taken)
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> int:
+        """Take in new entries of the stream."""
+        entries = await self._store.read(self._cursor, ENTRIES_MAX)
+        for entry_id, blob in entries:
+            self._cursor = entry_id
+            try:
+                records = _decode_records(blob)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                _log.error("webhook.unreadable", entry=entry_id, error=type(error).__name__)
+                records = []
+            group = Group(len(records), entry_id=entry_id)
+            self._held += group.size
+            if not records:
+                self._ended.append(group)
+            for record in records:
+                self._take(record, group)
+        return len(entries)
+
+    async def _promote(self) -> int:
+        """Take in what is due again, first leased: it is due once more later, should this process die."""
+        now_ms = self._wall_ms()
+        due = await self._store.due(now_ms, MEMBERS_MAX)
+        if not due:
+            return 0
+        await self._store.settle((), [(now_ms + LEASE_MS, member) for member in due], (), ())
+        for member in due:
+            if member in self._members:
+                continue
+            self._members.add(member)
+            self._held += 1
+            group = Group(1, member=member)
+            try:
+                record = _decode_record(member)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                _log.error("webhook.unreadable", error=type(error).__name__)
+                self._ended.append(group)
+                continue
+            self._take(record, group)
+        return len(due)
+
+    def _take(self, record: CallbackRecord, group: Group) -> None:
+        """Queue a callback for its receiver, or say at once what becomes of it."""
+        account = self._directory().account(record.account)
+        url = url_of(record.url or (account.webhook_url if account is not None else None))
+        if account is None or url is None:
+            self._failed(Job(record, group, _NOWHERE), Posted(0, "no URL" if account else "no account"))
+            return
+        endpoint = self._endpoints.of(record.account, url)
+        job = Job(record, group, url, self._clock())
+        if group.member and endpoint.beyond:
+            endpoint.beyond -= 1
+        if self._is_draining:
+            self._keep(job, self._wall_ms(), record.attempt)
+        elif endpoint.has_room:
+            self._endpoints.add(endpoint, job)
+        else:
+            self._postpone(endpoint, job)
+
+    def _postpone(self, endpoint: Endpoint, job: Job) -> None:
+        """Send a callback back to storage because its receiver is too slow for all that waits.
+
+        While nothing gets through at all, that counts as a failed attempt, so that a dead receiver's callbacks come
+        to their end; else it is due before its turn should come, since that is but a guess.
+        """
+        endpoint.beyond += 1
+        self._figures.postponed += 1
+        if endpoint.is_failing:
+            self._failed(job, Posted(0, "receiver is failing"))
+            return
+        seconds = min(max(endpoint.wait_seconds() / 2, POSTPONED_SECONDS_MIN), POSTPONED_SECONDS_MAX)
+        self._keep(job, self._wall_ms() + int(seconds * 1000), job.record.attempt)
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Begin as many attempts as may be under way."""
+        while self._is_held() and not self._is_draining and (found := self._endpoints.next()) is not None:
+            task = asyncio.create_task(self._attempt(*found))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        figures = self._figures
+        figures.active, figures.waiting = self._endpoints.active, self._endpoints.waiting
+        figures.endpoints = len(self._endpoints)
+
+    async def _attempt(self, endpoint: Endpoint, job: Job) -> None:
+        """One attempt, and what follows from it."""
+        began = self._clock()
+        posted = await self._send(job)
+        seconds = self._clock() - began
+        self._figures.seconds.observe(seconds)
+        is_success = 200 <= posted.status < 300
+        endpoint.answered(began + seconds, seconds, is_success=is_success, is_slow=posted.is_slow)
+        self._endpoints.ended(endpoint)
+        if is_success:
+            self._end(job, CallbackOutcome.DELIVERED, "")
+        else:
+            self._failed(job, posted)
+        self._begin()
+
+    async def _send(self, job: Job) -> Posted:
+        """Sign and post. The account is looked up now: its secret may have changed since."""
+        account = self._directory().account(job.record.account)
+        if account is None:
+            return Posted(0, "no account")
+        try:
+            event = webhook_event(job.record)
+            headers = signatures.headers(event.id, self._wall_ms() // 1000, event.body, (account.webhook_secret,))
+        except signatures.SecretError:
+            return Posted(0, "the account has no valid secret")
+        except Exception as error:  # noqa: BLE001 - one callback that cannot be written must not stop the others
+            _log.error("webhook.unwritable", message_id=job.record.id, error=type(error).__name__)
+            return Posted(0, "cannot be written")
+        allows_private = self._allows_private or account.allows_private_callbacks
+        return await self._post(job.url, headers, event.body, account=account.id, allows_private=allows_private)
+
+    def _failed(self, job: Job, posted: Posted) -> None:
+        attempts = job.record.attempt + 1
+        if meaning_of(posted, attempts) is Meaning.DEAD:
+            self._end(job, CallbackOutcome.DEAD, posted.detail)
+            return
+        now_ms = self._wall_ms()
+        asked = parse_retry_after(posted.retry_after, now_ms / 1000) if posted.retry_after else 0.0
+        self._figures.retried += 1
+        self._keep(job, now_ms + int(delay_seconds(attempts, asked, self._chance()) * 1000), attempts)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def _keep(self, job: Job, due_ms: int, attempts: int) -> None:
+        """The callback is due again."""
+        record = msgspec.structs.replace(job.record, attempt=attempts)
+        job.group.later.append((due_ms, _encode(record)))
+        self._settled(job.group)
+
+    def _end(self, job: Job, outcome: CallbackOutcome, detail: str) -> None:
+        """The callback was delivered, or it is dead."""
+        record = job.record
+        if outcome is CallbackOutcome.DELIVERED:
+            self._figures.delivered += 1
+        else:
+            self._figures.dead += 1
+            _log.debug("webhook.dead", message_id=record.id, account=record.account, reason=detail)
+        attempts = record.attempt + 1
+        result = CallbackResult(record.id, record.kind, record.account, int(outcome), self._wall_ms(), attempts, detail)
+        job.group.results.append(_encode(result))
+        self._settled(job.group)
+
+    def _settled(self, group: Group) -> None:
+        group.unsettled -= 1
+        if not group.unsettled:
+            self._ended.append(group)
+            self._woken.set()
+
+    async def _settle(self) -> int:
+        """Record the groups that have ended, a bounded number of callbacks in one call."""
+        groups: list[Group] = []
+        size = 0
+        for group in self._ended:
+            if groups and size + group.size > SETTLED_MAX:
+                break
+            groups.append(group)
+            size += group.size
+        if not groups:
+            return 0
+        later = [kept for group in groups for kept in group.later]
+        members = [group.member for group in groups if group.member]
+        kept_members = {member for _, member in later}
+        await self._store.settle(
+            [group.entry_id for group in groups if group.entry_id],
+            later,
+            [member for member in members if member not in kept_members],
+            [result for group in groups for result in group.results],
+        )
+        del self._ended[: len(groups)]
+        self._members.difference_update(members)
+        self._held -= size
+        return len(groups)
+
+
+_NOWHERE: Final = URL("http://invalid/")

@@ -1,0 +1,222 @@
+"""Bounds on HTTP connections: how many, how long to send a request's head, how long to sit idle or busy.
+
+aiohttp has no time-out for reading a head and none for an answer that is not read. Here every connection is in one of
+three phases, each an insertion-ordered dict, so that the first of each is the one whose time ends first: one timer a
+second serves all of them, and a request costs a few dict operations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from smscd.ingress.http.problems import (
+    BAD_REQUEST,
+    HEADERS_TOO_LARGE,
+    INTERNAL,
+    PROBLEM_JSON,
+    REQUEST_TIMEOUT,
+    encode,
+    problem,
+)
+
+SWEEP_SECONDS: Final = 0.5
+_log = structlog.get_logger(__name__)
+
+
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """connections_max: of one process; at the limit the connection that is idle longest is closed for a new one.
+
+    head_seconds: from the opening, or from the first byte of a request, to the end of its head.
+    idle_seconds: between requests. busy_seconds: from the head's end to the answer's last byte.
+    """
+
+    connections_max: int = 4_096
+    head_seconds: float = 8.0
+    idle_seconds: float = 75.0
+    busy_seconds: float = 25.0
+    lingering_seconds: float = 3.0
+    line_bytes_max: int = 8_190
+    header_bytes_max: int = 8_190
+    headers_max: int = 64
+
+
+class BoundedConnection(web.RequestHandler):
+    """aiohttp's connection, telling its server which phase it is in, and answering its own errors as problems."""
+
+    __slots__ = ("_server",)
+
+    def __init__(self, server: BoundedServer, **settings: Any) -> None:
+        super().__init__(server, **settings)
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if data:
+            self._server.receiving(self)
+        super().data_received(data)
+
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """Called by aiohttp when the answer is out; there is no log line per request."""
+        self._server.answered(self)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A bug, or a peer that went away: what aiohttp could not turn into an answer."""
+        error = kw.get("exc_info")
+        _log.warning("http.connection_failed", error=type(error).__name__ if error is not None else str(args[:1]))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the parser refuses, as a problem; the connection is closed after it."""
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer is on its way already")
+        if status < 500:
+            code = HEADERS_TOO_LARGE if isinstance(exc, LineTooLong) else BAD_REQUEST
+        else:
+            code = INTERNAL
+            _log.error("http.request_failed", error=type(exc).__name__)
+        body = encode(problem(code), "", "")
+        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON})
+        response.force_close()
+        return response
+
+    def refuse_late(self) -> None:
+        """The head did not come in time."""
+        if self.transport is not None:
+            self.transport.write(_LATE)
+        self.force_close()
+
+    def abort(self) -> None:
+        """Give up at once on a peer that does not read its answer, or on a request that hangs."""
+        if self.transport is not None:
+            self.transport.abort()
+        self.force_close()
+
+
+class BoundedServer(web.Server):
+    """A low-level aiohttp server whose connections are bounded; answer() gets every request."""
+
+    def __init__(
+        self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: ConnectionLimits
+    ) -> None:
+        super().__init__(
+            answer,
+            access_log=None,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=limits.lingering_seconds,
+            max_line_size=limits.line_bytes_max,
+            max_field_size=limits.header_bytes_max,
+            max_headers=limits.headers_max,
+            auto_decompress=False,
+        )
+        self._limits = limits
+        self._heading: dict[BoundedConnection, float] = {}
+        self._idle: dict[BoundedConnection, None] = {}
+        self._busy: dict[BoundedConnection, float] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._clock = asyncio.get_running_loop().time
+        self.turned_away = 0
+
+    def __call__(self) -> BoundedConnection:
+        return BoundedConnection(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open."""
+        return len(self._heading) + len(self._idle) + len(self._busy)
+
+    def opened(self, connection: BoundedConnection) -> None:
+        """A new connection; the head of its first request is awaited."""
+        if self.connection_count >= self._limits.connections_max:
+            self.turned_away += 1
+            if not self._idle:
+                connection.abort()
+                return
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.force_close()
+        self._heading[connection] = self._clock() + self._limits.head_seconds
+
+    def receiving(self, connection: BoundedConnection) -> None:
+        """Bytes came in; when the connection was idle, its next request has begun."""
+        if connection in self._idle:
+            del self._idle[connection]
+            self._heading[connection] = self._clock() + self._limits.head_seconds
+
+    def began(self, connection: web.RequestHandler) -> float:
+        """A whole head is there and its request is being answered; returns the loop's time."""
+        now = self._clock()
+        if isinstance(connection, BoundedConnection):
+            self._heading.pop(connection, None)
+            self._idle.pop(connection, None)
+            self._busy[connection] = now + self._limits.busy_seconds
+        return now
+
+    def answered(self, connection: BoundedConnection) -> None:
+        """The answer is out."""
+        self._heading.pop(connection, None)
+        if self._busy.pop(connection, None) is not None:
+            self._idle[connection] = None
+
+    def closed(self, connection: BoundedConnection) -> None:
+        """The connection is gone."""
+        self._heading.pop(connection, None)
+        self._idle.pop(connection, None)
+        self._busy.pop(connection, None)
+
+    def start_sweeping(self) -> None:
+        """Begin to close what is over its time."""
+        self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def stop_sweeping(self) -> None:
+        """End the timer."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        for connection in _over(self._heading, now):
+            connection.refuse_late()
+        for connection in _over(self._busy, now):
+            connection.abort()
+        self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+def _over(phase: dict[BoundedConnection, float], now: float) -> list[BoundedConnection]:
+    """Take out of a phase the connections whose time is over."""
+    over = []
+    for connection, ends in phase.items():
+        if ends > now:
+            break
+        over.append(connection)
+    for connection in over:
+        del phase[connection]
+    return over
+
+
+def _canned_late() -> bytes:
+    body = encode(problem(REQUEST_TIMEOUT), "", "")
+    head = f"HTTP/1.1 408 Request Timeout\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+_LATE: Final = _canned_late()

@@ -1,0 +1,203 @@
+"""The OpenAPI 3.1 document, generated from the types that validate requests and build answers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http.messages import SendRequest
+from smscd.ingress.http.problems import (
+    BAD_REQUEST,
+    BUSY,
+    HTTP_CODES,
+    INTERNAL,
+    INVALID,
+    MALFORMED_JSON,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PROBLEM_JSON,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    UNSUPPORTED,
+    Code,
+    ProblemDocument,
+)
+from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
+from smscd.ingress.http.views import Balance, Health, Message, MessageDetail
+
+JSON: Final = "application/json"
+COMPONENTS: Final = "#/components/schemas/{name}"
+
+_SENDING: Final = (
+    Reason.INSUFFICIENT_BALANCE,
+    Reason.ACCOUNT_SUSPENDED,
+    Reason.SENDER_NOT_ALLOWED,
+    Reason.IDEMPOTENCY_IN_PROGRESS,
+    Reason.IDEMPOTENCY_KEY_REUSED,
+    Reason.NO_ROUTE,
+    Reason.TOO_MANY_SEGMENTS,
+    Reason.RATE_LIMITED,
+    Reason.NO_ROUTE_AVAILABLE,
+    Reason.QUEUE_FULL,
+    Reason.STORAGE_UNAVAILABLE,
+)
+
+
+def document(version: str) -> bytes:
+    """The document as JSON. version: of this program."""
+    types = (SendRequest, Message, MessageDetail, Balance, Health, ProblemDocument)
+    _, schemas = msgspec.json.schema_components(types, ref_template=COMPONENTS)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "smscd",
+                "version": version,
+                "summary": "Send text messages, and learn what became of them.",
+                "description": "A 202 is sent after the message is on disk and paid for. Refusals follow RFC 9457.",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": "/"}],
+            "security": [{"ApiKey": []}],
+            "tags": [{"name": "messages"}, {"name": "account"}, {"name": "service"}],
+            "paths": _paths(),
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}},
+                "headers": _headers(),
+            },
+        }
+    )
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/v1/messages": {"post": _send()},
+        "/v1/messages/{id}": {"get": _message()},
+        "/v1/balance": {
+            "get": {
+                "operationId": "getBalance",
+                "tags": ["account"],
+                "summary": "The balance of the account, with every charge that was acknowledged.",
+                "responses": {"200": _answer("The balance.", Balance), **_refusals((UNAUTHORIZED, UNAVAILABLE))},
+            }
+        },
+        "/health/": {
+            "get": {
+                "operationId": "getHealth",
+                "tags": ["service"],
+                "summary": "Whether messages can be accepted.",
+                "security": [],
+                "responses": {
+                    "200": _answer("Healthy, or degraded: messages are accepted.", Health),
+                    "503": _answer("Nothing can be accepted.", Health),
+                },
+            }
+        },
+        "/api/openapi.json": {
+            "get": {
+                "operationId": "getOpenapi",
+                "tags": ["service"],
+                "summary": "This document.",
+                "security": [],
+                "responses": {
+                    "200": {"description": "OpenAPI 3.1.", "content": {JSON: {"schema": {"type": "object"}}}}
+                },
+            }
+        },
+    }
+
+
+def _send() -> dict[str, Any]:
+    names = ("Location", "RateLimit", "RateLimit-Policy", "Idempotent-Replayed", "X-Request-ID")
+    accepted = _answer("On disk and paid for; on its way.", Message)
+    accepted["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    accepted["links"] = {
+        "message": {"operationId": "getMessage", "parameters": {"id": "$response.body#/id"}},
+    }
+    codes = (MALFORMED_JSON, BAD_REQUEST, UNAUTHORIZED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED, INVALID, BUSY)
+    return {
+        "operationId": "sendMessage",
+        "tags": ["messages"],
+        "summary": "Send a message.",
+        "parameters": [
+            _key_parameter("X-Request-ID", "The same key with the same body within 24 hours: the same answer, once."),
+            _key_parameter("Idempotency-Key", "Another name for X-Request-ID."),
+        ],
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(SendRequest)}}},
+        "responses": {"202": accepted, **_refusals((*codes, INTERNAL), _SENDING)},
+    }
+
+
+def _message() -> dict[str, Any]:
+    return {
+        "operationId": "getMessage",
+        "tags": ["messages"],
+        "summary": "A message and its timeline.",
+        "parameters": [
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
+            }
+        ],
+        "responses": {
+            "200": _answer("The message.", MessageDetail),
+            **_refusals((UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, UNAVAILABLE)),
+        },
+    }
+
+
+def _refusals(codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> dict[str, Any]:
+    """One response for each status, naming the codes that it may carry."""
+    by_status: dict[int, list[tuple[str, str]]] = {}
+    for code in codes:
+        by_status.setdefault(code.status, []).append((code.code, code.detail))
+    for reason in reasons:
+        answer = REASONS[reason]
+        by_status.setdefault(answer.http_status, []).append((answer.code, answer.detail))
+    return {str(status): _refusal(status, sorted(set(found))) for status, found in sorted(by_status.items())}
+
+
+def _refusal(status: int, found: list[tuple[str, str]]) -> dict[str, Any]:
+    described = "\n".join(f"- `{code}`: {detail}" for code, detail in found)
+    response: dict[str, Any] = {
+        "description": described,
+        "content": {PROBLEM_JSON: {"schema": _ref(ProblemDocument)}},
+    }
+    if status in (409, 429, 503):
+        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    return response
+
+
+def _answer(description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"description": description, "content": {JSON: {"schema": _ref(kind)}}}
+
+
+def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": COMPONENTS.format(name=kind.__name__)}
+
+
+def _key_parameter(name: str, description: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": REQUEST_KEY_MAX}
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def _headers() -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "Location": {"description": "Where the message can be read.", "schema": text},
+        "RateLimit": {"description": "What is left of the account's rate, as this process sees it.", "schema": text},
+        "RateLimit-Policy": {"description": "The account's rate.", "schema": text},
+        "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+        "Idempotent-Replayed": {"description": "true: this is the stored answer of an earlier copy.", "schema": text},
+        "X-Request-ID": {"description": "The key of the request.", "schema": text},
+    }
+
+
+CODES: Final = sorted({code.code for code in HTTP_CODES} | {answer.code for answer in REASONS.values()})

@@ -1,0 +1,1 @@
+"""The SMPP interface: the SMSC's side of ESME sessions."""

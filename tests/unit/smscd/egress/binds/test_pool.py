@@ -1,0 +1,149 @@
+"""The binds of one upstream as a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from protocols.smpp.constants import CommandStatus
+from smscd.core.directory import Upstream
+from smscd.egress.binds.links import BindKind, LinkState
+from smscd.egress.binds.pool import UpstreamPool
+from smscd.egress.figures import UpstreamFigures
+from tests.unit.smscd.egress.binds.test_links import Sink, submits
+from tests.unit.smscd.egress.doubles import profile
+from tests.unit.smscd.egress.pipes import Smsc, until
+
+
+@asynccontextmanager
+async def running(smsc: Smsc, upstream: Upstream, *, bound: int) -> AsyncIterator[UpstreamPool]:
+    sink = Sink()
+    pool = UpstreamPool(
+        upstream, dial=smsc.dial, delivers=sink, figures=UpstreamFigures("carrier"),
+        clock=asyncio.get_running_loop().time, chance=lambda: 0.0,
+    )  # fmt: skip
+    pool.start(sink)
+    try:
+        await until(lambda: count(pool) == bound)
+        yield pool
+    finally:
+        await pool.stop()
+        assert not smsc.connections
+
+
+def count(pool: UpstreamPool) -> int:
+    pool.count()
+    return pool._figures.binds_bound
+
+
+@pytest.mark.parametrize(
+    ("mode", "binds", "requests"),
+    [
+        ("transceiver", 3, ["BindTransceiver"] * 3),
+        ("pair", 2, ["BindReceiver", "BindReceiver", "BindTransmitter", "BindTransmitter"]),
+        ("transmitter", 2, ["BindTransmitter"] * 2),
+    ],
+)
+async def test_the_profile_says_how_many_binds_of_which_kind(mode: str, binds: int, requests: list[str]) -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(bind_mode=mode, binds=binds), bound=len(requests)) as pool:
+        assert sorted(smsc.binds) == requests
+        assert len(pool.senders()) == binds
+
+
+async def test_a_pool_of_pairs_may_have_more_or_fewer_receivers_than_transmitters() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(bind_mode="pair", binds=1, receiver_binds=3), bound=4) as pool:
+        assert sorted(smsc.binds) == ["BindReceiver"] * 3 + ["BindTransmitter"]
+        assert [link.kind for link in pool.senders()] == [BindKind.TRANSMITTER]
+        pool.reconfigure(profile(bind_mode="pair", binds=2, receiver_binds=1))
+        await until(lambda: count(pool) == 3 and len(smsc.connections) == 3)
+        assert len(pool.senders()) == 2
+
+
+async def test_of_a_pair_the_side_that_was_lost_is_bound_again_and_the_other_stays() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(bind_mode="pair"), bound=2) as pool:
+        receiver = next(link for link in pool.links if link.kind is BindKind.RECEIVER)
+        [transmitter] = pool.senders()
+        kept = transmitter.connection
+        far = next(far for far in smsc.connections if far.session.state.value == "bound_rx")
+        far.abort()
+        await until(lambda: receiver.state is not LinkState.BOUND)
+        assert transmitter.can_send
+        await until(lambda: receiver.state is LinkState.BOUND)
+        assert smsc.binds.count("BindReceiver") == 2 and smsc.binds.count("BindTransmitter") == 1
+        assert transmitter.connection is kept
+
+
+async def test_quirk_21_several_binds_with_bad_credentials_are_one_alert_until_something_changes() -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RINVPASWD)
+
+    def is_held(pool: UpstreamPool) -> bool:
+        return all(link.state is LinkState.HELD for link in pool.links)
+
+    with capture_logs() as logs:
+        async with running(smsc, profile(binds=3), bound=0) as pool:
+            await until(lambda: is_held(pool))
+            assert [log["log_level"] for log in logs if log["event"] == "upstream.held"] == ["error"]
+            assert smsc.dialed == 3
+            pool.reconfigure(profile(binds=3, password="other"))
+            await until(lambda: smsc.dialed == 6 and is_held(pool))
+            assert sum(log["event"] == "upstream.held" for log in logs) == 2
+            smsc.refuses = 0
+            pool.reconfigure(profile(binds=3, password="right"))
+            await until(lambda: count(pool) == 3)
+
+
+async def test_another_bind_comes_first_each_time() -> None:
+    async with running(Smsc(), profile(binds=3), bound=3) as pool:
+        firsts = {id(pool.senders()[0]) for _ in range(3)}
+        assert len(firsts) == 3
+
+
+async def test_the_rate_is_the_upstreams_and_not_the_binds() -> None:
+    async with running(Smsc(), profile(binds=2, rate_per_second=50.0), bound=2) as pool:
+        now = asyncio.get_running_loop().time()
+        assert pool.take_rate(100, now) == 5
+        assert pool.take_rate(100, now) == 0
+        room_at: Any = pool.next_room_at(now)
+        assert 0 < room_at - now <= 0.1
+        pool.give_back_rate(2)
+        assert pool.take_rate(100, now) == 2
+
+
+async def test_surplus_binds_end_and_missing_ones_are_made() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(binds=1), bound=1) as pool:
+        pool.reconfigure(profile(binds=3))
+        await until(lambda: count(pool) == 3)
+        pool.reconfigure(profile(binds=2))
+        await until(lambda: len(smsc.connections) == 2)
+
+
+async def test_cutting_waits_for_nobody() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc, profile(), bound=1) as pool:
+        pool.senders()[0].send(submits(b"a"), asyncio.get_running_loop().time())
+        assert pool.pending == 1
+        await pool.cut()
+        assert pool.links == []
+
+
+async def test_handshakes_that_failed_are_counted_once() -> None:
+    smsc = Smsc()
+    smsc.fails = ssl.SSLError("no")
+    async with running(smsc, profile(uses_tls=True), bound=0) as pool:
+        await until(lambda: pool.links[0].tls_failures)
+        pool.count()
+        smsc.fails = None
+        pool.count()
+        assert pool._figures.tls_failures == 1

@@ -1,0 +1,184 @@
+"""The decisions of a dispatcher: what facts make of messages."""
+
+from __future__ import annotations
+
+from smscd.core.records import Outcome, ResultRecord, State, Tariff, Via
+from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
+from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
+from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, decode_results, message, profile
+
+RINVDSTADR, RSYSERR = 0x0B, 0x08
+
+
+def draft(**changes: object) -> Draft:
+    return Draft(profile(**changes), NOW_MS, lambda: 0.0)
+
+
+def sending(*, segments: int = 1, in_blob: bool = True, others: int = 0, **changes: object) -> Item:
+    """A message whose segments are all under way."""
+    blob = Blob(QUEUE, "1-0", NOW_MS) if in_blob else None
+    item = Item(message(1, segments=[b"part"] * segments, **changes), blob, 0)
+    item.states[:] = bytes((SENDING,)) * segments
+    if blob is not None:
+        blob.items = [item]
+        blob.unsettled = 1 + others
+    return item
+
+
+def journal(made: Draft) -> list[ResultRecord]:
+    return [decode_results(blob) for blob in made.turn.journal]
+
+
+def test_an_accepted_message_finishes_its_blob_or_settles_its_field() -> None:
+    for others, finished, settled in ((0, [(QUEUE, "1-0")], []), (1, [], [(QUEUE, "1-0", b"0.0")])):
+        made = draft()
+        made.answered([((sending(others=others), 0), 0, b"x")])
+        turn = made.finish()
+        assert (turn.finished, turn.settled, turn.depth_delta) == (finished, settled, -1)
+
+
+def test_an_accepted_segment_is_dated_by_its_answer_and_not_by_the_turn_that_records_it() -> None:
+    made = draft()
+    made.answered([((sending(), 0), 0, b"x")], NOW_MS - 15)
+    assert journal(made)[0].at_ms == NOW_MS - 15
+
+
+def test_a_message_of_the_rest_is_deleted_from_it_when_accepted() -> None:
+    made = draft()
+    item = sending(in_blob=False)
+    made.answered([((item, 0), 0, b"x")])
+    assert made.finish().rest_del == [item.record.id]
+
+
+def test_a_refusal_waits_until_no_other_segment_is_awaited() -> None:
+    item = sending(segments=3)
+    made = draft()
+    made.answered([((item, 0), RINVDSTADR, b""), ((item, 1), 0, b"x")])
+    assert not made.turn.finals and not item.is_over
+    made = draft()
+    made.answered([((item, 2), 0, b"y")])
+    assert made.turn.finals == [(item.record.id, State.FAILED)]
+    assert journal(made)[-1].segment == 0
+
+
+def test_a_permanent_refusal_outweighs_a_temporary_one() -> None:
+    item = sending(segments=2)
+    made = draft()
+    made.answered([((item, 0), RSYSERR, b""), ((item, 1), RINVDSTADR, b"")])
+    assert [record.outcome for record in journal(made)] == [Outcome.FAILED]
+
+
+def test_a_time_out_lets_a_waiting_refusal_conclude() -> None:
+    item = sending(segments=2)
+    made = draft()
+    made.answered([((item, 0), RINVDSTADR, b"")])
+    made.timed_out([(item, 1)])
+    assert made.turn.finals and not made.turn.refunds, "the other segment may be with the upstream"
+
+
+def test_a_late_answer_after_the_end_is_recorded_and_changes_no_state() -> None:
+    item = sending(segments=2)
+    made = draft()
+    made.timed_out([(item, 1)])
+    made.answered([((item, 0), RINVDSTADR, b"")])
+    assert item.is_over
+    late = draft()
+    late.answered([((item, 1), 0, b"x")])
+    [record] = journal(late)
+    assert (record.outcome, record.state) == (Outcome.ACCEPTED, State.FAILED)
+    assert late.correlated and late.turn.depth_delta == 0 and not late.finish().finished
+
+
+def test_webhook_customers_are_told_over_the_hooks() -> None:
+    made = draft()
+    made.answered([((sending(via=int(Via.WEBHOOK), callback_url="http://x"), 0), RINVDSTADR, b"")])
+    assert len(made.turn.hooks) == 1 and not made.turn.out
+
+
+def test_who_asked_for_no_receipt_is_told_nothing() -> None:
+    made = draft()
+    made.answered([((sending(registered_delivery=0), 0), RINVDSTADR, b"")])
+    assert not made.turn.out and not made.turn.hooks and not journal(made)[0].due
+
+
+def test_refunds_stand_in_the_order_of_the_records_that_propose_them() -> None:
+    made = draft()
+    items = [sending(id=message(number).id) for number in (1, 2, 3)]
+    made.answered([((items[0], 0), RINVDSTADR, b""), ((items[1], 0), 0, b"x"), ((items[2], 0), RINVDSTADR, b"")])
+    proposing = [record.id for record in journal(made) if record.refund_micros]
+    assert (
+        [message_id for _, message_id, _ in made.turn.refunds] == proposing == [items[0].record.id, items[2].record.id]
+    )
+
+
+def test_a_doubt_of_a_message_that_was_refused_for_good_is_not_sent_again() -> None:
+    item = sending(segments=2)
+    made = draft()
+    made.answered([((item, 0), RINVDSTADR, b"")])
+    made.lost([(item, 1)])
+    assert not made.again and made.turn.finals == [(item.record.id, State.FAILED)]
+    assert bytes(item.states) == bytes((WAITING, DOUBTED))
+
+
+def test_a_doubt_beside_a_temporary_refusal_is_tried_again_later_as_a_whole() -> None:
+    item = sending(segments=2)
+    made = draft()
+    made.answered([((item, 0), RSYSERR, b"")])
+    made.lost([(item, 1)])
+    assert len(made.turn.later) == 1 and not made.again
+    assert [record.outcome for record in journal(made)] == [Outcome.DOUBTED, Outcome.RETRIED]
+
+
+def test_an_expired_doubt_is_not_sent_again() -> None:
+    item = sending(valid_until_ms=NOW_MS)
+    made = draft()
+    made.lost([(item, 0)])
+    assert not made.again and item.states[0] == DOUBTED
+    made.end_of_validity([item])
+    assert journal(made)[-1].outcome == Outcome.UNKNOWN
+
+
+def test_the_end_of_validity_waits_for_an_answer_that_is_due() -> None:
+    item = sending(valid_until_ms=NOW_MS - 1)
+    made = draft()
+    made.end_of_validity([item])
+    assert made.finish().is_empty
+    item.states[0] = LATE
+    made.end_of_validity([item])
+    assert item.state == State.UNKNOWN and not made.turn.refunds
+
+
+def test_one_that_was_sent_again_and_then_expired_is_unknown() -> None:
+    item = sending(valid_until_ms=NOW_MS)
+    item.states[0], item.resends = WAITING, 1
+    made = draft()
+    made.end_of_validity([item])
+    assert item.state == State.UNKNOWN and not made.turn.refunds
+
+
+def test_moving_to_the_rest_settles_the_blob_and_keeps_the_message() -> None:
+    item = sending(segments=2)
+    item.states[:] = bytes((ACCEPTED, LATE))
+    made = draft()
+    made.to_rest(item)
+    turn = made.finish()
+    assert turn.finished == [(QUEUE, "1-0")] and turn.depth_delta == 0
+    [(message_id, blob)] = turn.rest_set
+    assert message_id == item.record.id and bytes(open_rest(blob).states) == bytes((ACCEPTED, SENDING))
+
+
+def test_the_tariff_decides_what_goes_back() -> None:
+    item = sending(segments=2)
+    item.states[:] = bytes((WAITING, WAITING))
+    assert refund_of(item) == 70_000
+    item.states[0] = ACCEPTED
+    assert refund_of(item) == 0
+    item.record.tariff = int(Tariff.ON_DELIVERY)
+    assert refund_of(item) == 70_000
+
+
+def test_the_context_of_a_segment_has_all_that_its_receipt_needs() -> None:
+    record = message(1, segments=[b"\x05\x00\x03\x01\x02\x01hello world, this is long", b"x"], esm_class=0x40)
+    context = sent_context(record, 1)
+    assert (context.segment, context.segments, context.excerpt) == (1, 2, b"hello world, this is")
+    assert (context.source, context.dest, context.price_micros) == (record.source, record.dest, 70_000)

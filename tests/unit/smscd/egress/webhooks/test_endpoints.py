@@ -1,0 +1,107 @@
+"""Receivers take turns, within bounds for each, for each account, and for all."""
+
+from __future__ import annotations
+
+import pytest
+from yarl import URL
+
+from smscd.egress.webhooks.endpoints import QUEUE_MIN, Endpoint, Endpoints, Group, Job
+from tests.unit.smscd.egress.webhook_fixture import callback
+
+
+def fill(endpoints: Endpoints, account: str, host: str, count: int) -> Endpoint:
+    """Queue callbacks for a receiver."""
+    url = URL(f"https://{host}/x")
+    endpoint = endpoints.of(account, url)
+    for number in range(count):
+        endpoints.add(endpoint, Job(callback(number, account), Group(1), url))
+    return endpoint
+
+
+def drawn(endpoints: Endpoints) -> list[str]:
+    """The hosts that may be asked now, in turn."""
+    hosts = []
+    while (found := endpoints.next()) is not None:
+        hosts.append(found[0].key[2])
+    return hosts
+
+
+def test_receivers_take_turns_within_their_own_limit() -> None:
+    endpoints = Endpoints(100, 2)
+    fill(endpoints, "a", "one", 3)
+    fill(endpoints, "a", "two", 3)
+    assert drawn(endpoints) == ["one", "two", "one", "two"]
+    assert (endpoints.active, endpoints.waiting) == (4, 2)
+
+
+def test_the_bound_for_all_holds_and_a_freed_request_goes_to_who_waits_longest() -> None:
+    endpoints = Endpoints(8, 10)
+    first = fill(endpoints, "a", "one", 10)
+    fill(endpoints, "b", "two", 10)
+    assert drawn(endpoints) == ["one", "two", "one", "two"]
+    fill(endpoints, "c", "three", 10)
+    fill(endpoints, "d", "four", 10)
+    fill(endpoints, "e", "five", 10)
+    assert drawn(endpoints) == ["three", "four", "five", "three"]
+    endpoints.ended(first)
+    assert drawn(endpoints) == ["four"]
+
+
+def test_another_port_or_account_is_another_receiver() -> None:
+    endpoints = Endpoints(100, 1)
+    same = endpoints.of("a", URL("https://one/x"))
+    assert endpoints.of("a", URL("https://one:443/y?z")) is same
+    assert endpoints.of("a", URL("http://one/x")) is not same
+    assert endpoints.of("b", URL("https://one/x")) is not same
+
+
+def test_a_slow_receiver_is_asked_less_at_once_and_recovers_one_by_one() -> None:
+    endpoint = Endpoints(100, 10).of("a", URL("https://one/"))
+    for _ in range(5):
+        endpoint.answered(15.0, 15.0, is_success=False, is_slow=True)
+    assert (endpoint.limit, endpoint.is_failing) == (2, False)
+    for _ in range(5):
+        endpoint.answered(15.0, 0.1, is_success=False, is_slow=False)
+    assert (endpoint.limit, endpoint.is_failing) == (2, True)
+    endpoint.answered(15.0, 0.1, is_success=True, is_slow=False)
+    assert (endpoint.limit, endpoint.is_failing) == (3, False)
+
+
+def test_a_queue_that_stands_still_is_cut_to_what_ten_seconds_bring() -> None:
+    endpoints = Endpoints(100, 10)
+    endpoint = fill(endpoints, "a", "one", 500)
+    endpoint.answered(5.0, 5.0, is_success=True, is_slow=False)
+    assert not endpoint.has_room
+    assert endpoints.shed(9.9) == []
+    shed = endpoints.shed(10.0)
+    assert (len(endpoint.queue), len(shed), endpoints.waiting) == (20, 480, 20)
+    assert shed[0][1].record.id == 499
+
+
+def test_a_receiver_that_never_answered_gets_room_for_ten_seconds_and_then_next_to_none() -> None:
+    endpoints = Endpoints(100, 10)
+    endpoint = fill(endpoints, "a", "one", 3_000)
+    assert endpoint.has_room
+    endpoints.shed(10.0)
+    assert len(endpoint.queue) == QUEUE_MIN
+
+
+def test_the_pace_is_what_it_can_take_and_not_what_it_was_given() -> None:
+    endpoint = Endpoints(100, 10).of("a", URL("https://one/"))
+    for tick in range(1, 21):
+        endpoint.answered(tick * 60.0, 0.5, is_success=True, is_slow=False)
+    assert endpoint.pace == pytest.approx(20.0)
+    endpoint.beyond = 100
+    assert endpoint.wait_seconds() == pytest.approx(5.0)
+    endpoint.answered(1_200.1, 9.0, is_success=True, is_slow=False)
+    assert endpoint.pace == pytest.approx(20.0)
+
+
+def test_receivers_that_are_done_are_forgotten() -> None:
+    endpoints = Endpoints(100, 10)
+    for number in range(50):
+        endpoint = fill(endpoints, "a", f"h{number}", 1)
+        endpoints.next()
+        endpoint.answered(0.1, 0.1, is_success=False, is_slow=False)
+        endpoints.ended(endpoint)
+    assert len(endpoints) == 0

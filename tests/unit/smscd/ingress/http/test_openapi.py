@@ -1,0 +1,93 @@
+"""The OpenAPI document says what the interface does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http.openapi import CODES
+from tests.unit.smscd.ingress.http_fixture import service
+
+
+async def document() -> dict[str, Any]:
+    """As the service gives it, without a key."""
+    async with service() as http:
+        reply = await http.get("/api/openapi.json", key=None)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+    found: dict[str, Any] = reply.json
+    return found
+
+
+def values(node: Any, name: str) -> Iterator[Any]:
+    """Every value of a member of this name, wherever it stands."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == name:
+                yield value
+            yield from values(value, name)
+    elif isinstance(node, list):
+        for item in node:
+            yield from values(item, name)
+
+
+async def test_it_names_every_route_and_method_that_is_served() -> None:
+    found = await document()
+    assert (found["openapi"], found["info"]["version"]) == ("3.1.0", "1.2.3")
+    described = {(path, method.upper()) for path, methods in found["paths"].items() for method in methods}
+    async with service() as http:
+        served = {(path, method) for path in http.figures.routes for method in ("GET", "POST") if path != "other"}
+        for path, method in sorted(served):
+            reply = await http.get(path.replace("{id}", "1"), method=method)
+            assert (reply.status != 405) == ((path, method) in described), (path, method)
+
+
+async def test_every_reference_leads_somewhere() -> None:
+    found = await document()
+    references = set(values(found, "$ref"))
+    assert len(references) > 10
+    for reference in references:
+        node = found
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+    operations = set(values(found["paths"], "operationId"))
+    assert len(operations) == 5
+
+
+async def test_its_examples_run_as_they_stand() -> None:
+    found = await document()
+    properties = found["components"]["schemas"]["SendRequest"]["properties"]
+    body = {name: schema["examples"][0] for name, schema in properties.items() if "examples" in schema}
+    assert {"to", "from", "text", "metadata", "callback_url"} <= set(body)
+    async with service() as http:
+        assert (await http.send(body)).status == 202
+
+
+async def test_a_sent_message_has_exactly_the_documented_fields() -> None:
+    schema = (await document())["components"]["schemas"]["Message"]
+    async with service() as http:
+        message = (await http.send()).json
+    assert set(message) == set(schema["properties"])
+    for name, value in message.items():
+        if isinstance(value, str) and "pattern" in schema["properties"][name]:
+            assert re.search(schema["properties"][name]["pattern"], value)
+
+
+async def test_what_sending_can_be_refused_with_is_documented() -> None:
+    responses = (await document())["paths"]["/v1/messages"]["post"]["responses"]
+    assert set(responses) == {
+        str(status) for status in (202, 400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 500, 503)
+    }
+    for reason in (Reason.QUEUE_FULL, Reason.NO_ROUTE_AVAILABLE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.NO_ROUTE):
+        answer = REASONS[reason]
+        assert f"`{answer.code}`" in responses[str(answer.http_status)]["description"]
+    assert "validation_failed" in CODES
+    assert len(CODES) == len(set(CODES))
+
+
+async def test_every_encoding_that_a_message_can_be_shown_with_is_documented() -> None:
+    found = await document()
+    for name in ("Message", "MessageDetail"):
+        shown = found["components"]["schemas"][name]["properties"]["encoding"]["enum"]
+        assert shown == ["gsm7", "ucs2", "latin1", "cyrillic", "hebrew", "binary"]
