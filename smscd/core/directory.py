@@ -15,7 +15,7 @@ AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "asc
 """What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
 LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
 """How an upstream wants long messages; as_is: parts as the customer made them, ours with an 8-bit reference."""
-ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex", "any"]
+ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex"]
 """How receipts write the id that submit_sm_resp gave (core.lifecycle); any: nobody knows, so every form counts."""
 ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]

@@ -151,12 +151,17 @@ def message_state_of(state: State) -> MessageState:
 def canonical_id(raw: bytes, form: str = "same", *, is_receipt: bool = False) -> bytes:
     """The form of an upstream's message id by which submit_sm_resp and receipt find each other.
 
-    form: the upstream's `receipt_id`, how receipts write the id that submit_sm_resp gave: "same"; "decimal" (the
-    response has it in hexadecimal); "hex" (the response has it in decimal). An id that is no such number is kept.
+    form: the upstream's `receipt_id`, how receipts write the id that submit_sm_resp gave: "same"; "case" (capitals or
+    small letters); "zeros" (other leading zeros, or another case as well); "decimal" (the response has it in
+    hexadecimal); "hex" (the response has it in decimal). An id that is no such number is kept.
     """
     bare = raw.strip(b"\0 \t\r\n")
     if form == "same":
         return bare
+    if form == "case":
+        return bare.upper()
+    if form == "zeros":
+        return bare.upper().lstrip(b"0") or bare[:1]
     is_hex = (form == "hex") == is_receipt
     digits = bare[2:] if is_hex and bare[:2] in (b"0x", b"0X") else bare
     try:

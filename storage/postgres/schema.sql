@@ -309,7 +309,7 @@ CREATE TABLE upstreams (
     enquire_link_seconds double precision NOT NULL DEFAULT 30,
     registered_delivery smallint NOT NULL DEFAULT 1,
     receipt_id text NOT NULL DEFAULT 'same'
-        CHECK (receipt_id IN ('same', 'case', 'zeros', 'decimal', 'hex', 'any')),
+        CHECK (receipt_id IN ('same', 'case', 'zeros', 'decimal', 'hex')),
     in_doubt text NOT NULL DEFAULT 'resend',
     queue_messages_max integer NOT NULL DEFAULT 5000000,
     temporary_statuses bigint[] NOT NULL DEFAULT '{}',

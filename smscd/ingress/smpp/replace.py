@@ -20,13 +20,14 @@ from storage.postgres.messages import StoredMessage
 
 _UDHI: Final = int(EsmClass.UDHI)
 _MESSAGE_PAYLOAD: Final = int(TlvTag.MESSAGE_PAYLOAD)
+_SAR_MSG_REF_NUM: Final = int(TlvTag.SAR_MSG_REF_NUM)
 _RREPLACEFAIL: Final = int(CommandStatus.ESME_RREPLACEFAIL)
 
 
 def replacement(
     pdu: ReplaceSm, found: StoredMessage, entry: AccountEntry, directory: DirectoryIndex, now_ms: int
 ) -> MessageRecord | int:
-    """Plan the new text on the way of the old one: same addresses, data_coding and upstream.
+    """Plan the new text on the way of the old one: same addresses, data_coding (as the customer gave it) and upstream.
 
     found: the message as it is. A validity that is left out stays what it was. ESME_RREPLACEFAIL: the new text needs
     more segments than were paid for, the message is a part of a longer one or of a submit_multi, or its route has
@@ -35,8 +36,12 @@ def replacement(
     status = check_replace(pdu)
     if status is not None:
         return int(status)
-    is_part = bool(found.esm_class & _UDHI) and len(found.segments) == 1
-    if is_part or found.group_id:
+    given = found.conversion
+    data_coding = found.data_coding if given is None else given.data_coding
+    esm_class = found.esm_class if given is None else given.esm_class
+    tlvs = (found.tlvs or b"") if given is None else given.tlvs
+    is_part = bool(esm_class & _UDHI) and found.parts == 1
+    if is_part or found.group_id or tlv.find(tlvs, _SAR_MSG_REF_NUM) is not None:
         return _RREPLACEFAIL
     submit = SubmitSm(
         service_type=found.service_type,
@@ -46,22 +51,22 @@ def replacement(
         dest_addr_ton=found.dest_ton,
         dest_addr_npi=found.dest_npi,
         destination_addr=found.dest,
-        esm_class=found.esm_class & ~_UDHI,
+        esm_class=esm_class & ~_UDHI,
         protocol_id=found.protocol_id,
         schedule_delivery_time=pdu.schedule_delivery_time,
         validity_period=pdu.validity_period,
         registered_delivery=pdu.registered_delivery,
-        data_coding=found.data_coding,
+        data_coding=data_coding,
         sm_default_msg_id=pdu.sm_default_msg_id,
         short_message=pdu.short_message,
-        tlvs=_payload_of(pdu.tlvs) + (found.tlvs or b""),
+        tlvs=_payload_of(pdu.tlvs) + tlvs,
     )
     asked = submission_of(submit, entry.account, now_ms)
     planned = asked if isinstance(asked, Rejected) else plan(asked, directory, found.id, now_ms)
     if isinstance(planned, Rejected):
         return int(REASONS[planned.reason].command_status)
     new, old = planned.record, record_of(found)
-    if len(new.segments) > len(old.segments) or new.upstream != old.upstream:
+    if _parts(new) > _parts(old) or new.upstream != old.upstream:
         return _RREPLACEFAIL
     return msgspec.structs.replace(
         old,
@@ -69,10 +74,16 @@ def replacement(
         esm_class=new.esm_class,
         data_coding=new.data_coding,
         tlvs=new.tlvs,
+        conversion=new.conversion,
         registered_delivery=new.registered_delivery,
         via=new.via,
         valid_until_ms=new.valid_until_ms if pdu.validity_period else old.valid_until_ms,
     )
+
+
+def _parts(record: MessageRecord) -> int:
+    """The short messages that it is on the air, and in the price."""
+    return len(record.segments) if record.conversion is None else record.conversion.parts
 
 
 def _payload_of(tlvs: bytes) -> bytes:

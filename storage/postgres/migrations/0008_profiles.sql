@@ -44,8 +44,8 @@ ALTER TABLE upstreams
 
 -- Any other word was read as decimal until now.
 UPDATE upstreams SET receipt_id = 'decimal'
- WHERE receipt_id NOT IN ('same', 'case', 'zeros', 'decimal', 'hex', 'any');
-ALTER TABLE upstreams ADD CHECK (receipt_id IN ('same', 'case', 'zeros', 'decimal', 'hex', 'any'));
+ WHERE receipt_id NOT IN ('same', 'case', 'zeros', 'decimal', 'hex');
+ALTER TABLE upstreams ADD CHECK (receipt_id IN ('same', 'case', 'zeros', 'decimal', 'hex'));
 
 -- conversion: msgpack of records.Conversion, for a message that was rewritten for its upstream.
 ALTER TABLE messages ADD COLUMN conversion bytea;

@@ -94,6 +94,10 @@ def test_what_we_report_is_read_back_as_the_same_finality() -> None:
     [
         ("same", b"abc-1", b"abc-1"),
         ("same", b"0012", b"0012\x00"),
+        ("case", b"ab12", b"AB12\x00"),
+        ("zeros", b"0012", b"12"),
+        ("zeros", b"1A", b"001a"),
+        ("zeros", b"000", b"0"),
         ("decimal", b"1A2b", b"6699"),
         ("decimal", b"0x1A2b", b"0000006699"),
         ("hex", b"6699", b"1A2B"),
@@ -110,6 +114,8 @@ def test_response_and_receipt_meet_in_one_form(form: str, response: bytes, recei
 def test_ids_that_differ_stay_different() -> None:
     assert canonical_id(b"10", "hex") != canonical_id(b"10", "hex", is_receipt=True)
     assert canonical_id(b"A", "same") != canonical_id(b"a", "same")
+    assert canonical_id(b"012", "case") != canonical_id(b"12", "case")
+    assert canonical_id(b"12", "zeros") != canonical_id(b"120", "zeros")
 
 
 @pytest.mark.parametrize(

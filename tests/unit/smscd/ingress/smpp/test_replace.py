@@ -1,0 +1,77 @@
+"""replace_sm of messages that were converted for their upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from protocols.gsm.alphabets import GSM
+from protocols.smpp import tlv
+from protocols.smpp.constants import CommandStatus, TlvTag
+from protocols.smpp.pdu import ReplaceSm
+from smscd.core.planning import Planned
+from smscd.core.records import MessageRecord
+from smscd.ingress.smpp.replace import replacement
+from storage.postgres.messages import StoredMessage
+from tests.integration.changes_fake import stored
+from tests.unit.smscd.core.profile_fixture import NOW, Way, submits, understood
+
+
+def as_stored(record: MessageRecord) -> StoredMessage:
+    names = set(StoredMessage.__slots__) & {field.name for field in msgspec.structs.fields(record)} - {"id"}
+    values: dict[str, Any] = {name: getattr(record, name) for name in names}
+    values |= {"segments": tuple(record.segments), "metadata": None, "group_id": None}
+    return stored(1, **values)
+
+
+def replaced(way: Way, old: StoredMessage, content: bytes) -> MessageRecord | int:
+    pdu = ReplaceSm(message_id=b"1", source_addr=b"ACME", short_message=content, registered_delivery=1)
+    entry = way.directory.entry("acme")
+    assert entry is not None
+    return replacement(pdu, old, entry, way.directory, NOW)
+
+
+def original(way: Way, content: bytes, data_coding: int = 0, **changes: Any) -> StoredMessage:
+    result = way.smpp(content, data_coding, **changes)
+    assert isinstance(result, Planned), result
+    return as_stored(result.record)
+
+
+def test_the_new_text_is_read_in_the_customers_alphabet_and_written_in_the_upstreams() -> None:
+    way = Way({"default_alphabet": "gsm"}, {"default_alphabet": "latin1"})
+    new = replaced(way, original(way, GSM.encode("Ä ö")), GSM.encode("ñ @ £"))
+    assert isinstance(new, MessageRecord)
+    assert understood(submits(new, way.upstream), "latin1") == "ñ @ £"
+    assert new.conversion is not None
+    assert (new.conversion.content, new.conversion.excerpt) == (GSM.encode("ñ @ £"), b"? @ ?")
+
+
+def test_data_coding_is_what_the_customer_gave_not_what_the_upstream_got() -> None:
+    way = Way({"default_alphabet": "latin1"}, {"default_alphabet": "gsm"})
+    old = original(way, "½".encode("latin-1"))
+    assert old.data_coding == 8
+    new = replaced(way, old, b"plain")
+    assert isinstance(new, MessageRecord)
+    assert new.data_coding == 0
+    assert understood(submits(new, way.upstream), "gsm") == "plain"
+
+
+@pytest.mark.parametrize("long_message", ["as_is", "udh8", "udh16", "sar", "payload"])
+def test_a_text_of_more_parts_than_were_paid_for_is_refused_in_every_form(long_message: str) -> None:
+    way = Way(None, {"long_message": long_message})
+    assert replaced(way, original(way, b"short"), b"x" * 200) == CommandStatus.ESME_RREPLACEFAIL
+    two = replaced(way, original(way, b"y" * 200), b"x" * 200)
+    assert isinstance(two, MessageRecord)
+    assert understood(submits(two, way.upstream), "gsm") == "x" * 200
+
+
+def test_a_part_of_a_longer_message_is_not_replaced_whatever_its_form() -> None:
+    sar = (
+        tlv.encode_value(TlvTag.SAR_MSG_REF_NUM, 7)
+        + tlv.encode_value(TlvTag.SAR_TOTAL_SEGMENTS, 2)
+        + tlv.encode_value(TlvTag.SAR_SEGMENT_SEQNUM, 1)
+    )
+    for way in (Way(), Way(None, {"long_message": "udh8"})):
+        assert replaced(way, original(way, b"part", tlvs=sar), b"x") == CommandStatus.ESME_RREPLACEFAIL
