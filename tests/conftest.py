@@ -9,6 +9,13 @@ import pytest
 _skipped: list[str] = []
 
 
+def pytest_configure() -> None:
+    """Open thousands of connections, also where an ordinary user may have 1,024 files by default."""
+    from smscd.supervision.supervisor import raise_file_limit
+
+    raise_file_limit()
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember what was skipped."""
     if report.skipped and not hasattr(report, "wasxfail"):
