@@ -107,7 +107,11 @@ def read_stream(session: Session, octets: bytes) -> None:
                 answer(session, events)
         except FramingError:
             break
-    sent = session.data_to_send()
+    check_output(session.data_to_send())
+
+
+def check_output(sent: bytes) -> None:
+    """What a session sends is made of whole PDUs that are offered."""
     while sent:
         size = int.from_bytes(sent[:4], "big")
         codec.decode(sent[:size])
@@ -115,7 +119,7 @@ def read_stream(session: Session, octets: bytes) -> None:
 
 
 def answer(session: Session, events: list[Event]) -> None:
-    """What an owner does, short of finishing an unbind."""
+    """What an owner does: accept the bind and answer everything. It does not get as far as to finish an unbind."""
     for event in events:
         if isinstance(event, BindRequested):
             session.accept_bind(event.pdu.sequence_number, b"SMSC", 0.0)

@@ -11,26 +11,21 @@ from hypothesis import strategies as st
 from protocols.smpp import codec, tlv
 from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.errors import FramingError, PduError
-from protocols.smpp.events import BindRequested, DeliversReceived, Event, SubmitsReceived
+from protocols.smpp.events import Event, SubmitsReceived
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import (
     BindTransceiver,
     BindTransceiverResp,
-    CancelSmResp,
     DataSm,
-    DataSmResp,
     DeliverSm,
     QuerySm,
-    QuerySmResp,
-    ReplaceSmResp,
-    Response,
-    SubmitMultiResp,
     SubmitSm,
 )
 from protocols.smpp.receipt import parse_receipt
 from protocols.smpp.session import Session
 from protocols.smpp.state import Role, SessionState
 from protocols.smpp.times import TimeFormatError, parse_time
+from tools.fuzz_smpp import answer, check_output
 
 fuzzed = settings(max_examples=150, deadline=None, database=None)
 
@@ -38,13 +33,6 @@ GOLDEN = [
     bytes.fromhex(vector["canonical_hex"])
     for vector in json.loads((Path(__file__).parent / "vectors" / "open.json").read_text())["vectors"]
 ]
-ANSWERS: dict[int, type[Response]] = {
-    CommandId.SUBMIT_MULTI: SubmitMultiResp,
-    CommandId.DATA_SM: DataSmResp,
-    CommandId.QUERY_SM: QuerySmResp,
-    CommandId.CANCEL_SM: CancelSmResp,
-    CommandId.REPLACE_SM: ReplaceSmResp,
-}
 CONFIG = SessionConfig(window_size=3, pdu_size_max=2_000)
 # Wide enough for a whole stream: what is throttled depends on when the owner answers, and that on the cuts.
 WIDE = SessionConfig(window_size=100, pdu_size_max=2_000)
@@ -153,28 +141,6 @@ def make_session(role: Role, is_bound: bool, config: SessionConfig = CONFIG) -> 
         session.send_requests([(QuerySm(), ref) for ref in range(20, 60)], 0.0)
     session.data_to_send()
     return session
-
-
-def check_output(data: bytes) -> None:
-    """What a session sends is made of PDUs that are offered."""
-    while data:
-        size = int.from_bytes(data[:4], "big")
-        codec.decode(data[:size])
-        data = data[size:]
-
-
-def answer(session: Session, events: list[Event]) -> None:
-    """What an owner does: accept the bind and answer everything. It does not get as far as to finish an unbind."""
-    for event in events:
-        if isinstance(event, BindRequested):
-            session.accept_bind(event.pdu.sequence_number, b"SMSC", 0.0)
-        elif isinstance(event, SubmitsReceived):
-            session.answer_submits([(pdu.sequence_number, 0, b"id") for pdu in event.pdus])
-        elif isinstance(event, DeliversReceived):
-            session.answer_delivers([(pdu.sequence_number, 0) for pdu in event.pdus])
-        else:
-            pdus = [pdu for pdu in getattr(event, "pdus", ()) if pdu.command_id in ANSWERS]
-            session.answer([ANSWERS[pdu.command_id](sequence_number=pdu.sequence_number) for pdu in pdus])
 
 
 def run(session: Session, chunks: list[bytes]) -> tuple[list[object], bytes, bool]:

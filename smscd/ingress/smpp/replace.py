@@ -66,7 +66,7 @@ def replacement(
     if isinstance(planned, Rejected):
         return int(REASONS[planned.reason].command_status)
     new, old = planned.record, record_of(found)
-    if _parts(new) > _parts(old) or new.upstream != old.upstream:
+    if new.parts > old.parts or new.upstream != old.upstream:
         return _RREPLACEFAIL
     return msgspec.structs.replace(
         old,
@@ -79,11 +79,6 @@ def replacement(
         via=new.via,
         valid_until_ms=new.valid_until_ms if pdu.validity_period else old.valid_until_ms,
     )
-
-
-def _parts(record: MessageRecord) -> int:
-    """The short messages that it is on the air, and in the price."""
-    return len(record.segments) if record.conversion is None else record.conversion.parts
 
 
 def _payload_of(tlvs: bytes) -> bytes:
