@@ -1,13 +1,10 @@
-"""The composition root of a worker: everything that a worker is made of is constructed here, and nowhere else."""
+"""The composition root of a worker: all that it is made of is constructed here, and its doors in smscd.worker.doors."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.writer import Writer, WriterLimits
@@ -18,33 +15,13 @@ from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
-from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.changes import MessageChanges
-from smscd.ingress.http.connections import ConnectionLimits
-from smscd.ingress.http.figures import HttpFigures
-from smscd.ingress.http.record import Record
-from smscd.ingress.http.resources import Resources
-from smscd.ingress.http.server import HttpServer
-from smscd.ingress.http.views import Health as HealthView
 from smscd.ingress.record import RecordReader
-from smscd.ingress.refusals import RefusalNote
-from smscd.ingress.smpp.auth import Authenticator
-from smscd.ingress.smpp.binds import BindDesk
-from smscd.ingress.smpp.operations import Operations
-from smscd.ingress.smpp.outbinds import Outbinds
-from smscd.ingress.smpp.server import SmppServer
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics, Sample
-from smscd.monitoring.observers import PartitionMetrics, WriterMetrics, admission_metrics
-from smscd.monitoring.samples import (
-    http_samples,
-    outbox_samples,
-    smpp_samples,
-    tls_samples,
-    upstream_samples,
-    webhook_samples,
-)
-from smscd.monitoring.vitals import Pulse, Vitals
+from smscd.monitoring.observers import PartitionMetrics, WriterMetrics
+from smscd.monitoring.samples import outbox_samples, tls_samples, upstream_samples, webhook_samples
+from smscd.monitoring.vitals import Pulse
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.node import Node
 from smscd.roles.role import RoleService
@@ -54,19 +31,14 @@ from smscd.transport.dial import connect
 from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ServerTls
-from smscd.transport.trace import Traceable, Tracer
+from smscd.transport.trace import Tracer
 from smscd.worker import smpp_door
-from smscd.worker.certificates import CertificateWatch
-from smscd.worker.congestion import Congestion
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
-from smscd.worker.gate import AdmissionGate
+from smscd.worker.doors import Doors
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import ConfigurationInvalid
-from storage.redis.accounts import Balances
-from storage.redis.admission import AdmissionStore
 from storage.redis.bell import Bells
-from storage.redis.binds import BindStore
 from storage.redis.changes import ChangeAsks
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import StorageUnavailable
@@ -74,8 +46,7 @@ from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
-from storage.redis.monitor import read_depths
-from storage.redis.outbox import HookStore, OutboxStore, unserved
+from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
 from storage.redis.traces import Traces
@@ -373,179 +344,3 @@ class Foundation:
         for link in self._parts.links:
             await link.close()
         await self._parts.database.close()
-
-
-class Doors:
-    """Both interfaces with the admitter behind them: opened last, closed first."""
-
-    name = "doors"
-
-    def __init__(self, parts: Composition) -> None:
-        self._parts = parts
-        self._services: list[Service] = []
-        self._smpp: SmppServer | None = None
-        self._http: HttpServer | None = None
-
-    async def start(self) -> None:
-        """Construct what needs the node's ids, and listen. Raises OSError."""
-        parts, config = self._parts, self._parts.config
-        gate = AdmissionGate(
-            parts.link("gate"),
-            memory_share_max=config.admission.memory_share_max,
-            disk_free_bytes_min=config.admission.disk_free_bytes_min,
-            data_dir=Path(config.state_dir),
-        )
-        admitter = BatchAdmitter(
-            AdmissionStore(parts.keys, parts.node.session),
-            metrics=admission_metrics(parts.metrics),
-            on_admitted=parts.wake_upstreams,
-            is_open=lambda: gate.is_open,
-            note=RefusalNote(Path(config.state_dir) / f"refused-{parts.worker.index}"),
-            pending_max=config.admission.pending_messages_max,
-        )
-        desk = self._bind_desk()
-        tls = parts.tls
-        self._services = [
-            TaskService("gate", gate.run),
-            TaskService("admission", admitter.run, drain=admitter.drain),
-            TaskService("binds", desk.run, drain=desk.leave),
-        ]
-        if tls is not None:
-            look = CertificateWatch(tls, config.smpp.tls_look_seconds)
-            parts.bells.subscribe(b"config", look.look_soon)
-            self._services.append(TaskService("certificates", look.run))
-        self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
-        self._services += [self._congestion(gate, admitter, self._smpp), self._outbinds(self._smpp)]
-        for service in self._services:
-            await service.start()
-        await self._smpp.start(
-            config.smpp.host,
-            config.smpp.port if config.smpp.is_plain_open else None,
-            reuse_port=True,
-            tls_port=config.smpp.tls_port,
-            tls=tls,
-        )
-        await self._http.start(config.http.host, config.http.port, reuse_port=True)
-
-    def _congestion(self, gate: AdmissionGate, admitter: BatchAdmitter, server: SmppServer) -> Service:
-        parts = self._parts
-        pending_max = parts.config.admission.pending_messages_max
-        congestion = Congestion(
-            pending_share=lambda: admitter.pending / pending_max,
-            memory_share=lambda: gate.memory_share,
-            is_open=lambda: gate.is_open,
-            depths=lambda: read_depths(parts.shared, parts.keys),
-            directory=parts.directory.get,
-            tell=server.tell_congestion,
-        )
-        return TaskService("congestion", congestion.run)
-
-    def _outbinds(self, server: SmppServer) -> Service:
-        parts = self._parts
-        outbinds = Outbinds(
-            server=server,
-            directory=parts.directory.get,
-            waiting=lambda accounts: unserved(parts.shared, parts.keys, accounts, parts.redis_ms()),
-            clock=time.monotonic,
-            chance=random.random,
-        )
-
-        async def finish() -> None:
-            """The server calls nobody while it drains."""
-
-        return RoleService("outbind", parts.session("outbind"), parts.leases, outbinds.run, finish)
-
-    def _bind_desk(self) -> BindDesk:
-        parts, config = self._parts, self._parts.config.smpp
-        store = BindStore(
-            parts.keys,
-            parts.link("binds"),
-            worker=parts.worker.owner,
-            boot=secrets.token_hex(8),
-            guesses_max=config.bind_failures_max,
-            window_seconds=config.bind_failures_window_seconds,
-        )
-        limits = smpp_door.bind_limits(config, parts.worker.index, parts.worker.workers)
-        return BindDesk(Authenticator(parts.config.pepper.encode()), parts.directory.get, limits, store)
-
-    def _smpp_server(self, admitter: BatchAdmitter, desk: BindDesk) -> SmppServer:
-        parts, config = self._parts, self._parts.config.smpp
-        server = SmppServer(
-            config=smpp_door.session_config(config),
-            directory=parts.directory.get,
-            admitter=admitter,
-            ids=parts.node.ids,
-            authenticator=desk,
-            operations=Operations(parts.changes, parts.directory.get, parts.redis_ms),
-            sessions=parts.sessions,
-            now_ms=parts.redis_ms,
-            sink=parts.outbox,
-            request_key_tag=config.request_key_tag,
-            limits=smpp_door.listener_limits(config),
-        )
-        parts.metrics.add_source(lambda: smpp_samples(server))
-        return server
-
-    def _http_server(self, admitter: BatchAdmitter) -> HttpServer:
-        parts, config = self._parts, self._parts.config.http
-        figures = HttpFigures()
-        vitals = Vitals(
-            parts.link("vitals"),
-            parts.keys,
-            parts.count_upstreams,
-            version=parts.worker.version,
-            workers_expected=parts.worker.workers,
-            memory_share_max=parts.config.admission.memory_share_max,
-            disk_free_bytes_min=parts.config.admission.disk_free_bytes_min,
-            data_dir=Path(parts.config.state_dir),
-        )
-
-        async def health() -> HealthView:
-            found = await vitals.health()
-            return HealthView(status=found.body["status"], version=found.body["version"], checks=found.body["checks"])
-
-        resources = Resources(
-            admitter=admitter,
-            directory=parts.directory.get,
-            ids=parts.node.ids,
-            clock_ms=parts.redis_ms,
-            messages=Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get),
-            balance=Balances(parts.keys, parts.shared).balance,
-            health=health,
-            figures=figures,
-            version=parts.worker.version,
-            request_seconds=config.request_seconds,
-        )
-        parts.metrics.add_source(lambda: http_samples(figures))
-        return HttpServer(
-            resources.routes(),
-            directory=parts.directory.get,
-            figures=figures,
-            limits=ConnectionLimits(
-                connections_max=config.connections_max,
-                head_seconds=config.header_seconds,
-                idle_seconds=config.keepalive_seconds,
-            ),
-            request_seconds=config.request_seconds,
-        )
-
-    def traceable(self) -> Iterator[Traceable]:
-        """The connections of ESMEs."""
-        return self._smpp.traceable() if self._smpp is not None else iter(())
-
-    async def drain(self) -> None:
-        """Take nothing new; answer what was taken; say goodbye to everybody."""
-        work = [self._http.stop()] if self._http is not None else []
-        work += [self._smpp.drain()] if self._smpp is not None else []
-        await asyncio.gather(*work)
-        for service in self._services:
-            await service.drain()
-
-    async def stop(self) -> None:
-        """End both interfaces."""
-        if self._smpp is not None:
-            self._smpp.stop()
-        if self._http is not None:
-            await self._http.stop()
-        for service in reversed(self._services):
-            await service.stop()
