@@ -24,7 +24,7 @@ def cpu_samples(root: int) -> list[Sample]:
     """
     seconds: dict[str, float] = {}
     resident: dict[str, int] = {}
-    for pid in _tree(root):
+    for pid in process_tree(root):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -44,8 +44,8 @@ def _kind(command_line: bytes) -> str:
     return next((kind for kind, marks in MARKS if any(mark in text for mark in marks)), "other")
 
 
-def _tree(root: int) -> list[int]:
-    """A process and all that descend from it."""
+def process_tree(root: int) -> list[int]:
+    """A process and all that descend from it, nearest first. One that has ended meanwhile has no children."""
     found = [root]
     for pid in found:
         for task in _listed(Path(f"/proc/{pid}/task")):

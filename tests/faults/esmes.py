@@ -17,6 +17,7 @@ import uvloop
 from smscd.core.directory import Account, Credential
 from smscd.core.records import LedgerRecord
 from smscd.supervision.locate import RUN_FILE, locate
+from smscd.supervision.processes import process_tree
 from smscd.supervision.ready import read_run
 from smscd.supervision.seed import password_hmac
 from storage.postgres import configuration
@@ -225,13 +226,7 @@ def bound_of(before: dict[str, float], after: dict[str, float], histogram: str, 
 
 def worker_ids(rig: Rig) -> list[int]:
     """The processes of the daemon's workers."""
-    found = [rig.demo.pid]
-    for pid in found:
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:
-                continue
+    found = process_tree(rig.demo.pid)
     return [pid for pid in found if b"smscd.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 

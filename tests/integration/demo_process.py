@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from smscd.supervision.processes import process_tree
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60.0
 
@@ -70,10 +72,7 @@ class DemoProcess:
 
     def descendants(self) -> list[int]:
         """All its processes but itself."""
-        found = [self.process.pid]
-        for pid in found:
-            found += children_of(pid)
-        return found[1:]
+        return process_tree(self.process.pid)[1:]
 
     def pids_of(self, mark: str) -> list[int]:
         """Those of its processes whose command line contains `mark`, parents first."""
@@ -124,17 +123,6 @@ class DemoProcess:
             self.process.kill()
             self.process.wait(10)
             raise AssertionError(f"it did not end within {seconds} s:\n{self.text}") from None
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that have not ended."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, task.read_text().split())
-        except OSError:
-            continue
-    return found
 
 
 def is_gone(pid: int) -> bool:

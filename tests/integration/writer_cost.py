@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from smscd.archive.writer import Writer, WriterLimits
+from smscd.supervision.processes import process_tree
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres.migrate import migrate
 from storage.postgres.partitions import ensure_partitions
@@ -32,12 +33,6 @@ def cpu_seconds(pid: int) -> float:
     except FileNotFoundError:
         return 0.0
     return sum(map(int, values[11:15])) / TICKS
-
-
-def tree(pid: int) -> list[int]:
-    """A process and its children (the server's backends and workers)."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
 
 
 async def measure(server: EmbeddedPostgres, dsn: str, messages: int, gap: int) -> dict[str, float]:
@@ -65,14 +60,14 @@ async def measure(server: EmbeddedPostgres, dsn: str, messages: int, gap: int) -
     )
     writer.drain()
     assert server.pid is not None
-    before = {pid: cpu_seconds(pid) for pid in tree(server.pid)}
+    before = {pid: cpu_seconds(pid) for pid in process_tree(server.pid)}
     times, clock = os.times(), time.perf_counter()
     await writer.run()
     spent, clock = os.times(), time.perf_counter() - clock
     user, system = spent.user - times.user, spent.system - times.system
     while any(Path(f"/proc/{pid}").exists() for pid in backends):
         await asyncio.sleep(0.01)  # once it has ended it counts among the postmaster's ended children
-    after = {pid: cpu_seconds(pid) for pid in tree(server.pid)}
+    after = {pid: cpu_seconds(pid) for pid in process_tree(server.pid)}
     postgres = sum(after.values()) - sum(before.values())
     rows = observed.rows
     await admin.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from smscd.supervision.processes import cpu_samples
+from smscd.supervision.processes import cpu_samples, process_tree
 
 PROC = Path("/proc")
 
@@ -43,12 +42,7 @@ def load_average() -> float:
 
 def process_ids(root: int, program: str) -> list[int]:
     """The descendants of `root` that run a program of this name, those nearest to it first."""
-    found = [root]
-    for pid in found:
-        with contextlib.suppress(OSError):
-            for task in (PROC / str(pid) / "task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-    return [pid for pid in found[1:] if _program(pid) == program]
+    return [pid for pid in process_tree(root)[1:] if _program(pid) == program]
 
 
 def _program(pid: int) -> str:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from smscd.supervision.processes import cpu_samples
+from smscd.supervision.processes import cpu_samples, process_tree
 
 
 def test_a_process_and_its_children_are_counted_by_kind() -> None:
@@ -23,3 +23,9 @@ def test_a_process_and_its_children_are_counted_by_kind() -> None:
 
 def test_a_process_that_is_gone_is_nothing() -> None:
     assert cpu_samples(2**22 + 1) == []
+
+
+def test_a_process_that_is_gone_has_no_children() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert process_tree(child.pid) == [child.pid]
