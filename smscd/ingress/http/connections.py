@@ -1,8 +1,8 @@
 """Bounds on HTTP connections: how many, how long to send a request's head, how long to sit idle or busy.
 
 aiohttp has no time-out for reading a head and none for an answer that is not read. Here every connection is in one of
-three phases, each an insertion-ordered dict, so that the first of each is the one whose time ends first: one timer a
-second serves all of them, and a request costs a few dict operations.
+three phases, each an insertion-ordered dict, so that the first of each is the one whose time ends first, or refused and
+gone with the next sweep: one timer serves all of them, and a request costs a few dict operations.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 class BoundedConnection(web.RequestHandler):
     """aiohttp's connection, telling its server which phase it is in, and answering its own errors as problems."""
 
-    __slots__ = ("_server",)
+    __slots__ = ("_is_refused", "_server")
 
     def __init__(self, server: BoundedServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -65,6 +66,8 @@ class BoundedConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if data:
             self._server.receiving(self)
         super().data_received(data)
@@ -99,10 +102,16 @@ class BoundedConnection(web.RequestHandler):
         return response
 
     def refuse_late(self) -> None:
-        """The head did not come in time."""
-        if self.transport is not None:
-            self.transport.write(_LATE)
-        self.force_close()
+        """The head did not come in time: say so, and let the peer read it.
+
+        What it still sends is read and thrown away until the next sweep. A socket that is closed before that is reset,
+        and the reset overtakes the answer.
+        """
+        self._is_refused = True
+        transport = self.transport
+        if transport is not None:
+            transport.write(_LATE)
+            transport.write_eof()
 
     def abort(self) -> None:
         """Give up at once on a peer that does not read its answer, or on a request that hangs."""
@@ -131,6 +140,7 @@ class BoundedServer(web.Server):
         self._heading: dict[BoundedConnection, float] = {}
         self._idle: dict[BoundedConnection, None] = {}
         self._busy: dict[BoundedConnection, float] = {}
+        self._refused: dict[BoundedConnection, None] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._clock = asyncio.get_running_loop().time
         self.turned_away = 0
@@ -141,7 +151,7 @@ class BoundedServer(web.Server):
     @property
     def connection_count(self) -> int:
         """Connections that are open."""
-        return len(self._heading) + len(self._idle) + len(self._busy)
+        return len(self._heading) + len(self._idle) + len(self._busy) + len(self._refused)
 
     def opened(self, connection: BoundedConnection) -> None:
         """A new connection; the head of its first request is awaited."""
@@ -181,6 +191,7 @@ class BoundedServer(web.Server):
         self._heading.pop(connection, None)
         self._idle.pop(connection, None)
         self._busy.pop(connection, None)
+        self._refused.pop(connection, None)
 
     def start_sweeping(self) -> None:
         """Begin to close what is over its time."""
@@ -194,7 +205,10 @@ class BoundedServer(web.Server):
 
     def _sweep(self) -> None:
         now = self._clock()
+        for connection in list(self._refused):
+            connection.abort()
         for connection in _over(self._heading, now):
+            self._refused[connection] = None
             connection.refuse_late()
         for connection in _over(self._busy, now):
             connection.abort()

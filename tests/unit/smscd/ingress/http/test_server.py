@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.connections import SWEEP_SECONDS, ConnectionLimits
 from smscd.ingress.http.views import Health
 from tests.unit.smscd.ingress.http_fixture import BODY, KEY, Connection, service
 
@@ -266,6 +266,25 @@ async def test_a_head_that_comes_byte_by_byte_is_answered_408_and_closed() -> No
         assert time.monotonic() - began < 3
 
 
+async def test_what_comes_after_a_408_does_not_reset_the_connection_before_it_can_be_read() -> None:
+    async with service(QUICK) as http:
+        connection = await http.connect()
+
+        async def goes_on() -> bool:
+            """False when what is sent meets a reset."""
+            for _ in range(3):
+                connection.write(b"x")
+                await asyncio.sleep(0.03)
+            return not connection.writer.is_closing()
+
+        connection.write(GET[:20])
+        assert (await connection.reply()).status == 408
+        assert await goes_on()
+        await asyncio.sleep(1.5 * SWEEP_SECONDS)
+        assert not await goes_on()
+        assert http.figures.connections == 0
+
+
 async def test_a_second_head_that_stops_half_way_is_closed_too() -> None:
     async with service(QUICK) as http:
         connection = await http.connect()
@@ -284,6 +303,8 @@ async def test_an_idle_connection_is_closed() -> None:
         assert await connection.is_closed_by_peer(3.0)
         silent = await http.connect()
         assert await silent.is_closed_by_peer(3.0)
+        # It was told why, and is held until the next sweep, so that a reset does not overtake the answer.
+        await asyncio.sleep(1.5 * SWEEP_SECONDS)
         assert http.figures.connections == 0
 
 
