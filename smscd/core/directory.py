@@ -40,6 +40,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     of their bind. None: no limit of its own; 0: this type may not be bound.
     outbind_host, outbind_port: where its ESME listens for an outbind, which is sent with outbind_system_id and
     outbind_password when something waits for it and none of its receivers is bound. Port 0: it is never asked.
+    outbind_uses_tls, outbind_tls_ca_file: whether that is dialed with TLS, and who may have signed its certificate;
+    empty: whom the system trusts.
     default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
     of its over HTTP may use.
     """
@@ -72,6 +74,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     default_alphabet: AlphabetName = "unknown"
     languages: frozenset[Language] = frozenset()
     is_little_endian: bool = False
+    outbind_uses_tls: bool = False
+    outbind_tls_ca_file: str = ""
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +134,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     receipt_segments: of a long message, whose receipts tell that it was delivered: "all" segments', "any" one's, or
     the "last" one's. mo_repeat_seconds: how long the same mobile-originated message again is a repeat; 0 is never.
     outbind_port: where the owner listens for this SMSC's outbind, which has to carry outbind_system_id and
-    outbind_password; 0: it does not.
+    outbind_password; 0: it does not. With uses_tls it has to call with TLS: we show tls_certificate_file, and ask for
+    a certificate of its own when tls_ca_file is given and tls_is_verified.
     is_zero_padded: packed septets of it end with zeros, not with CR. esm_mode: bits 1 and 0 of esm_class (quirk 35).
     validity_offset_quarters: of an absolute validity's local time, in quarter hours ahead of UTC. source_ton to
     service_type: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a deliver_sm with

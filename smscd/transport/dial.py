@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 import structlog
 
@@ -31,14 +32,23 @@ async def connect(
     Raises OSError, TimeoutError and ssl.SSLError included, when there is no connection within timeout_seconds.
     """
     loop = asyncio.get_running_loop()
+    return await open_connection(
+        lambda: SmppConnection(Role.ESME, config, callbacks, loop, write_limits), host, port, timeout_seconds, tls
+    )
+
+
+async def open_connection(
+    make: Callable[[], SmppConnection], host: str, port: int, timeout_seconds: float, tls: ClientTls | None
+) -> SmppConnection:
+    """The same for a connection of any role."""
     context: ssl.SSLContext | None = None
     async with asyncio.timeout(timeout_seconds):
         if tls is not None:
             context = await asyncio.to_thread(client_context, tls)
             if not tls.is_verified:
                 _log.warning("tls.not_verified", host=host, port=port)
-        _, connection = await loop.create_connection(
-            lambda: SmppConnection(Role.ESME, config, callbacks, loop, write_limits),
+        _, connection = await asyncio.get_running_loop().create_connection(
+            make,
             host,
             port,
             ssl=context,

@@ -12,8 +12,9 @@ from protocols.smpp.state import Role
 from smscd.core.address_buckets import AddressBuckets
 from smscd.core.networks import peer_group
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
+from smscd.transport.dial import open_connection
 from smscd.transport.handshake import TlsDoor
-from smscd.transport.tls import ServerTls
+from smscd.transport.tls import ClientTls, ServerTls
 
 
 class Refusal(StrEnum):
@@ -100,13 +101,12 @@ class Listener:
         )
         await self._tls_door.start(host, port, reuse_port=reuse_port, backlog=self._limits.backlog)
 
-    async def dial(self, host: str, port: int, timeout_seconds: float) -> SmppConnection:
+    async def dial(self, host: str, port: int, timeout_seconds: float, tls: ClientTls | None = None) -> SmppConnection:
         """Connect to an ESME instead of waiting for it; the connection is then one like any other.
 
-        Raises OSError, TimeoutError included, also when there are too many connections.
+        Raises OSError, TimeoutError and ssl.SSLError included, also when there are too many connections.
         """
-        async with asyncio.timeout(timeout_seconds):
-            _, connection = await self._loop.create_connection(self._connection, host, port)
+        connection = await open_connection(self._connection, host, port, timeout_seconds, tls)
         if not connection.is_open:
             raise ConnectionError("too many connections")
         return connection

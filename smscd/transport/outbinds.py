@@ -18,7 +18,8 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import Outbind
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
-from smscd.transport.tls import ClientTls
+from smscd.transport.handshake import TlsDoor
+from smscd.transport.tls import ClientTls, ServerTls
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class Caller:
     async def take_over(
         self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks, tls: ClientTls | None = None
     ) -> SmppConnection:
-        """Instead of transport.dial.connect; the carrier has chosen whether there is TLS, so tls does not count.
+        """Instead of transport.dial.connect; the door has decided whether there is TLS, so tls does not count.
 
         Raises ConnectionError when the carrier has hung up.
         """
@@ -72,7 +73,7 @@ class Caller:
 
     def refuse(self, reason: str) -> None:
         """Close, and say why in the log."""
-        _log.warning("outbind.refused", upstream=self._door.name, peer=self.connection.peer[0], reason=reason)
+        self._door.refused(self.connection.peer[0], reason)
         self.connection.abort(reason)
 
     def _on_open(self, connection: SmppConnection) -> None:
@@ -109,7 +110,10 @@ class Caller:
 
 
 class OutbindListener:
-    """A listening socket for the outbinds of one upstream, and who has called. on_outbind: takes over or refuses."""
+    """A listening socket for the outbinds of one upstream, and who has called. on_outbind: takes over or refuses.
+
+    tls: None for a door without TLS.
+    """
 
     def __init__(
         self,
@@ -117,31 +121,66 @@ class OutbindListener:
         config: SessionConfig,
         limits: OutbindLimits,
         on_outbind: Callable[[Caller, Outbind], None],
+        tls: ServerTls | None = None,
     ) -> None:
         self.name = name
         self.config = config
         self.limits = limits
         self.on_outbind = on_outbind
         self.callers: set[Caller] = set()
+        self._tls = tls
+        self._tls_door: TlsDoor | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int) -> None:
         """Listen. Raises OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        backlog = self.limits.connections_max
-        self._server = await loop.create_server(
-            lambda: Caller(self, loop).connection, self.limits.host, port, backlog=backlog
-        )
+        limits = self.limits
+
+        def make() -> SmppConnection:
+            return Caller(self, loop).connection
+
+        if self._tls is None:
+            self._server = await loop.create_server(make, limits.host, port, backlog=limits.connections_max)
+        else:
+            self._tls_door = TlsDoor(self, self._tls, make, limits.open_seconds)
+            await self._tls_door.start(limits.host, port, reuse_port=False, backlog=limits.connections_max)
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
+        if self._tls_door is not None:
+            return self._tls_door.port
         return int(self._server.sockets[0].getsockname()[1]) if self._server is not None else 0
 
     def stop(self) -> None:
         """Take no more calls; those that were taken over go on."""
         if self._server is not None:
             self._server.close()
+        if self._tls_door is not None:
+            self._tls_door.close()
         for caller in tuple(self.callers):
             if caller._taker is None:
                 caller.connection.abort()
+
+    def enter(self, address: str) -> bool:
+        """True when a handshake with a peer of this address may begin."""
+        if not self.limits.allows(address):
+            self.refused(address, "address_not_allowed")
+        elif len(self.callers) + self._handshakes >= self.limits.connections_max:
+            self.refused(address, "too_many_connections")
+        else:
+            return True
+        return False
+
+    @property
+    def _handshakes(self) -> int:
+        return self._tls_door.handshakes if self._tls_door is not None else 0
+
+    def handshake_failed(self, address: str) -> None:
+        """A call did not get to its first PDU."""
+        self.refused(address, "tls_handshake_failed")
+
+    def refused(self, address: str, reason: str) -> None:
+        """Say in the log that a call was not taken, and why."""
+        _log.warning("outbind.refused", upstream=self.name, peer=address, reason=reason)

@@ -117,6 +117,7 @@ class Doors:
             waiting=lambda accounts: unserved(parts.shared, parts.keys, accounts, parts.redis_ms()),
             clock=time.monotonic,
             chance=random.random,
+            certificate=smpp_door.server_files(parts.config.smpp),
         )
 
         async def finish() -> None:

@@ -255,7 +255,9 @@ CREATE TABLE accounts (
     default_alphabet text NOT NULL DEFAULT 'unknown'
         CHECK (default_alphabet IN ('unknown', 'gsm', 'gsm_packed', 'latin1', 'ascii')),
     languages smallint[] NOT NULL DEFAULT '{}' CHECK (languages <@ '{1,2,3,4,5,6,7,8,9,10,11,12,13}'),
-    is_little_endian boolean NOT NULL DEFAULT false
+    is_little_endian boolean NOT NULL DEFAULT false,
+    outbind_uses_tls boolean NOT NULL DEFAULT false,
+    outbind_tls_ca_file text NOT NULL DEFAULT ''
 );
 
 CREATE TABLE api_keys (

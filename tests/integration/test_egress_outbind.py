@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import DeliverSm, EnquireLink, Outbind
 from protocols.smpp.state import SessionState
 from smscd.transport.outbinds import OutbindLimits
+from smscd.transport.tls import ClientTls
+from tests.certificates import Authority, Pair
 from tests.integration.egress_rig import Books, Egress, Esme, directory, until
 from tools.carrier.outbind import OutbindOptions, call
 from tools.carrier.smsc import Carrier, CarrierOptions
@@ -43,8 +46,8 @@ class Rig:
         self.carrier = Carrier(CarrierOptions(), asyncio.get_running_loop())
         self.calls: list[asyncio.Task[None]] = []
 
-    def call(self, system_id: str = "smsc", password: str = "pw") -> asyncio.Task[None]:
-        options = OutbindOptions(host="127.0.0.1", port=self.port, system_id=system_id, password=password)
+    def call(self, system_id: str = "smsc", password: str = "pw", tls: ClientTls | None = None) -> asyncio.Task[None]:
+        options = OutbindOptions(host="127.0.0.1", port=self.port, system_id=system_id, password=password, tls=tls)
         task = asyncio.create_task(call(self.carrier, options, SessionConfig()))
         self.calls.append(task)
         return task
@@ -196,3 +199,52 @@ async def test_of_two_processes_only_the_owner_listens_and_the_next_owner_after_
         rig.call()
         await until(lambda: rig.carrier.bound())
         await heir.stop()
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_upstream_with_tls_has_to_call_with_tls_and_with_its_certificate(
+    valkey_url: str, tmp_path: Path
+) -> None:
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "stranger")
+    ours, carriers, strangers = authority.sign("smscd"), authority.sign("carrier"), stranger.sign("carrier")
+    profile = {
+        "uses_tls": True,
+        "tls_ca_file": str(authority.ca),
+        "tls_certificate_file": str(ours.certificate),
+        "tls_key_file": str(ours.key),
+    }
+
+    def shown(pair: Pair | None) -> ClientTls:
+        files = {"certificate_file": str(pair.certificate), "key_file": str(pair.key)} if pair is not None else {}
+        return ClientTls(ca_file=str(authority.ca), **files)
+
+    outbind = encode(Outbind(system_id=b"smsc", password=b"pw"))
+    with capture_logs() as logs:
+        async with running(valkey_url, **profile) as rig:
+            await until(lambda: rig.is_listening)
+            answer, _ = await rig.raw(outbind)
+            assert b"\0\0\0" not in answer and not rig.pool.links, "a bind, and our password, without TLS"
+            for pair in (None, strangers):
+                await asyncio.wait([rig.call(tls=shown(pair))], timeout=5)
+            await until(lambda: refusals(logs) == ["tls_handshake_failed"] * 3)
+            assert not rig.pool.links
+            rig.call(tls=shown(carriers))
+            await until(lambda: rig.carrier.bound())
+            [link] = rig.pool.links
+            assert link.connection.certificate.common_name == "carrier"
+
+
+async def test_an_upstream_with_tls_but_no_certificate_of_ours_cannot_call_and_the_log_says_why(
+    valkey_url: str,
+) -> None:
+    with capture_logs() as logs:
+        async with running(valkey_url, uses_tls=True) as rig:
+            await until(lambda: any(line["event"] == "outbind.not_listening" for line in logs))
+            assert not rig.is_listening
+    assert any("tls_certificate_file" in line.get("error", "") for line in logs)
+
+
+def refusals(logs: Any) -> list[str]:
+    return [line["reason"] for line in logs if line["event"] == "outbind.refused"]

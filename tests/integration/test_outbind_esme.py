@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 from structlog.testing import capture_logs
@@ -17,8 +19,10 @@ from protocols.smpp.state import Role
 from smscd.core.directory_index import DirectoryIndex
 from smscd.ingress.smpp.outbinds import Outbinds
 from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.tls import ServerFiles, server_context
 from storage.redis.errors import StorageUnavailable
 from storage.redis.outbox import unserved
+from tests.certificates import Authority
 from tests.integration.egress_rig import KEYS, Books, Egress, Esme, directory, until, wall_ms
 from tools.carrier.smsc import Carrier, CarrierOptions
 
@@ -26,9 +30,10 @@ from tools.carrier.smsc import Carrier, CarrierOptions
 class ListeningEsme:
     """An ESME that waits to be called. binds: what it does when it is; else it hangs up."""
 
-    def __init__(self, *, binds: bool = True, password: bytes = b"password") -> None:
+    def __init__(self, *, binds: bool = True, password: bytes = b"password", tls: ssl.SSLContext | None = None) -> None:
         self.binds = binds
         self.password = password
+        self.tls = tls
         self.outbinds: list[Outbind] = []
         self.received: list[DeliverSm] = []
         self.connections: list[SmppConnection] = []
@@ -39,7 +44,7 @@ class ListeningEsme:
         loop = asyncio.get_running_loop()
         callbacks = Callbacks(self.connections.append, self._on_events, lambda _, reason: self.closed.append(reason))
         server = await loop.create_server(
-            lambda: SmppConnection(Role.ESME, SessionConfig(), callbacks, loop), "127.0.0.1", self.port
+            lambda: SmppConnection(Role.ESME, SessionConfig(), callbacks, loop), "127.0.0.1", self.port, ssl=self.tls
         )
         self.port = server.sockets[0].getsockname()[1]
         return server
@@ -76,24 +81,30 @@ class Rig:
                 await asyncio.sleep(0.02)
 
 
-def with_outbind(index: DirectoryIndex, port: int) -> DirectoryIndex:
+def with_outbind(index: DirectoryIndex, port: int, ca_file: str = "") -> DirectoryIndex:
     snapshot = index.snapshot
     account = msgspec.structs.replace(
         snapshot.accounts[0], outbind_host="127.0.0.1", outbind_port=port, outbind_system_id="smscd",
-        outbind_password="pw",
+        outbind_password="pw", outbind_uses_tls=bool(ca_file), outbind_tls_ca_file=ca_file,
     )  # fmt: skip
     return DirectoryIndex(msgspec.structs.replace(snapshot, accounts=(account,)))
 
 
 @asynccontextmanager
-async def running(valkey_url: str, port: int, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[Rig]:
+async def running(
+    valkey_url: str,
+    port: int,
+    clock: Callable[[], float] = time.monotonic,
+    ca_file: str = "",
+    certificate: ServerFiles | None = None,
+) -> AsyncIterator[Rig]:
     loop = asyncio.get_running_loop()
     carrier = Carrier(CarrierOptions(), loop)
     callbacks = Callbacks(carrier.on_open, carrier.on_events, carrier.on_closed)
     smsc = await loop.create_server(lambda: SmppConnection(Role.SMSC, SessionConfig(), callbacks, loop), "127.0.0.1", 0)
     books = Books(valkey_url)
     await books.open()
-    index = with_outbind(directory(smsc.sockets[0].getsockname()[1]), port)
+    index = with_outbind(directory(smsc.sockets[0].getsockname()[1]), port, ca_file)
     egress = Egress(valkey_url, index)
     await egress.start()
     outbinds = Outbinds(
@@ -103,6 +114,7 @@ async def running(valkey_url: str, port: int, clock: Callable[[], float] = time.
         clock=clock,
         chance=lambda: 0.0,
         look_seconds=0.05,
+        certificate=certificate,
     )
     task = asyncio.create_task(outbinds.run())
     try:
@@ -217,4 +229,27 @@ async def test_a_storage_that_is_away_and_a_server_that_drains_call_nobody(valke
         await until(lambda: rig.egress.server.figures.outbinds["failed"] >= 1)
         await draining
         assert not esme.connections
+    server.close()
+
+
+async def test_an_esme_with_tls_is_called_with_tls_sees_our_certificate_and_has_to_show_its_own(
+    valkey_url: str, tmp_path: Path
+) -> None:
+    authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "stranger")
+    ours, esmes = authority.sign("smscd"), authority.sign("esme")
+    certificate = ServerFiles(certificate=ours.certificate, key=ours.key)
+    asks = ServerFiles(certificate=esmes.certificate, key=esmes.key, client_ca=authority.ca)
+    esme = ListeningEsme(tls=server_context(asks))
+    server = await esme.listen()
+    async with running(valkey_url, esme.port, ca_file=str(stranger.ca), certificate=certificate) as rig:
+        await rig.books.admit([b"44770900100"])
+        await until(lambda: rig.egress.server.figures.outbinds["failed"])
+        assert not esme.outbinds, "the password went to somebody whom nobody vouches for"
+    async with running(valkey_url, esme.port, ca_file=str(authority.ca), certificate=certificate) as rig:
+        await rig.books.admit([b"44770901100"])
+        await until(lambda: esme.received)
+        [connection] = [connection for connection in esme.connections if connection.is_open]
+        assert connection.certificate is not None and connection.certificate.common_name == "smscd"
+        [session] = rig.egress.server._listener.connections
+        assert session.certificate is not None and session.certificate.common_name == "esme"
     server.close()

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.dial import open_connection
+from smscd.transport.tls import ClientTls
 from tools.carrier.smsc import Carrier
 
 AGAIN_SECONDS = 1.0
+CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutbindOptions:
-    """Who is called, and as whom."""
+    """Who is called, and as whom. tls: None without."""
 
     host: str
     port: int
     system_id: str = "carrier"
     password: str = "secret"
+    tls: ClientTls | None = None
 
 
 async def keep_calling(carrier: Carrier, options: OutbindOptions, config: SessionConfig) -> None:
@@ -43,8 +47,12 @@ async def call(carrier: Carrier, options: OutbindOptions, config: SessionConfig)
         over.set()
 
     callbacks = Callbacks(carrier.on_open, carrier.on_events, on_closed)
-    _, connection = await loop.create_connection(
-        lambda: SmppConnection(Role.SMSC, config, callbacks, loop), options.host, options.port
+    connection = await open_connection(
+        lambda: SmppConnection(Role.SMSC, config, callbacks, loop),
+        options.host,
+        options.port,
+        CONNECT_SECONDS,
+        options.tls,
     )
     connection.session.outbind(options.system_id.encode(), options.password.encode(), loop.time())
     connection.flush()

@@ -6,7 +6,9 @@ pool; with one port for all, the kernel would hand it to any worker.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -17,6 +19,7 @@ from smscd.egress.binds.links import session_config
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.wake import Wake
 from smscd.transport.outbinds import Caller, OutbindLimits, OutbindListener
+from smscd.transport.tls import ServerFiles, ServerTls
 
 AGAIN_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 60.0
@@ -46,11 +49,12 @@ class OutbindDoor:
                 await self._wake.wait(LOOK_SECONDS)
                 continue
             config = session_config(profile)
-            listener = OutbindListener(profile.id, config, self._limits, self._called)
             try:
+                tls = await asyncio.to_thread(_tls_of, profile)
+                listener = OutbindListener(profile.id, config, self._limits, self._called, tls)
                 await listener.start(profile.outbind_port)
             except OSError as error:
-                # Another upstream has the port, or the owner before has not let go of it yet.
+                # Another upstream has the port, the owner before has not let go of it yet, or a file cannot be used.
                 _log.warning("outbind.not_listening", upstream=profile.id, error=str(error))
                 await self._wake.wait(AGAIN_SECONDS)
                 continue
@@ -60,6 +64,8 @@ class OutbindDoor:
                 while expects_outbind(self._pool.profile) and _place(self._pool.profile) == _place(profile):
                     await self._wake.wait(LOOK_SECONDS)
                     self._wake.clear()
+                    if tls is not None:
+                        await asyncio.to_thread(tls.refresh)
             finally:
                 self.listener = None
                 listener.stop()
@@ -84,5 +90,21 @@ def is_expected(profile: Upstream, pdu: Outbind) -> bool:
     return is_known and is_right
 
 
+def _tls_of(profile: Upstream) -> ServerTls | None:
+    """What a call has to begin with. Reads files: not for the event loop. Raises OSError, ssl.SSLError included."""
+    if not profile.uses_tls:
+        return None
+    if not profile.tls_certificate_file:
+        raise FileNotFoundError("to be called with TLS, the upstream needs a tls_certificate_file of ours to show")
+    files = ServerFiles(
+        certificate=Path(profile.tls_certificate_file),
+        key=Path(profile.tls_key_file or profile.tls_certificate_file),
+        client_ca=Path(profile.tls_ca_file) if profile.tls_ca_file and profile.tls_is_verified else None,
+    )
+    return ServerTls(files)
+
+
 def _place(profile: Upstream) -> tuple[object, ...]:
-    return profile.outbind_port, session_config(profile)
+    """What a listener has to be made anew for."""
+    tls = (profile.tls_certificate_file, profile.tls_key_file, profile.tls_ca_file, profile.tls_is_verified)
+    return profile.outbind_port, session_config(profile), profile.uses_tls and tls

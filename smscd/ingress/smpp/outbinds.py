@@ -16,6 +16,7 @@ from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.outbinds import OutbindSchedule
 from smscd.ingress.smpp.server import SmppServer
+from smscd.transport.tls import ClientTls, ServerFiles
 from storage.redis.errors import StorageUnavailable
 
 LOOK_SECONDS: Final = 2.0
@@ -25,7 +26,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Outbinds:
-    """waiting(accounts): which of them have callbacks waiting and no receiver in any process. server: who calls."""
+    """waiting(accounts): which of them have callbacks waiting and no receiver in any process. server: who calls.
+
+    certificate: what we show an ESME that is called with TLS and asks for it; None: nothing.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class Outbinds:
         clock: Callable[[], float],
         chance: Callable[[], float],
         look_seconds: float = LOOK_SECONDS,
+        certificate: ServerFiles | None = None,
     ) -> None:
         self._server = server
         self._directory = directory
@@ -43,6 +48,7 @@ class Outbinds:
         self._clock = clock
         self._chance = chance
         self._look_seconds = look_seconds
+        self._certificate = certificate
         self._schedule = OutbindSchedule()
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -79,6 +85,7 @@ class Outbinds:
                 account.outbind_port,
                 account.outbind_system_id.encode(),
                 account.outbind_password.encode(),
+                self._tls_of(account),
             )
         except OSError as error:
             figures.outbinds["failed"] += 1
@@ -86,6 +93,16 @@ class Outbinds:
             return
         figures.outbinds["sent"] += 1
         _log.info("outbind.sent", account=account.id)
+
+    def _tls_of(self, account: Account) -> ClientTls | None:
+        if not account.outbind_uses_tls:
+            return None
+        shown = self._certificate
+        return ClientTls(
+            ca_file=account.outbind_tls_ca_file,
+            certificate_file=str(shown.certificate) if shown is not None else "",
+            key_file=str(shown.key) if shown is not None else "",
+        )
 
 
 def is_callable(account: Account) -> bool:

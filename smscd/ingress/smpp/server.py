@@ -46,7 +46,7 @@ from smscd.ingress.smpp.submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, Refusal, listen
 from smscd.transport.registry import BoundSessions
-from smscd.transport.tls import ServerTls
+from smscd.transport.tls import ClientTls, ServerTls
 from smscd.transport.trace import Traceable
 
 CALL_SECONDS: Final = 5.0
@@ -178,11 +178,11 @@ class SmppServer:
                 names |= {context.account, context.system_id.decode("latin-1")}
             yield Traceable(connection, frozenset(names))
 
-    async def call(self, host: str, port: int, system_id: bytes, password: bytes) -> None:
+    async def call(self, host: str, port: int, system_id: bytes, password: bytes, tls: ClientTls | None = None) -> None:
         """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""
         if self._listener is None or self._none_left is not None:
             raise ConnectionError("the server takes no new sessions")
-        connection = await self._listener.dial(host, port, CALL_SECONDS)
+        connection = await self._listener.dial(host, port, CALL_SECONDS, tls)
         connection.session.outbind(system_id, password, self._time())
         connection.flush()
 
