@@ -36,8 +36,10 @@ class RedisLink:
         self.run_id = ""
         self._verify = verify
         self._connect_seconds = connect_seconds
+        # Time-outs are ours: with one of its own, redis-py waits through asyncio.wait_for, which before Python 3.12 can
+        # swallow a cancellation.
         self._pool = aioredis.ConnectionPool.from_url(
-            url, socket_connect_timeout=connect_seconds, client_name=name, protocol=2
+            url, socket_connect_timeout=connect_seconds, socket_timeout=None, client_name=name, protocol=2
         )
         self._connection: AbstractConnection | None = None
         self._lock = asyncio.Lock()
