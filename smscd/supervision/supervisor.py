@@ -25,17 +25,14 @@ from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.vitals import Vitals
 from smscd.supervision.carrier import CarrierFailed, CarrierProcess
 from smscd.supervision.control import WorkerConfig
+from smscd.supervision.describe import describe, url_of
 from smscd.supervision.instance import InstanceError, StateDirectory
 from smscd.supervision.locate import RUN_FILE, register
 from smscd.supervision.ports import HeldPort, PortTaken
 from smscd.supervision.processes import cpu_samples
 from smscd.supervision.ready import (
-    AdminAddress,
-    CarrierAddress,
-    HttpAddress,
     ReadyFile,
     RunFile,
-    SmppAddress,
     is_alive,
     process_start,
     read_run,
@@ -141,7 +138,7 @@ class Supervisor:
         secrets = await self._seed(prepared, config, demo, carrier) if demo else None
         await self._start_workers(pool, config, prepared, stack)
         admin = await self._start_admin(config, prepared, pool, stack)
-        ready = self._describe(config, admin.port, secrets, carrier)
+        ready = describe(config, admin.port, secrets, carrier)
         self._announce(ready, config, stack)
 
     def _hold_smpp_ports(self, config: Config, stack: contextlib.AsyncExitStack) -> tuple[int, int]:
@@ -277,7 +274,7 @@ class Supervisor:
                     f"Cannot listen on {config.admin.host}:{config.admin.port} ({error.strerror}). Stop the program "
                     f"that uses it, or choose another port with {option} (0 picks a free one)."
                 ) from error
-            note.detail = f"{_url(config.admin.host, admin.port)}/metrics and /health/"
+            note.detail = f"{url_of(config.admin.host, admin.port)}/metrics and /health/"
         stack.push_async_callback(admin.stop)
         return admin
 
@@ -287,28 +284,6 @@ class Supervisor:
             Sample("smscd_build_info", (self._launch.version,), 1),
             *cpu_samples(os.getpid()),
         ]
-
-    def _describe(
-        self, config: Config, admin_port: int, secrets: DemoSecrets | None, carrier: CarrierProcess | None
-    ) -> ReadyFile:
-        return ReadyFile(
-            pid=os.getpid(),
-            smpp=SmppAddress(
-                host=_reachable(config.smpp.host),
-                port=config.smpp.port,
-                tls_port=config.smpp.tls_port or msgspec.UNSET,
-                system_id=secrets.system_id if secrets else "",
-                password=secrets.password if secrets else "",
-            ),
-            http=HttpAddress(url=_url(config.http.host, config.http.port), api_key=secrets.api_key if secrets else ""),
-            admin=AdminAddress(url=_url(config.admin.host, admin_port), token=config.admin.token),
-            carrier=CarrierAddress(host="127.0.0.1", port=carrier.port, control_port=carrier.control_port)
-            if carrier
-            else None,
-            valkey_url=config.redis_url,
-            postgres_dsn=config.postgres_dsn,
-            webhook_secret=secrets.webhook_secret if secrets else "",
-        )
 
     def _announce(self, ready: ReadyFile, config: Config, stack: contextlib.AsyncExitStack) -> None:
         """Tell everybody who waits: our commands, the ready file, systemd, and whoever launched us."""
@@ -393,13 +368,3 @@ def raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1_048_576), hard))
-
-
-def _reachable(host: str) -> str:
-    """An address that somebody on this machine can connect to."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _url(host: str, port: int) -> str:
-    shown = _reachable(host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
