@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from smscd.transport.connection import SmppConnection
+
+_NONE: Final[OrderedDict[SmppConnection, None]] = OrderedDict()
 
 
 class BoundSessions:
@@ -12,7 +16,7 @@ class BoundSessions:
 
     def __init__(self, on_change: Callable[[str], None] | None = None) -> None:
         self.on_change = on_change
-        self._sessions: dict[str, list[SmppConnection]] = {}
+        self._sessions: dict[str, OrderedDict[SmppConnection, None]] = {}
         self._accounts: dict[SmppConnection, str] = {}
 
     def __len__(self) -> int:
@@ -21,7 +25,7 @@ class BoundSessions:
     def add(self, account: str, connection: SmppConnection) -> None:
         """A session of the account was bound."""
         self._accounts[connection] = account
-        self._sessions.setdefault(account, []).append(connection)
+        self._sessions.setdefault(account, OrderedDict())[connection] = None
         self._changed(account)
 
     def remove(self, connection: SmppConnection) -> None:
@@ -30,7 +34,7 @@ class BoundSessions:
         if account is None:
             return
         sessions = self._sessions[account]
-        sessions.remove(connection)
+        del sessions[connection]
         if not sessions:
             del self._sessions[account]
         self._changed(account)
@@ -53,11 +57,10 @@ class BoundSessions:
 
     def next_receiver(self, account: str) -> SmppConnection | None:
         """The session whose turn it is to be sent deliver_sm, or None: round robin over those that can take one now."""
-        sessions = self._sessions.get(account, [])
-        for index, connection in enumerate(sessions):
+        sessions = self._sessions.get(account, _NONE)
+        for connection in sessions:
             if _can_receive(connection) and connection.is_writable:
-                del sessions[index]
-                sessions.append(connection)
+                sessions.move_to_end(connection)
                 return connection
         return None
 
