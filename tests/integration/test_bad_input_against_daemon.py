@@ -6,9 +6,6 @@ record, so that what was not to be sent is known not to have been.
 
 from __future__ import annotations
 
-import json
-import socket
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +15,14 @@ import pytest
 from protocols.smpp import codec, tlv
 from protocols.smpp.constants import CommandId, CommandStatus, TlvTag
 from protocols.smpp.pdu import (
-    BindTransceiver,
-    BindTransceiverResp,
     DeliverSmResp,
-    EnquireLink,
-    EnquireLinkResp,
     GenericNack,
     Pdu,
     SubmitSm,
     SubmitSmResp,
 )
 from smscd.supervision.seed import PRICE_MICROS
+from tests.integration.raw_esme import SECONDS, RawEsme, balance_micros, bound
 from tests.wire.test_bad_input import BINDS, READ, RESPONSES, UNREADABLE, Row
 from tools.children import CarrierChild, DemoChild, ending, wait_until
 from tools.record import read_record
@@ -36,42 +30,6 @@ from tools.record import read_record
 pytestmark = pytest.mark.timeout(180)
 
 C, S = CommandId, CommandStatus
-SECONDS = 10.0
-
-
-class Peer:
-    """An ESME that writes what it is told to."""
-
-    def __init__(self, demo: DemoChild) -> None:
-        self._socket = socket.create_connection((demo.ready.smpp.host, demo.ready.smpp.port), timeout=SECONDS)
-        self._stream = self._socket.makefile("rb")
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        self._socket.close()
-
-    def send(self, octets: bytes) -> None:
-        """Write them."""
-        self._socket.sendall(octets)
-
-    def read(self) -> Pdu | None:
-        """The next PDU; None when the connection is closed."""
-        head = self._stream.read(16)
-        if not head:
-            return None
-        return codec.decode(head + self._stream.read(int.from_bytes(head[:4], "big") - 16))
-
-    def ask(self, octets: bytes) -> Pdu | None:
-        """Write a request, and return its answer."""
-        self.send(octets)
-        return self.read()
-
-    def is_alive(self) -> bool:
-        """True when an enquire_link is answered."""
-        return self.ask(codec.encode(EnquireLink(sequence_number=7))) == EnquireLinkResp(sequence_number=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +38,6 @@ class Rig:
 
     demo: DemoChild
     carrier: CarrierChild
-
-    def bound(self) -> Peer:
-        """A bound transceiver."""
-        peer = Peer(self.demo)
-        self.bind(peer)
-        return peer
-
-    def bind(self, peer: Peer) -> None:
-        """Bind it as a transceiver."""
-        system_id, password = self.demo.ready.smpp.system_id.encode(), self.demo.ready.smpp.password.encode()
-        bind = BindTransceiver(system_id=system_id, password=password, interface_version=0x34)
-        answer = peer.ask(codec.encode(bind))
-        assert isinstance(answer, BindTransceiverResp) and not answer.command_status
-
-    def balance_micros(self) -> int:
-        """What the account has."""
-        http = self.demo.ready.http
-        request = urllib.request.Request(f"{http.url}/v1/balance", headers={"X-Api-Key": http.api_key})
-        with urllib.request.urlopen(request, timeout=5) as response:
-            whole, _, part = json.load(response)["balance"]["amount"].partition(".")
-        return int(whole) * 1_000_000 + int(part.ljust(6, "0"))
 
     def taken(self) -> list[bytes]:
         """The texts that the carrier got."""
@@ -160,28 +97,28 @@ PLANNED = [
 
 def test_each_bad_request_is_refused_by_its_field_and_neither_admitted_nor_charged(rig: Rig) -> None:
     """Quirk 23: all on one session, which lives on and takes the next good one."""
-    before, taken = rig.balance_micros(), len(rig.taken())
-    with rig.bound() as peer:
+    before, taken = balance_micros(rig.demo), len(rig.taken())
+    with bound(rig.demo) as peer:
         for row in UNREADABLE + READ:
             expected = RESPONSES[row.command](sequence_number=99, command_status=row.status)
             assert peer.ask(octets(row)) == expected, row
             assert peer.is_alive(), row
         for changes, status in PLANNED:
-            answer = peer.ask(codec.encode(submit(**changes)))
+            answer = peer.ask(submit(**changes))
             assert answer == SubmitSmResp(sequence_number=99, command_status=status), changes
             assert peer.is_alive(), changes
-        good = peer.ask(codec.encode(submit(short_message=b"good")))
+        good = peer.ask(submit(short_message=b"good"))
         assert isinstance(good, SubmitSmResp) and (good.command_status, good.message_id != b"") == (0, True)
         wait_until(lambda: len(rig.taken()) > taken, SECONDS, "the good message is sent")
     assert rig.taken()[taken:] == [b"good"]
-    assert rig.balance_micros() == before - PRICE_MICROS
+    assert balance_micros(rig.demo) == before - PRICE_MICROS
 
 
 def test_each_bad_bind_is_refused_by_its_field_and_the_next_good_one_binds(rig: Rig) -> None:
-    with Peer(rig.demo) as peer:
+    with RawEsme(rig.demo) as peer:
         for row in BINDS:
             assert peer.ask(octets(row)) == RESPONSES[row.command](sequence_number=99, command_status=row.status), row
-        rig.bind(peer)
+        peer.bind(rig.demo.ready.smpp.system_id, rig.demo.ready.smpp.password)
 
 
 @pytest.mark.parametrize("length", [0, 15, 70_001, 0xFFFFFFFF])
@@ -189,7 +126,7 @@ def test_a_command_length_outside_of_its_limits_is_answered_and_closes_that_sess
     rig: Rig, length: int
 ) -> None:
     """Quirk 23: close only when framing is lost."""
-    with rig.bound() as peer, rig.bound() as other:
+    with bound(rig.demo) as peer, bound(rig.demo) as other:
         nack = peer.ask(codec.HEADER.pack(length, C.SUBMIT_SM, 0, 99))
         assert nack == GenericNack(sequence_number=99, command_status=S.ESME_RINVCMDLEN)
         assert peer.read() is None
@@ -197,7 +134,7 @@ def test_a_command_length_outside_of_its_limits_is_answered_and_closes_that_sess
 
 
 def test_before_the_bind_256_octets_are_the_limit(rig: Rig) -> None:
-    with Peer(rig.demo) as peer:
+    with RawEsme(rig.demo) as peer:
         nack = peer.ask(codec.HEADER.pack(257, C.BIND_TRANSCEIVER, 0, 99))
         assert nack == GenericNack(sequence_number=99, command_status=S.ESME_RINVCMDLEN)
         assert peer.read() is None
@@ -218,7 +155,7 @@ def test_a_command_that_is_unknown_or_not_an_esmes_is_answered_and_the_session_l
     rig: Rig, command: int, response: type[Pdu], status: CommandStatus
 ) -> None:
     """Quirk 23: unknown commands."""
-    with rig.bound() as peer:
+    with bound(rig.demo) as peer:
         assert peer.ask(codec.HEADER.pack(20, command, 0, 99) + b"data") == response(
             sequence_number=99, command_status=status
         )
