@@ -34,9 +34,13 @@ class RawEsme:
             return None
         return codec.decode(head + self._stream.read(int.from_bytes(head[:4], "big") - 16))
 
+    def write(self, pdu: bytes | Pdu) -> None:
+        """Write a PDU, or octets."""
+        self._socket.sendall(pdu if isinstance(pdu, bytes) else codec.encode(pdu))
+
     def ask(self, request: bytes | Pdu) -> Pdu | None:
-        """Write a request, and return its answer."""
-        self._socket.sendall(request if isinstance(request, bytes) else codec.encode(request))
+        """Write a request, and return the next PDU: its answer, where no other comes first."""
+        self.write(request)
         return self.read()
 
     def bind(self, system_id: str, password: str) -> RawEsme:
