@@ -24,6 +24,7 @@ AS_IT_CAME: Final = -1
 """No override: the customer's own type, plan or mode goes to the upstream."""
 ANY_SERVICE_TYPE: Final = "*"
 """No override of service_type; the empty string is one, the SMSC's default."""
+FIRST_WITH_TLVS: Final = 0x34
 OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
 """sar_* and message_payload: what carries the text is no profile's to name."""
 
@@ -191,7 +192,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     vendor_tlvs: tuple[VendorTlv, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError when two rows of vendor_tlvs contradict each other."""
+        """Raise ValueError when two rows of vendor_tlvs contradict each other, or the version its long messages."""
+        if self.long_message in ("sar", "payload") and self.interface_version < FIRST_WITH_TLVS:
+            raise ValueError(f"long_message {self.long_message} needs TLVs: interface_version 3.4 or later")
         rows = self.vendor_tlvs
         if len({row.tag for row in rows}) != len(rows) or len({row.name for row in rows}) != len(rows):
             raise ValueError("two TLVs of a profile have the same tag or name")

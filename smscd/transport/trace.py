@@ -42,11 +42,12 @@ class Traceable(NamedTuple):
 
 
 class Tap:
-    """Cuts both directions of one connection into PDUs."""
+    """Cuts both directions of one connection into PDUs. targets: by which of its names it is watched."""
 
-    __slots__ = ("_rest", "_take")
+    __slots__ = ("_rest", "_take", "targets")
 
-    def __init__(self, take: Callable[[bool, bytes], None]) -> None:
+    def __init__(self, take: Callable[[bool, bytes], None], targets: frozenset[str] = frozenset()) -> None:
+        self.targets = targets
         self._take = take
         self._rest = {False: b"", True: b""}
 
@@ -116,13 +117,13 @@ class Tracer:
                 await self._rung.wait()
 
     def _set_taps(self) -> None:
-        """A tap for each connection that is watched and none for the others."""
+        """A tap for each connection that is watched and none for the others; a new one when others watch it."""
         for connection, names in self._connections():
             targets = names & self._targets
             if not targets:
                 connection.tap = None
-            elif connection.tap is None:
-                connection.tap = Tap(self._taker(connection, sorted(targets)))
+            elif not isinstance(connection.tap, Tap) or connection.tap.targets != targets:
+                connection.tap = Tap(self._taker(connection, sorted(targets)), targets)
 
     def _taker(self, connection: SmppConnection, targets: list[str]) -> Callable[[bool, bytes], None]:
         session = f"{connection.peer[0]}:{connection.peer[1]}"

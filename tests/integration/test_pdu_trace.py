@@ -6,52 +6,84 @@ import json
 import subprocess
 import threading
 import urllib.request
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from protocols.smpp.pdu import DeliverSm, DeliverSmResp, SubmitSm, SubmitSmResp
+from tests.integration.raw_esme import bound
 from tools.children import SMSCD, DemoChild, ending
 
 TEXT = "canary 4711"
 WANTED = {"submit_sm", "submit_sm_resp", "deliver_sm", "deliver_sm_resp"}
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoChild]:
+    directory = tmp_path_factory.mktemp("trace")
+    directory.chmod(0o755)
+    child = DemoChild(directory)
+    with ending(child):
+        child.start()
+        yield child
+        assert child.stop() == 0
+
+
+def traced(demo: DemoChild, session: str, send: Callable[[], None]) -> dict[str, object]:
+    """The submit_sm of a trace that has shown every command that is wanted. send: makes the traffic."""
+    command = [*SMSCD, "pdu", "trace", session, "--data-dir", str(demo.data), "--json", "--seconds", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trace:
+        assert trace.stdout is not None
+        try:
+            is_seen = threading.Event()
+            sender = threading.Thread(target=send_until, args=(send, is_seen))
+            sender.start()
+            shown: list[dict[str, object]] = []
+            while not {pdu["command"] for pdu in shown} >= WANTED:
+                line = trace.stdout.readline()
+                assert line, trace.stderr.read() if trace.stderr else ""
+                assert "canary" not in line and "447700900123" not in line
+                shown.append(json.loads(line))
+        finally:
+            is_seen.set()
+            sender.join()
+            trace.kill()
+    return next(pdu for pdu in shown if pdu["command"] == "submit_sm")
+
+
 @pytest.mark.timeout(120)
-def test_the_pdus_of_an_upstream_are_shown_without_texts_and_numbers(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    demo = DemoChild(tmp_path)
-    with ending(demo):
-        demo.start()
-        command = [*SMSCD, "pdu", "trace", "carrier", "--data-dir", str(demo.data), "--json", "--seconds", "20"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trace:
-            assert trace.stdout is not None
-            try:
-                is_seen = threading.Event()
-                sender = threading.Thread(target=send_until, args=(demo, is_seen))
-                sender.start()
-                shown: list[dict[str, object]] = []
-                while not {pdu["command"] for pdu in shown} >= WANTED:
-                    line = trace.stdout.readline()
-                    assert line, trace.stderr.read() if trace.stderr else ""
-                    assert "canary" not in line and "447700900123" not in line
-                    shown.append(json.loads(line))
-            finally:
-                is_seen.set()
-                sender.join()
-                trace.kill()
-        submit = next(pdu for pdu in shown if pdu["command"] == "submit_sm")
-        assert (submit["direction"], submit["destination_addr"]) == ("to", "44770*******")
-        assert submit["short_message"] == "*" * len(TEXT)
-        assert demo.stop() == 0
+def test_the_pdus_of_an_upstream_are_shown_without_texts_and_numbers(demo: DemoChild) -> None:
+    submit = traced(demo, "carrier", lambda: send_over_http(demo))
+    assert (submit["direction"], submit["destination_addr"]) == ("to", "44770*******")
+    assert submit["short_message"] == "*" * len(TEXT)
 
 
-def send_until(demo: DemoChild, is_seen: threading.Event) -> None:
+@pytest.mark.timeout(120)
+def test_the_pdus_of_an_esme_are_shown_by_its_system_id(demo: DemoChild) -> None:
+    submit_sm = SubmitSm(
+        source_addr_ton=5, source_addr=b"ACME", dest_addr_ton=1, dest_addr_npi=1, destination_addr=b"447700900123",
+        registered_delivery=1, short_message=TEXT.encode(),
+    )  # fmt: skip
+    with bound(demo) as esme:
+
+        def send() -> None:
+            assert isinstance(esme.ask(submit_sm), SubmitSmResp)
+            receipt = esme.read()
+            assert isinstance(receipt, DeliverSm)
+            esme.write(DeliverSmResp(sequence_number=receipt.sequence_number))
+
+        submit = traced(demo, demo.ready.smpp.system_id, send)
+    assert (submit["direction"], submit["destination_addr"]) == ("from", "44770*******")
+    assert submit["short_message"] == "*" * len(TEXT)
+
+
+def send_until(send: Callable[[], None], is_seen: threading.Event) -> None:
     """The watch begins a moment after the command does, so there is always another message."""
     while not is_seen.wait(0.2):
-        send(demo)
+        send()
 
 
-def send(demo: DemoChild) -> None:
+def send_over_http(demo: DemoChild) -> None:
     body = json.dumps({"to": "+447700900123", "from": "ACME", "text": TEXT}).encode()
     headers = {"X-Api-Key": demo.ready.http.api_key, "Content-Type": "application/json"}
     request = urllib.request.Request(f"{demo.ready.http.url}/v1/messages", body, headers)

@@ -378,6 +378,7 @@ def receipt(number: int, state: State, *, segment: int = 0, segments: int = 1, r
 
 
 async def test_a_repeated_receipt_changes_nothing(rig: Rig) -> None:
+    """Quirk 6: a final state sticks, and is told once."""
     receipts = await rig.receipts()
     undelivered = receipt(1, State.UNDELIVERED, refund=10_000)
     assert await receipts.apply(ReceiptBatch([undelivered, undelivered])) == [Effect.FINAL, Effect.REPEATED]

@@ -209,6 +209,7 @@ async def test_query_sm_tells_the_state_the_final_date_and_the_error() -> None:
     ],
 )
 async def test_query_sm_of_what_is_not_the_accounts_own_is_refused(pdu: QuerySm) -> None:
+    """Quirk 24: the ownership check."""
     async with running() as rig:
         rig.changes.messages = {1: stored(1), 2: stored(2, account="another")}
         esme = await rig.bound()
@@ -354,6 +355,7 @@ async def test_replace_sm_exchanges_text_validity_and_receipt_and_nothing_else()
         ({}, replace(registered_delivery=0x80), CommandStatus.ESME_RINVREGDLVFLG),
         ({}, replace(short_message=b"", sm_default_msg_id=1), CommandStatus.ESME_RINVDFTMSGID),
         ({}, replace(tlvs=PAYLOAD), CommandStatus.ESME_RINVMSGLEN),
+        ({}, replace(9, tlvs=PAYLOAD), CommandStatus.ESME_RINVMSGLEN),
     ],
 )
 async def test_replace_sm_that_cannot_be_done_says_why(message: dict[str, Any], pdu: ReplaceSm, status: int) -> None:

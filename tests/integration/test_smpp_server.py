@@ -292,6 +292,7 @@ async def test_one_bind_too_many_is_refused_until_another_ends() -> None:
 
 
 async def test_who_does_not_bind_is_closed() -> None:
+    """Quirk 26: peers that connect and never bind."""
     async with running(SessionConfig(session_init_seconds=0.2)) as rig:
         esme = await rig.esme()
         await until(lambda: esme.closed_reason)
@@ -442,6 +443,7 @@ async def test_what_cannot_be_sent_is_refused_with_the_status_of_the_table(
     ],
 )
 async def test_each_verdict_has_its_answer(verdict: Verdict, answer: tuple[int, bytes]) -> None:
+    """Quirks 16 and 17: ESME_RTHROTTLED for the account's own rate, ESME_RMSGQFUL for our back-pressure."""
     async with running() as rig:
         esme = await rig.bound()
         rig.admitter.verdict = lambda planned: verdict
@@ -477,6 +479,7 @@ async def test_a_clock_that_stepped_far_back_refuses_rather_than_inventing_times
 
 
 async def test_beyond_the_accounts_window_submits_are_throttled_and_none_is_admitted() -> None:
+    """Quirk 15: as a server ours is enforced."""
     async with running(window_size=3) as rig:
         esme = await rig.bound()
         rig.admitter.is_holding = True
@@ -553,6 +556,7 @@ async def test_a_sender_of_deliver_sm_may_put_itself_in_the_sinks_place() -> Non
 
 
 async def test_an_unbind_waits_for_the_answers_that_are_owed() -> None:
+    """Quirk 20: an unbind with work in flight."""
     async with running() as rig:
         esme = await rig.bound()
         rig.admitter.is_holding = True

@@ -285,6 +285,26 @@ def test_one_half_open_connection_too_many_is_closed_at_once(run: Run) -> None:
     run(main())
 
 
+def test_quirk_26_the_kernel_looks_for_peers_that_vanished_at_both_ends(run: Run) -> None:
+    """Within 90 s of silence, whatever the session asks: a half-open connection is found before the bind too."""
+
+    async def main() -> None:
+        smsc, esme = Smsc(), Esme(0, 1)
+        async with listening(smsc) as listener:
+            near = await connect(HOST, listener.port, config=SessionConfig(), callbacks=esme.callbacks)
+            await until(lambda: bool(smsc.connections))
+            for connection in (near, *smsc.connections):
+                assert connection._transport is not None
+                tcp = connection._transport.get_extra_info("socket")
+                assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                idle, interval, probes = (tcp.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+                assert idle + interval * probes == 90
+            near.abort()
+
+    run(main())
+
+
 def test_a_peer_that_vanishes_leaves_the_refs_of_its_requests(run: Run) -> None:
     async def main() -> None:
         smsc = Smsc()

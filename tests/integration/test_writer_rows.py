@@ -159,6 +159,7 @@ async def test_failures_refunds_and_doubts_are_recorded(
 async def test_a_final_state_stays_whatever_comes_after_it(
     record_database: RecordDatabase, daemon: Connection, limits: WriterLimits
 ) -> None:
+    """Quirk 6: states that repeat, come late or out of order."""
     journal = FakeJournal()
     early, late = message(message_id(NOW_MS, 1)), message(message_id(NOW_MS, 2))
     journal.append(b"A", [early, late])

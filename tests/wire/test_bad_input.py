@@ -15,22 +15,34 @@ from protocols.smpp import codec, validation
 from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.errors import FramingError
 from protocols.smpp.events import DataReceived, Event, MultisReceived, ReplacesReceived, SubmitsReceived
+from protocols.smpp.fields import format_of
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import (
+    AlertNotification,
+    BindReceiver,
     BindReceiverResp,
     BindTransceiver,
     BindTransceiverResp,
+    BindTransmitter,
     BindTransmitterResp,
+    CancelSm,
     CancelSmResp,
+    DataSm,
     DataSmResp,
+    DeliverSm,
     DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     GenericNack,
+    Outbind,
     Pdu,
+    QuerySm,
     QuerySmResp,
+    ReplaceSm,
     ReplaceSmResp,
+    SubmitMulti,
     SubmitMultiResp,
+    SubmitSm,
     SubmitSmResp,
 )
 from protocols.smpp.session import Session
@@ -40,10 +52,11 @@ C, S = CommandId, CommandStatus
 AD = b"\1\1447700900123\0"  # an address: TON, NPI, digits
 TAIL = b"\0\0\0"  # esm_class, protocol_id, priority_flag
 REST = b"\0\0" + b"\0\0\0\0" + b"\2hi"  # no times, four flags, a text
+MULTI = b"\0" + AD + b"\1\1" + AD  # a submit_multi's beginning, with one destination
 
 
 class Row(NamedTuple):
-    """What was sent, and what it is refused with."""
+    """What was sent, and what it is refused with. what: begins with the name of the field at fault."""
 
     what: str
     command: CommandId
@@ -56,10 +69,10 @@ def address(size: int) -> bytes:
 
 
 BINDS = [
-    Row("system_id too long", C.BIND_TRANSCEIVER, b"x" * 66 + b"\0pw\0\0\x34\0\0\0", S.ESME_RINVSYSID),
-    Row("password too long", C.BIND_TRANSMITTER, b"id\0" + b"x" * 66 + b"\0\0\x34\0\0\0", S.ESME_RINVPASWD),
-    Row("system_type too long", C.BIND_RECEIVER, b"id\0pw\0" + b"x" * 66 + b"\0\x34\0\0\0", S.ESME_RINVSYSTYP),
-    Row("address_range too long", C.BIND_RECEIVER, b"id\0pw\0\0\x34\0\0" + b"x" * 130 + b"\0", S.ESME_RINVCMDLEN),
+    Row("system_id: too long", C.BIND_TRANSCEIVER, b"x" * 66 + b"\0pw\0\0\x34\0\0\0", S.ESME_RINVSYSID),
+    Row("password: too long", C.BIND_TRANSMITTER, b"id\0" + b"x" * 66 + b"\0\0\x34\0\0\0", S.ESME_RINVPASWD),
+    Row("system_type: too long", C.BIND_RECEIVER, b"id\0pw\0" + b"x" * 66 + b"\0\x34\0\0\0", S.ESME_RINVSYSTYP),
+    Row("address_range: too long", C.BIND_RECEIVER, b"id\0pw\0\0\x34\0\0" + b"x" * 130 + b"\0", S.ESME_RINVCMDLEN),
     Row("no NUL", C.BIND_TRANSCEIVER, b"id", S.ESME_RINVCMDLEN),
     Row("no body", C.BIND_TRANSCEIVER, b"", S.ESME_RINVCMDLEN),
     Row("ends before interface_version", C.BIND_TRANSCEIVER, b"id\0pw\0\0", S.ESME_RINVCMDLEN),
@@ -68,22 +81,36 @@ UNREADABLE = [
     Row("service_type", C.SUBMIT_SM, b"x" * 6 + b"\0" + AD + AD + TAIL + REST, S.ESME_RINVSERTYP),
     Row("source_addr", C.SUBMIT_SM, b"\0" + address(21) + AD + TAIL + REST, S.ESME_RINVSRCADR),
     Row("destination_addr", C.SUBMIT_SM, b"\0" + AD + address(21) + TAIL + REST, S.ESME_RINVDSTADR),
-    Row("schedule", C.SUBMIT_SM, b"\0" + AD + AD + TAIL + b"1" * 17 + b"\0\0\0\0\0\0\0", S.ESME_RINVSCHED),
+    Row(
+        "schedule_delivery_time", C.SUBMIT_SM, b"\0" + AD + AD + TAIL + b"1" * 17 + b"\0\0\0\0\0\0\0", S.ESME_RINVSCHED
+    ),
     Row("validity_period", C.SUBMIT_SM, b"\0" + AD + AD + TAIL + b"\0" + b"1" * 17 + bytes(6), S.ESME_RINVEXPIRY),
-    Row("sm_length beyond the PDU", C.SUBMIT_SM, b"\0" + AD + AD + TAIL + REST[:-3] + b"\3hi", S.ESME_RINVMSGLEN),
+    Row(
+        "short_message: sm_length beyond the PDU",
+        C.SUBMIT_SM,
+        b"\0" + AD + AD + TAIL + REST[:-3] + b"\3hi",
+        S.ESME_RINVMSGLEN,
+    ),
     Row("ends inside an address", C.SUBMIT_SM, b"\0" + AD[:-3], S.ESME_RINVCMDLEN),
     Row("ends before sm_length", C.SUBMIT_SM, b"\0" + AD + AD + TAIL + REST[:-3], S.ESME_RINVCMDLEN),
     Row("no body", C.SUBMIT_SM, b"", S.ESME_RINVCMDLEN),
     Row("service_type", C.SUBMIT_MULTI, b"x" * 6 + b"\0" + AD + b"\1\1" + AD + TAIL + REST, S.ESME_RINVSERTYP),
     Row("source_addr", C.SUBMIT_MULTI, b"\0" + address(21) + b"\1\1" + AD + TAIL + REST, S.ESME_RINVSRCADR),
-    Row("number_of_dests 0", C.SUBMIT_MULTI, b"\0" + AD + b"\0" + TAIL + REST, S.ESME_RINVNUMDESTS),
-    Row("number_of_dests 255", C.SUBMIT_MULTI, b"\0" + AD + b"\xff" + b"\2a\0" * 255 + REST, S.ESME_RINVNUMDESTS),
-    Row("dest_flag 0", C.SUBMIT_MULTI, b"\0" + AD + b"\1\0" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
-    Row("dest_flag 3", C.SUBMIT_MULTI, b"\0" + AD + b"\2\1" + AD + b"\3" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
+    Row("number_of_dests: 0", C.SUBMIT_MULTI, b"\0" + AD + b"\0" + TAIL + REST, S.ESME_RINVNUMDESTS),
+    Row("number_of_dests: 255", C.SUBMIT_MULTI, b"\0" + AD + b"\xff" + b"\2a\0" * 255 + REST, S.ESME_RINVNUMDESTS),
+    Row("dest_flag: 0", C.SUBMIT_MULTI, b"\0" + AD + b"\1\0" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
+    Row("dest_flag: 3", C.SUBMIT_MULTI, b"\0" + AD + b"\2\1" + AD + b"\3" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
     Row("destination_addr", C.SUBMIT_MULTI, b"\0" + AD + b"\1\1" + address(21) + TAIL + REST, S.ESME_RINVDSTADR),
     Row("dl_name", C.SUBMIT_MULTI, b"\0" + AD + b"\1\2" + b"x" * 21 + b"\0" + TAIL + REST, S.ESME_RINVDLNAME),
     Row("fewer destinations than said", C.SUBMIT_MULTI, b"\0" + AD + b"\5\1" + AD, S.ESME_RINVCMDLEN),
-    Row("sm_length", C.SUBMIT_MULTI, b"\0" + AD + b"\1\1" + AD + TAIL + REST[:-3] + b"\3hi", S.ESME_RINVMSGLEN),
+    Row("schedule_delivery_time", C.SUBMIT_MULTI, MULTI + TAIL + b"1" * 17 + bytes(7), S.ESME_RINVSCHED),
+    Row("validity_period", C.SUBMIT_MULTI, MULTI + TAIL + b"\0" + b"1" * 17 + bytes(6), S.ESME_RINVEXPIRY),
+    Row(
+        "short_message: sm_length beyond the PDU",
+        C.SUBMIT_MULTI,
+        b"\0" + AD + b"\1\1" + AD + TAIL + REST[:-3] + b"\3hi",
+        S.ESME_RINVMSGLEN,
+    ),
     Row("service_type", C.DATA_SM, b"x" * 66 + b"\0" + AD + AD + b"\0\0\0", S.ESME_RINVSERTYP),
     Row("source_addr", C.DATA_SM, b"\0" + address(65) + AD + b"\0\0\0", S.ESME_RINVSRCADR),
     Row("destination_addr", C.DATA_SM, b"\0" + AD + address(65) + b"\0\0\0", S.ESME_RINVDSTADR),
@@ -97,23 +124,32 @@ UNREADABLE = [
     Row("destination_addr", C.CANCEL_SM, b"\0" + b"7\0" + AD + address(21), S.ESME_RINVDSTADR),
     Row("message_id", C.REPLACE_SM, b"x" * 65 + b"\0" + AD + b"\0\0\0\0\2hi", S.ESME_RINVMSGID),
     Row("source_addr", C.REPLACE_SM, b"7\0" + address(21) + b"\0\0\0\0\2hi", S.ESME_RINVSRCADR),
-    Row("schedule", C.REPLACE_SM, b"7\0" + AD + b"1" * 17 + b"\0\0\0\0\2hi", S.ESME_RINVSCHED),
+    Row("schedule_delivery_time", C.REPLACE_SM, b"7\0" + AD + b"1" * 17 + b"\0\0\0\0\2hi", S.ESME_RINVSCHED),
     Row("validity_period", C.REPLACE_SM, b"7\0" + AD + b"\0" + b"1" * 17 + b"\0\0\0\2hi", S.ESME_RINVEXPIRY),
-    Row("sm_length", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\0\x09hi", S.ESME_RINVMSGLEN),
+    Row("short_message: sm_length beyond the PDU", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\0\x09hi", S.ESME_RINVMSGLEN),
 ]
 # The same from an SMSC; addresses and times of a deliver_sm are read liberally, because it may be a receipt.
 FROM_SMSC = [
     Row("service_type", C.DELIVER_SM, b"x" * 66 + b"\0" + AD + AD + TAIL + REST, S.ESME_RINVSERTYP),
     Row("source_addr", C.DELIVER_SM, b"\0" + address(65) + AD + TAIL + REST, S.ESME_RINVSRCADR),
     Row("destination_addr", C.DELIVER_SM, b"\0" + AD + address(65) + TAIL + REST, S.ESME_RINVDSTADR),
-    Row("sm_length", C.DELIVER_SM, b"\0" + AD + AD + TAIL + REST[:-3] + b"\3hi", S.ESME_RINVMSGLEN),
+    Row("schedule_delivery_time", C.DELIVER_SM, b"\0" + AD + AD + TAIL + b"1" * 66 + bytes(7), S.ESME_RINVSCHED),
+    Row("validity_period", C.DELIVER_SM, b"\0" + AD + AD + TAIL + b"\0" + b"1" * 66 + bytes(6), S.ESME_RINVEXPIRY),
+    Row(
+        "short_message: sm_length beyond the PDU",
+        C.DELIVER_SM,
+        b"\0" + AD + AD + TAIL + REST[:-3] + b"\3hi",
+        S.ESME_RINVMSGLEN,
+    ),
+    Row("service_type", C.DATA_SM, b"x" * 66 + b"\0" + AD + AD + b"\0\0\0", S.ESME_RINVSERTYP),
     Row("source_addr", C.DATA_SM, b"\0" + address(65) + AD + b"\0\0\0", S.ESME_RINVSRCADR),
+    Row("destination_addr", C.DATA_SM, b"\0" + AD + address(65) + b"\0\0\0", S.ESME_RINVDSTADR),
     Row("source_addr", C.ALERT_NOTIFICATION, address(65) + AD, S.ESME_RINVSRCADR),
     Row("esme_addr", C.ALERT_NOTIFICATION, AD + address(65), S.ESME_RINVDSTADR),
 ]
 OUTBINDS = [
-    Row("system_id too long", C.OUTBIND, b"x" * 66 + b"\0pw\0", S.ESME_RINVSYSID),
-    Row("password too long", C.OUTBIND, b"id\0" + b"x" * 66 + b"\0", S.ESME_RINVPASWD),
+    Row("system_id: too long", C.OUTBIND, b"x" * 66 + b"\0pw\0", S.ESME_RINVSYSID),
+    Row("password: too long", C.OUTBIND, b"id\0" + b"x" * 66 + b"\0", S.ESME_RINVPASWD),
 ]
 
 
@@ -122,7 +158,7 @@ def submit_with(flags: bytes = TAIL, rest: bytes = REST) -> bytes:
 
 
 def multi_with(flags: bytes = TAIL, rest: bytes = REST) -> bytes:
-    return b"\0" + AD + b"\1\1" + AD + flags + rest
+    return MULTI + flags + rest
 
 
 PAYLOAD = b"\x04\x24\0\2hi"
@@ -131,17 +167,24 @@ READ = [
     Row("registered_delivery", C.SUBMIT_SM, submit_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
     Row("replace_if_present_flag", C.SUBMIT_SM, submit_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
     Row("sm_default_msg_id", C.SUBMIT_SM, submit_with(rest=b"\0\0\0\0\0\xff\2hi"), S.ESME_RINVDFTMSGID),
-    Row("UDHI without UDH", C.SUBMIT_SM, submit_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
-    Row("type of an SMSC", C.SUBMIT_SM, submit_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
-    Row("two texts", C.SUBMIT_SM, submit_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("esm_class: UDHI without UDH", C.SUBMIT_SM, submit_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
+    Row("esm_class: type of an SMSC", C.SUBMIT_SM, submit_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
+    Row("short_message: two texts", C.SUBMIT_SM, submit_with() + PAYLOAD, S.ESME_RINVMSGLEN),
     Row("priority_flag", C.SUBMIT_MULTI, multi_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
-    Row("two texts", C.SUBMIT_MULTI, multi_with() + PAYLOAD, S.ESME_RINVMSGLEN),
-    Row("UDHI without UDH", C.DATA_SM, b"\0" + AD + AD + b"\x40\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
+    Row("replace_if_present_flag", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
+    Row("sm_default_msg_id", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\0\0\xff\2hi"), S.ESME_RINVDFTMSGID),
+    Row("esm_class: UDHI without UDH", C.SUBMIT_MULTI, multi_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
+    Row("esm_class: type of an SMSC", C.SUBMIT_MULTI, multi_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
+    Row("short_message: two texts", C.SUBMIT_MULTI, multi_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("esm_class: UDHI without UDH", C.DATA_SM, b"\0" + AD + AD + b"\x40\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
+    Row("esm_class: type of an SMSC", C.DATA_SM, b"\0" + AD + AD + b"\x04\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("service_type", C.DATA_SM, b"x" * 6 + b"\0" + AD + AD + b"\0\0\0" + PAYLOAD, S.ESME_RINVSERTYP),
     Row("registered_delivery", C.DATA_SM, b"\0" + AD + AD + b"\0\x20\0" + PAYLOAD, S.ESME_RINVREGDLVFLG),
-    Row("no message_id", C.REPLACE_SM, b"\0" + AD + b"\0\0\0\0\2hi", S.ESME_RINVMSGID),
-    Row("two texts", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\0\2hi" + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("message_id: none", C.REPLACE_SM, b"\0" + AD + b"\0\0\0\0\2hi", S.ESME_RINVMSGID),
+    Row("registered_delivery", C.REPLACE_SM, b"7\0" + AD + b"\0\0\x80\0\2hi", S.ESME_RINVREGDLVFLG),
+    Row("sm_default_msg_id", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\xff\2hi", S.ESME_RINVDFTMSGID),
+    Row("short_message: two texts", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\0\2hi" + PAYLOAD, S.ESME_RINVMSGLEN),
 ]
 
 RESPONSES: dict[CommandId, type[Pdu]] = {
@@ -195,6 +238,43 @@ def octets(row: Row) -> bytes:
 
 def name(row: Row) -> str:
     return f"{row.command.name.lower()}: {row.what}"
+
+
+BIND_COMMANDS = {C.BIND_TRANSMITTER, C.BIND_RECEIVER, C.BIND_TRANSCEIVER}
+TO_SMSC = [
+    BindTransmitter, BindReceiver, BindTransceiver, SubmitSm, SubmitMulti, DataSm, QuerySm, CancelSm, ReplaceSm,
+]  # fmt: skip
+TO_ESME = [Outbind, DeliverSm, DataSm, AlertNotification]
+# What no peer is refused for: reserved types and plans too are used (quirks 39 and 43), and a text in a reserved
+# data_coding is somebody's. A deliver_sm may be a receipt, of which nothing but what is too long is refused.
+ANY_VALUE = {"interface_version", "ton", "npi", "protocol_id", "data_coding"}
+ANY_VALUE_OF_AN_SMSC = ANY_VALUE | {
+    "esm_class", "priority_flag", "registered_delivery", "replace_if_present_flag", "sm_default_msg_id",
+}  # fmt: skip
+
+
+def fields_of(table: type) -> set[str]:
+    """The names of a PDU's fields and, of structures, of theirs with their number and flag."""
+    names: set[str] = set()
+    for form in format_of(table):
+        if form.rows:
+            names |= {"number_of_dests", "dest_flag"}.union(*(fields_of(row) for row in form.rows))
+        else:
+            names.add(form.name.rpartition("_")[2] if form.name.endswith(("_ton", "_npi")) else form.name)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("pdu_class", "rows", "any_value"),
+    [(pdu_class, BINDS + UNREADABLE + READ, ANY_VALUE) for pdu_class in TO_SMSC]
+    + [(pdu_class, OUTBINDS + FROM_SMSC, ANY_VALUE_OF_AN_SMSC) for pdu_class in TO_ESME],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_every_field_of_a_request_has_its_row(pdu_class: type[Pdu], rows: list[Row], any_value: set[str]) -> None:
+    """Binds have theirs together."""
+    commands = BIND_COMMANDS if pdu_class.command_id in BIND_COMMANDS else {pdu_class.command_id}
+    found = {row.what.partition(":")[0] for row in rows if row.command in commands}
+    assert fields_of(pdu_class) - any_value <= found
 
 
 @pytest.mark.parametrize("row", BINDS, ids=name)

@@ -12,7 +12,6 @@ from typing import Final, cast
 import structlog
 
 from protocols.smpp import events as ev
-from protocols.smpp.constants import CommandStatus
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
@@ -318,8 +317,6 @@ class Link:
                     self._sink.links_changed()
                 case ev.UnbindAnswered():
                     connection.close("unbound")
-                case ev.DataReceived():
-                    connection.session.refuse(event.pdus, CommandStatus.ESME_RINVCMDID)
                 case _:
                     pass
         self._go_on_draining()

@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from protocols.smpp.errors import EncodeError
+from protocols.smpp.negotiation import takes_tlvs
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackOutcome
 from smscd.egress.esme.delivering import Delivering, Delivery
-from smscd.egress.esme.delivers import DeliverEncoder
+from smscd.egress.esme.delivers import SHORT_MESSAGE_MAX, DeliverEncoder
 from smscd.egress.figures import OutboxFigures, observe_all
 from smscd.egress.wake import Wake
 from smscd.roles.leases import LeaseKeeper
@@ -239,8 +240,11 @@ class AccountOutbox:
     def _send_over(self, connection: SmppConnection, deliveries: list[Delivery], now: float) -> None:
         items: list[tuple[bytes, Delivery]] = []
         body = self._encoder.body
+        is_before_3_4 = not takes_tlvs(connection.session.peer_interface_version)
         for delivery in deliveries:
             try:
+                if is_before_3_4 and len(delivery.record.body) > SHORT_MESSAGE_MAX:
+                    raise EncodeError("the text fits message_payload only, which an ESME before 3.4 does not have")
                 items.append((body(delivery.record), delivery))
             except EncodeError as error:
                 _log.error("callback.unsendable", message_id=delivery.record.id, error=str(error))

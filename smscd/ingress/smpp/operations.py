@@ -15,6 +15,7 @@ import structlog
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.pdu import CancelSm, CancelSmResp, QuerySm, QuerySmResp, ReplaceSm, ReplaceSmResp, Response
 from protocols.smpp.times import format_absolute
+from protocols.smpp.validation import check_replace
 from smscd.core.addresses import find_destination, find_source
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.lifecycle import message_state_of
@@ -154,6 +155,9 @@ class Operations:
         self.begin(pdus, lambda pdu: self._replace(entry, pdu), replace_answer, answer)
 
     async def _replace(self, entry: AccountEntry, pdu: ReplaceSm) -> ReplaceSmResp:
+        status = check_replace(pdu)
+        if status is not None:
+            return replace_answer(pdu, int(status))
         messages = await self._messages(entry, pdu.message_id)
         if not messages or not is_source(entry, messages[0], pdu):
             return replace_answer(pdu, _RINVMSGID)

@@ -9,7 +9,6 @@ import msgspec
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, EsmClass, TlvTag
 from protocols.smpp.pdu import ReplaceSm, SubmitSm
-from protocols.smpp.validation import check_replace
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import REASONS, Rejected
@@ -29,13 +28,10 @@ def replacement(
 ) -> MessageRecord | int:
     """Plan the new text on the way of the old one: same addresses, data_coding (as the customer gave it) and upstream.
 
-    found: the message as it is. A validity that is left out stays what it was. ESME_RREPLACEFAIL: the new text needs
-    more segments than were paid for, the message is a part of a longer one or of a submit_multi, or its route has
-    changed.
+    pdu: one in which check_replace found nothing. found: the message as it is. A validity that is left out stays what
+    it was. ESME_RREPLACEFAIL: the new text needs more segments than were paid for, the message is a part of a longer
+    one or of a submit_multi, or its route has changed.
     """
-    status = check_replace(pdu)
-    if status is not None:
-        return int(status)
     given = found.conversion
     data_coding = found.data_coding if given is None else given.data_coding
     esm_class = found.esm_class if given is None else given.esm_class

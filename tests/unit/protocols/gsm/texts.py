@@ -29,7 +29,7 @@ EDGES = (1, 67, 70, 71, 76, 80, 81, 134, 153, 160, 161, 201, 306, 307)
 
 
 def gsm_texts(seed: int) -> Iterator[str]:
-    """COUNT texts of the default alphabet with its extension, up to two and a half segments."""
+    """COUNT texts of the default alphabet with its extension, of up to 63 characters."""
     chance = random.Random(seed)
     for _ in range(COUNT):
         pool = POOLS[chance.randrange(2)]

@@ -247,6 +247,7 @@ def pieces_of(text: bytes, form: LongForm) -> list[Piece]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_all_parts_in_any_order_are_the_whole_message_again(form: LongForm) -> None:
+    """Quirk 33: segments unordered."""
     text = bytes(range(97, 123)) * 15
     pieces = pieces_of(text, form)
     whole = join([pieces[2], pieces[0], pieces[1], pieces[0]])
@@ -256,6 +257,7 @@ def test_all_parts_in_any_order_are_the_whole_message_again(form: LongForm) -> N
 
 
 def test_what_is_not_all_of_one_message_is_not_joined() -> None:
+    """Quirk 33: segments repeated or missing."""
     pieces = pieces_of(b"a" * 400, LongForm.UDH_8)
     stranger = pieces_of(b"a" * 600, LongForm.UDH_8)[2]
     for wrong in ([], pieces[:2], [*pieces[:2], stranger], [Piece(b"x")], [*pieces, Piece(b"x")]):

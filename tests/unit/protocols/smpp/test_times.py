@@ -38,6 +38,7 @@ def ms(*parts: int) -> int:
     ],
 )
 def test_an_absolute_time_has_tenths_and_quarter_hours(value: bytes, at_ms: int) -> None:
+    """Quirk 38: the offset is in quarter hours."""
     assert parse_time(value, NOW) == at_ms
 
 

@@ -17,6 +17,7 @@ BOUND = AccountEntry(Account(id="bound", senders=frozenset({"ACME", "+4477009001
 @pytest.mark.parametrize("ton", [DETECT, 0, 1, 2, 4, 99])
 @pytest.mark.parametrize("address", [b"447700900123", b"+447700900123"])
 def test_a_destination_that_looks_like_e164_is_e164(ton: int, address: bytes) -> None:
+    """Quirk 39: with or without a plus sign, whatever its type says."""
     assert find_destination(ton, 0, address) == Destination(1, 1, b"447700900123")
 
 
@@ -74,6 +75,7 @@ def test_a_short_code_is_taken_where_the_esme_says_that_it_is_one(ton: int) -> N
 def test_a_sender_gets_its_type_from_its_looks_or_keeps_the_one_it_came_with(
     asked: tuple[int, int, bytes], planned: tuple[int, int, bytes]
 ) -> None:
+    """Quirk 39: detected, or, as the odd ones of quirk 43, passed through."""
     assert find_source(OPEN, *asked) == PlannedSource(*planned)
 
 
@@ -93,6 +95,7 @@ def test_a_sender_gets_its_type_from_its_looks_or_keeps_the_one_it_came_with(
     ],
 )
 def test_a_sender_that_cannot_be_carried_is_refused(asked: tuple[int, int, bytes]) -> None:
+    """Quirk 40: GSM's `@` is a NUL, and addresses are ASCII."""
     assert find_source(OPEN, *asked) == Rejected(Reason.INVALID_SOURCE, pointer="/from")
 
 

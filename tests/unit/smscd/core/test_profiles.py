@@ -49,6 +49,13 @@ def test_only_what_nobody_has_to_rewrite_is_plain() -> None:
         assert not is_plain(dialect_of(upstream(default_alphabet=alphabet)))
 
 
+@pytest.mark.parametrize("form", ["sar", "payload"])
+def test_quirk_25_what_is_a_tlv_is_no_long_form_of_an_upstream_that_has_none(form: str) -> None:
+    assert upstream(long_message=form, interface_version=0x34).long_message == form
+    with pytest.raises(ValueError, match="needs TLVs"):
+        upstream(long_message=form, interface_version=0x33)
+
+
 # --- quirk 44: what the customer passes -------------------------------------------------------------------------------
 
 

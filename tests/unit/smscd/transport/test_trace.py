@@ -104,6 +104,21 @@ async def test_only_what_is_watched_is_tapped_and_reaches_each_watcher() -> None
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_who_begins_to_watch_what_is_watched_already_sees_it_too() -> None:
+    rig = Rig()
+    rig.targets = {"acme"}
+    task = asyncio.create_task(rig.tracer.run())
+    await until(lambda: rig.esme.tap is not None)
+    first = rig.esme.tap
+    rig.targets = {"acme", "10.0.0.1"}
+    await until(lambda: rig.esme.tap is not first)
+    rig.tap(rig.esme)(False, encode(EnquireLink(sequence_number=5)))
+    await until(lambda: len(rig.sent) == 2)
+    assert {target for target, _ in rig.sent} == {"acme", "10.0.0.1"}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_too_many_pdus_are_counted_and_a_redis_that_is_away_costs_the_trace_alone() -> None:
     rig = Rig()
     rig.targets = {"acme"}

@@ -197,6 +197,7 @@ async def test_a_permanent_error_fails_the_message_refunds_it_and_calls_back() -
 
 
 async def test_a_temporary_error_brings_the_message_back_later_with_one_attempt_more() -> None:
+    """Quirk 18: no final callback and no refund while a retry is due."""
     rig = Rig()
     rig.redis.admit(message())
     await rig.work()
@@ -220,6 +221,7 @@ async def test_a_temporary_error_brings_the_message_back_later_with_one_attempt_
 
 
 async def test_throttling_slows_the_bind_and_retries_soon() -> None:
+    """Quirk 16: ESME_RTHROTTLED means rate."""
     rig = Rig()
     rig.redis.admit(message())
     await rig.work()
@@ -243,6 +245,7 @@ async def test_retries_end_with_the_validity() -> None:
 
 
 async def test_a_message_expires_in_the_queue_while_the_upstream_is_down() -> None:
+    """Quirk 38: the validity is enforced here, and EXPIRED reported."""
     rig = Rig()
     rig.link.can_send = False
     rig.redis.admit(message(1, valid_until_ms=Clock().now_ms + 5000), message(2))
@@ -268,6 +271,7 @@ async def test_a_cancelled_message_is_not_sent_but_paid_back_without_a_callback(
 
 
 async def test_a_time_out_alone_never_sends_again_and_the_late_answer_counts() -> None:
+    """Quirk 19: the response does not come."""
     rig = Rig()
     rig.redis.admit(message())
     await rig.work()

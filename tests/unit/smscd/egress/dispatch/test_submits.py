@@ -36,6 +36,7 @@ def test_every_field_of_the_record_arrives() -> None:
 
 
 def test_the_profile_says_which_receipts_are_asked_for() -> None:
+    """Quirk 37: the upstream is asked by policy."""
     pdu = pdu_of(message(1, registered_delivery=0), encoder=SubmitEncoder(profile(registered_delivery=0x11)))
     assert pdu.registered_delivery == 0x11
 

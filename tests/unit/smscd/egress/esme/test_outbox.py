@@ -8,22 +8,25 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
 from protocols.smpp import events as ev
-from protocols.smpp.constants import CommandStatus
+from protocols.smpp import tlv
+from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, BindTransmitter, DeliverSm
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
-from smscd.core.records import CallbackOutcome, CallbackResult
+from smscd.core.records import CallbackKind, CallbackOutcome, CallbackResult
 from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.registry import BoundSessions
+from storage.redis.blobs import pack_array
 from storage.redis.errors import StorageUnavailable
-from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, order
-from tests.unit.smscd.egress.esme.test_delivering import blob
+from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, encode, order
+from tests.unit.smscd.egress.esme.test_delivering import blob, callback
 from tests.unit.smscd.egress.pipes import connect, until
 
 RX_T_APPN = int(CommandStatus.ESME_RX_T_APPN)
@@ -135,6 +138,7 @@ class Rig:
         self,
         request: type[BindReceiver] | type[BindTransmitter] = BindReceiver,
         answers: Callable[[Esme, DeliverSm], int | None] = lambda esme, pdu: 0,
+        interface_version: int = 0x34,
     ) -> Esme:
         """An ESME binds; what the SMPP server does is done here."""
         holder: list[Esme] = []
@@ -148,7 +152,8 @@ class Rig:
         near, _ = connect(esme_side, SessionConfig(window_size=1000), server_side, config)
         esme = Esme(near, answers)
         holder.append(esme)
-        near.session.bind(request(system_id=b"acme"), asyncio.get_running_loop().time())
+        bind = request(system_id=b"acme", interface_version=interface_version)
+        near.session.bind(bind, asyncio.get_running_loop().time())
         near.flush()
         await until(lambda: near.session.state.is_bound)
         return esme
@@ -284,6 +289,23 @@ async def test_a_permanent_refusal_ends_as_dead() -> None:
         await until(lambda: not rig.store.entries)
     [result] = rig.store.results
     assert (result.outcome, result.detail) == (CallbackOutcome.DEAD, "refused with ESME_RX_R_APPN")
+
+
+@pytest.mark.parametrize(("version", "size", "outcome"), [
+    (0x34, 255, CallbackOutcome.DELIVERED), (0x33, 254, CallbackOutcome.DELIVERED), (0x33, 255, CallbackOutcome.DEAD),
+])  # fmt: skip
+async def test_quirk_25_a_text_is_never_left_out_with_the_tlvs_that_an_old_esme_does_not_take(
+    version: int, size: int, outcome: CallbackOutcome
+) -> None:
+    rig = Rig()
+    text = b"x" * size
+    rig.put(pack_array([encode(callback(1, kind=int(CallbackKind.INBOUND), body=text))]))
+    async with rig.running():
+        esme = await rig.bind(interface_version=version)
+        await until(lambda: not rig.store.entries)
+    assert [result.outcome for result in rig.store.results] == [outcome]
+    told = [pdu.short_message or tlv.find(pdu.tlvs, TlvTag.MESSAGE_PAYLOAD) for pdu in esme.received]
+    assert told == ([text] if outcome is CallbackOutcome.DELIVERED else [])
 
 
 async def test_an_esme_that_answers_nothing_in_time_is_sent_it_again() -> None:

@@ -244,6 +244,7 @@ async def test_the_tariff_decides_whether_a_failed_delivery_is_paid_back(
 
 
 async def test_an_intermediate_notification_ends_nothing_and_is_told_only_to_who_asked() -> None:
+    """Quirk 37: the ESME gets only what it asked for."""
     for asked, told in ((0x01, 0), (0x11, 1)):
         rig = Rig()
         rig.know(b"abc", registered_delivery=asked)
@@ -255,6 +256,7 @@ async def test_an_intermediate_notification_ends_nothing_and_is_told_only_to_who
 
 
 async def test_the_tlvs_come_before_the_text() -> None:
+    """Quirk 3: and message_state alone makes it a receipt."""
     rig = Rig()
     rig.know(b"abc")
     rig.come(DeliverSm(esm_class=0, short_message=b"whatever", tlvs=receipt_tlvs(b"abc", 5)))
@@ -272,6 +274,7 @@ async def test_ids_are_matched_in_the_form_of_the_profile(form: str, accepted: b
 
 
 async def test_a_receipt_that_cannot_be_read_is_kept_and_never_becomes_a_message() -> None:
+    """Quirk 1: never dropped, never an MO."""
     rig = Rig()
     rig.come(DeliverSm(esm_class=0x04, short_message=b"\xff\xfegarbage", destination_addr=b"12345"))
     await rig.settle()
@@ -281,6 +284,7 @@ async def test_a_receipt_that_cannot_be_read_is_kept_and_never_becomes_a_message
 
 
 async def test_an_unknown_stat_is_recorded_and_ends_nothing() -> None:
+    """Quirk 1: a `stat` that nobody knows."""
     rig = Rig()
     rig.know(b"abc")
     rig.come(receipt(b"abc", b"STRANGE"))

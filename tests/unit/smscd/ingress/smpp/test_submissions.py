@@ -95,6 +95,7 @@ def test_the_tag_of_the_request_key_is_configurable() -> None:
 
 
 def test_validity_is_read_in_both_forms() -> None:
+    """Quirk 38: relative and absolute."""
     relative = read(validity_period=b"000000010000000R")
     assert (relative.validity_seconds, relative.valid_until_ms) == (3_600, None)
     absolute = read(validity_period=b"261122154839000+")
@@ -117,6 +118,7 @@ def test_a_relative_validity_reads_the_same_a_second_later() -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused(changes: dict[str, Any], reason: Reason) -> None:
+    """Quirks 38 and 45: bad times, and a replacement by submission, have their own statuses."""
     assert refused(**changes) is reason
 
 
