@@ -76,6 +76,7 @@ class StoredMessage:
     callback_at: datetime | None
     timeline: tuple[TimelineEntry, ...] = ()
     conversion: Conversion | None = None
+    priority_flag: int = 0
 
     @property
     def parts(self) -> int:
