@@ -90,7 +90,7 @@ TLV_FORMATS: dict[TlvTag, TlvFormat] = {
     TlvTag.BROADCAST_MESSAGE_CLASS: _integer(1),
     TlvTag.BROADCAST_REP_NUM: _integer(2),
     TlvTag.BROADCAST_FREQUENCY_INTERVAL: _octets(3),
-    TlvTag.BROADCAST_AREA_IDENTIFIER: _octets(0, 101),
+    TlvTag.BROADCAST_AREA_IDENTIFIER: _octets(1, 101),
     TlvTag.BROADCAST_ERROR_STATUS: _integer(4),
     TlvTag.BROADCAST_AREA_SUCCESS: _integer(1),
     TlvTag.BROADCAST_END_TIME: _c_octets(17),
