@@ -162,6 +162,7 @@ def multi_with(flags: bytes = TAIL, rest: bytes = REST) -> bytes:
 
 
 PAYLOAD = b"\x04\x24\0\2hi"
+UCS2 = b"\0\0\0\0\x08\0\3\0hi"  # as REST, with half a character too much
 READ = [
     Row("priority_flag", C.SUBMIT_SM, submit_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_SM, submit_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
@@ -170,6 +171,7 @@ READ = [
     Row("esm_class: UDHI without UDH", C.SUBMIT_SM, submit_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_SM, submit_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_SM, submit_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("short_message: half a UCS-2 character", C.SUBMIT_SM, submit_with(rest=UCS2), S.ESME_RINVMSGLEN),
     Row("priority_flag", C.SUBMIT_MULTI, multi_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
     Row("replace_if_present_flag", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
@@ -177,10 +179,17 @@ READ = [
     Row("esm_class: UDHI without UDH", C.SUBMIT_MULTI, multi_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_MULTI, multi_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_MULTI, multi_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("short_message: half a UCS-2 character", C.SUBMIT_MULTI, multi_with(rest=UCS2), S.ESME_RINVMSGLEN),
     Row("esm_class: UDHI without UDH", C.DATA_SM, b"\0" + AD + AD + b"\x40\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.DATA_SM, b"\0" + AD + AD + b"\x04\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("service_type", C.DATA_SM, b"x" * 6 + b"\0" + AD + AD + b"\0\0\0" + PAYLOAD, S.ESME_RINVSERTYP),
     Row("registered_delivery", C.DATA_SM, b"\0" + AD + AD + b"\0\x20\0" + PAYLOAD, S.ESME_RINVREGDLVFLG),
+    Row(
+        "message_payload: half a UCS-2 character",
+        C.DATA_SM,
+        b"\0" + AD + AD + b"\0\0\x08" + b"\x04\x24\0\3\0hi",
+        S.ESME_RINVMSGLEN,
+    ),
     Row("message_id: none", C.REPLACE_SM, b"\0" + AD + b"\0\0\0\0\2hi", S.ESME_RINVMSGID),
     Row("registered_delivery", C.REPLACE_SM, b"7\0" + AD + b"\0\0\x80\0\2hi", S.ESME_RINVREGDLVFLG),
     Row("sm_default_msg_id", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\xff\2hi", S.ESME_RINVDFTMSGID),
