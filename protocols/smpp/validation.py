@@ -18,6 +18,7 @@ from protocols.smpp.constants import (
     InterfaceVersion,
     TlvTag,
 )
+from protocols.smpp.negotiation import destinations_max
 from protocols.smpp.pdu import DataSm, ReplaceSm, SubmitMulti, SubmitSm
 
 PRIORITY_MAX: Final = 3
@@ -37,7 +38,7 @@ _UCS2_CODINGS: Final = frozenset(
 
 
 def check_submit(pdu: SubmitSm | SubmitMulti, interface_version: int = InterfaceVersion.V3_4) -> CommandStatus | None:
-    """The status that refuses a submit_sm or submit_multi. interface_version: what both ends speak.
+    """The status that refuses a submit_sm, or what a submit_multi has of one. interface_version: what both ends speak.
 
     Deviation: registered_delivery 3, which 3.4 reserves, is taken as 5.0 means it (on success only), because ESMEs ask
     for it whatever version they bind with.
@@ -58,6 +59,13 @@ def check_submit(pdu: SubmitSm | SubmitMulti, interface_version: int = Interface
     if len(pdu.short_message) & 1 and pdu.data_coding in _UCS2_CODINGS:
         return CommandStatus.ESME_RINVMSGLEN
     return None
+
+
+def check_multi(pdu: SubmitMulti, interface_version: int = InterfaceVersion.V3_4) -> CommandStatus | None:
+    """The status that refuses a submit_multi: as check_submit, and 5.0 has one destination more (section 4.5.1)."""
+    if len(pdu.dest_address) > destinations_max(interface_version):
+        return CommandStatus.ESME_RINVNUMDESTS
+    return check_submit(pdu, interface_version)
 
 
 def check_data(pdu: DataSm) -> CommandStatus | None:

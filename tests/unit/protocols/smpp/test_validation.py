@@ -10,7 +10,7 @@ import pytest
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import DataSm, ReplaceSm, SmeAddress, SubmitMulti, SubmitSm
-from protocols.smpp.validation import check_data, check_replace, check_submit
+from protocols.smpp.validation import check_data, check_multi, check_replace, check_submit
 
 S = CommandStatus
 UDH = b"\5\0\3\x2a\2\1"
@@ -83,6 +83,20 @@ def test_a_submit_is_refused_by_what_is_wrong_with_it(
     assert check_submit(submit(**fields)) is status
     values = {"short_message": b"hello"} | fields
     assert check_submit(SubmitMulti(dest_address=(SmeAddress(),), **values)) is status
+
+
+@pytest.mark.parametrize(
+    ("count", "version", "status"),
+    [
+        (254, 0x34, None),
+        (255, 0x34, S.ESME_RINVNUMDESTS),
+        (255, 0x33, S.ESME_RINVNUMDESTS),
+        (255, 0x50, None),
+    ],
+)
+def test_5_0_has_one_destination_more(count: int, version: int, status: CommandStatus | None) -> None:
+    assert check_multi(SubmitMulti(dest_address=(SmeAddress(),) * count), version) is status
+    assert check_multi(SubmitMulti(dest_address=(SmeAddress(),), priority_flag=5), version) is S.ESME_RINVPRTFLG
 
 
 def test_5_0_has_one_priority_more(submit: Callable[..., SubmitSm]) -> None:
