@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocols.gsm import udh
 from protocols.gsm.segmentation import (
@@ -46,8 +46,7 @@ class Target:
     esm_mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """What one submit_sm or deliver_sm carries, as its fields have it."""
 
     short_message: bytes

@@ -63,10 +63,14 @@ _INTERMEDIATE_WANTED = int(RegisteredDelivery.INTERMEDIATE)
 class ReceiptCarrier(Protocol):
     """What deliver_sm and data_sm have in common, as far as receipts go."""
 
-    esm_class: int
-    data_coding: int
-    short_message: bytes
-    tlvs: bytes
+    @property
+    def esm_class(self) -> int: ...
+    @property
+    def data_coding(self) -> int: ...
+    @property
+    def short_message(self) -> bytes: ...
+    @property
+    def tlvs(self) -> bytes: ...
 
 
 @dataclass(slots=True)
@@ -132,19 +136,22 @@ _BLANKS = b" \t\r\n\0,;"
 _SPACING = re.compile(rb"[ _-]")
 
 
-def parse_receipt(pdu: ReceiptCarrier, *, by_text_alone: bool = False) -> Receipt | None:
+def parse_receipt(
+    pdu: ReceiptCarrier, *, by_text_alone: bool = False, is_little_endian: bool = False
+) -> Receipt | None:
     """The receipt that this PDU is, or None when it is a message.
 
     It is one when esm_class says so, or when the TLVs receipted_message_id and message_state are both there. An
     esm_class of an SME's acknowledgement makes it one when an id and a state can be read. by_text_alone: the same
     for esm_class 0; only for an SMSC that is known to need it, because a sender could write such a text.
+    is_little_endian: of UCS-2, where the text itself does not show it.
     """
     kind = pdu.esm_class & ESM_TYPE_MASK
     tlvs = _tlvs_of(pdu.tlvs) if pdu.tlvs else {}
     is_receipt = kind in _RECEIPTS or (bool(tlvs.get(_RECEIPTED_MESSAGE_ID)) and _MESSAGE_STATE in tlvs)
     if not is_receipt and not by_text_alone and kind not in _ACKNOWLEDGEMENTS:
         return None
-    receipt = _read_text(_text_of(pdu, tlvs))
+    receipt = _read_text(_text_of(pdu, tlvs, is_little_endian))
     if not is_receipt and not (receipt.message_id and receipt.stat):
         return None
     receipt.is_intermediate = kind == _INTERMEDIATE
@@ -189,7 +196,7 @@ def _read_tlvs(receipt: Receipt, tlvs: dict[int, int | bytes]) -> None:
         receipt.user_message_reference = reference
 
 
-def _text_of(pdu: ReceiptCarrier, tlvs: dict[int, int | bytes]) -> bytes:
+def _text_of(pdu: ReceiptCarrier, tlvs: dict[int, int | bytes], is_little_endian: bool) -> bytes:
     octets = pdu.short_message
     if not octets and tlvs:
         payload = tlvs.get(TlvTag.MESSAGE_PAYLOAD)
@@ -198,8 +205,9 @@ def _text_of(pdu: ReceiptCarrier, tlvs: dict[int, int | bytes]) -> bytes:
         octets = octets[1 + octets[0] :]
     if pdu.data_coding not in _UCS2:
         return octets
-    # UTF-16, by some SMSCs little-endian; either way the field names are ASCII.
-    is_swapped = octets[1:2] == b"\0" and octets[:1] != b"\0"
+    # UTF-16, by some SMSCs little-endian; where the first character is ASCII, its NUL shows the order.
+    first, second = octets[:1] == b"\0", octets[1:2] == b"\0"
+    is_swapped = second if first != second else is_little_endian
     return octets.decode("utf-16-le" if is_swapped else "utf-16-be", "replace").encode("utf-8", "replace")
 
 

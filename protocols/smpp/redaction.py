@@ -6,6 +6,7 @@ Lengths stay, so that what is shown is still the PDU that was sent: a text is as
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Final
 
 from protocols.smpp import tlv
@@ -19,7 +20,8 @@ SHOWN_DIGITS: Final = 5
 HIDDEN: Final = b"*"
 
 _TEXT_TAGS: Final = frozenset((int(TlvTag.MESSAGE_PAYLOAD), int(TlvTag.CALLBACK_NUM), int(TlvTag.CALLBACK_NUM_ATAG)))
-_EXCERPT: Final = (b" text:", b" Text:")
+_EXCERPT: Final = re.compile(rb"\b(?:text|msg)\s*[:=]", re.IGNORECASE)
+_PLAIN: Final = re.compile(rb"[\t\n\r -~]*\0?")
 
 
 def redacted(frame: bytes) -> bytes:
@@ -62,9 +64,8 @@ def masked(address: bytes) -> bytes:
 
 
 def _without_excerpt(text: bytes) -> bytes:
-    """A receipt's text up to the excerpt of the message."""
-    for mark in _EXCERPT:
-        before, found, excerpt = text.partition(mark)
-        if found:
-            return before + found + HIDDEN * len(excerpt)
-    return text
+    """A receipt's text up to the excerpt of the message; nothing of one in which that cannot be found, as in UCS-2."""
+    mark = _EXCERPT.search(text)
+    if mark is not None:
+        return text[: mark.end()] + HIDDEN * (len(text) - mark.end())
+    return text if _PLAIN.fullmatch(text) else HIDDEN * len(text)

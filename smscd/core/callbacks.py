@@ -35,11 +35,19 @@ def wants_receipt(registered_delivery: int, state: int, *, is_intermediate: bool
 
 
 def receipt_callback(
-    context: SentContext, stat: bytes, err: bytes, state: int, done_ms: int, *, is_intermediate: bool = False
+    context: SentContext,
+    stat: bytes,
+    err: bytes,
+    state: int,
+    done_ms: int,
+    *,
+    is_intermediate: bool = False,
+    named_tlvs: dict[str, int | str] | None = None,
 ) -> CallbackRecord | None:
     """What the customer is told of an upstream's receipt; None when he did not ask for it.
 
     stat, err: as the upstream wrote them, passed on. done_ms: the receipt's done date, or when it came.
+    named_tlvs: those that the upstream's profile names.
     """
     if context.via == _VIA_NONE or not wants_receipt(
         context.registered_delivery, state, is_intermediate=is_intermediate
@@ -69,6 +77,7 @@ def receipt_callback(
         context.callback_url,
         group_id=context.group_id,
         is_from_network=True,
+        named_tlvs=named_tlvs,
     )
 
 
@@ -105,8 +114,13 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
     )
 
 
-def inbound_callback(record: InboundRecord, number: MoNumber) -> CallbackRecord:
-    """What the owner of a number is told of a mobile-originated message to it. VIAS[number.via] says by which way."""
+def inbound_callback(
+    record: InboundRecord, number: MoNumber, named_tlvs: dict[str, int | str] | None = None
+) -> CallbackRecord:
+    """What the owner of a number is told of a mobile-originated message to it. VIAS[number.via] says by which way.
+
+    named_tlvs: those that the upstream's profile names.
+    """
     return CallbackRecord(
         _INBOUND,
         record.id,
@@ -127,6 +141,7 @@ def inbound_callback(record: InboundRecord, number: MoNumber) -> CallbackRecord:
         1,
         record.body,
         tlvs=record.tlvs,
+        named_tlvs=named_tlvs,
     )
 
 
@@ -213,6 +228,7 @@ def _receipt_data(record: CallbackRecord, status: str) -> dict[str, object]:
         "smpp": {"stat": stat, "err": err},
         "error": {"code": status, "detail": f"The message ended as {stat}, error {err}."} if failed else None,
         "segments": record.segments,
+        **_named_tlvs(record),
     }
 
 
@@ -234,4 +250,9 @@ def _inbound_data(record: CallbackRecord) -> dict[str, object]:
         "text": decode(content, record.data_coding, elements) if encoding != "binary" else None,
         "encoding": encoding,
         "content_hex": record.body.hex(),
+        **_named_tlvs(record),
     }
+
+
+def _named_tlvs(record: CallbackRecord) -> dict[str, object]:
+    return {"tlvs": record.named_tlvs} if record.named_tlvs else {}

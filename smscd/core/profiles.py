@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from protocols.gsm.transcode import DefaultAlphabet, Dialect
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.tlv import TlvKind
 from protocols.smpp.vendor_tlvs import NamedTlv, TlvProfile
-from smscd.core.directory import Account, Upstream
+from smscd.core.directory import Account, AlphabetName, Upstream
 from smscd.core.reasons import Reason, Rejected
 
 PLAIN: Final = Dialect(default=DefaultAlphabet.GSM)
 """What we write ourselves: septets one to an octet, UCS-2 with the high octet first."""
 
+_INTEGER_END: Final = 1 << 64
 _KINDS: Final = {"integer": TlvKind.INTEGER, "c_octets": TlvKind.C_OCTETS, "octets": TlvKind.OCTETS}
 
 
 def dialect_of(peer: Account | Upstream) -> Dialect:
-    """How the ESMEs of an account, or an upstream, write text."""
-    name = peer.default_alphabet
+    """How the ESMEs of an account, or an upstream, write text. Equal ones are one object."""
+    is_zero_padded = isinstance(peer, Upstream) and peer.is_zero_padded
+    return _dialect(peer.default_alphabet, peer.is_little_endian, is_zero_padded)
+
+
+@cache
+def _dialect(alphabet: AlphabetName, is_little_endian: bool, is_zero_padding: bool) -> Dialect:
     return Dialect(
-        default=DefaultAlphabet(name) if name != "unknown" else None,
-        is_little_endian=peer.is_little_endian,
-        is_zero_padding=isinstance(peer, Upstream) and peer.is_zero_padded,
+        default=DefaultAlphabet(alphabet) if alphabet != "unknown" else None,
+        is_little_endian=is_little_endian,
+        is_zero_padding=is_zero_padding,
     )
 
 
@@ -75,12 +82,15 @@ def _rule(row: NamedTlv) -> str:
 
 
 def decode_named(profile: TlvProfile, raw: bytes) -> dict[str, int | str]:
-    """The opposite: what an upstream's TLVs say, as JSON has it. Text that is no ASCII keeps its octets as Latin-1."""
+    """The opposite: what an upstream's TLVs say, as JSON has it. Text that is no ASCII keeps its octets as Latin-1.
+
+    An integer that 64 bits do not hold is given in hexadecimal digits.
+    """
     kinds = {row.name: row.kind for row in profile.rows}
     found: dict[str, int | str] = {}
     for name, value in profile.decode(raw).items():
         if isinstance(value, int):
-            found[name] = value
+            found[name] = value if value < _INTEGER_END else f"{value:x}"
         else:
             found[name] = value.hex() if kinds[name] is TlvKind.OCTETS else value.decode("latin-1")
     return found

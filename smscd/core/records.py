@@ -261,7 +261,7 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
 
 
 class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
-    """A receipt that came before its submit_sm_resp, as `park` holds it."""
+    """A receipt that came before its submit_sm_resp, as `park` holds it. named_tlvs: as a CallbackRecord has them."""
 
     upstream_message_id: bytes
     stat: bytes
@@ -271,6 +271,7 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
     text: bytes
     at_ms: int
     is_intermediate: bool = False
+    named_tlvs: dict[str, int | str] | None = None
 
 
 class CallbackKind(IntEnum):
@@ -287,6 +288,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     receipt's deliver_sm has them swapped). body is the excerpt of the text for a receipt, the whole body for an MO.
     group_id: the id that the customer knows the message by, when it is not its own; 0 otherwise.
     is_from_network: err is what the network said, not the command_status with which the upstream refused.
+    named_tlvs: what the upstream's profile names of the TLVs that came, for a webhook; None: nothing.
     """
 
     kind: int
@@ -314,6 +316,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     tlvs: bytes = b""
     group_id: int = 0
     is_from_network: bool = False
+    named_tlvs: dict[str, int | str] | None = None
 
 
 class CallbackOutcome(IntEnum):

@@ -10,7 +10,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,22 @@ _DECODERS: dict[bytes, Any] = {
 }
 
 
-def directory(carrier_port: int, **changes: object) -> DirectoryIndex:
-    """One account with an ESME and a number, and one upstream."""
+def directory(carrier_port: int, account: Mapping[str, Any] | None = None, **changes: object) -> DirectoryIndex:
+    """One account with an ESME and two numbers, 777 by webhook, and one upstream. account: how it writes."""
     fields: dict[str, Any] = {
         "id": "carrier", "host": "127.0.0.1", "port": carrier_port, "system_id": "us", "password": "secret", **changes,
     }  # fmt: skip
     return DirectoryIndex(
         Snapshot(
-            accounts=(Account(id="acme", binds_max=10),),
+            accounts=(Account(id="acme", binds_max=10, **(account or {})),),
             credentials=(
                 Credential(system_id="esme", account="acme", password_hmac=password_hmac(PEPPER, b"password")),
             ),
             upstreams=(Upstream(**fields),),
-            mo_numbers=(MoNumber(number="12345", account="acme"),),
+            mo_numbers=(
+                MoNumber(number="12345", account="acme"),
+                MoNumber(number="777", account="acme", via="webhook"),
+            ),
         )
     )
 

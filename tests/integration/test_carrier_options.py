@@ -78,7 +78,7 @@ async def test_receipts_in_data_sm_are_counted_by_their_answers_and_sent_again_w
         )
         esme.submit(("hello", "447700900123"))
         await esme.until(lambda: len(got) == 2)
-        receipts = [parse_receipt(pdu) for pdu in got]  # type: ignore[arg-type]  # data_sm has a text to read only
+        receipts = [parse_receipt(pdu) for pdu in got]
         assert [receipt.message_id for receipt in receipts if receipt] == [esme.answers[0][2]] * 2
         await esme.until(lambda: carrier.carrier.stats()["deliveries"]["acknowledged"] == 1)  # type: ignore[index]
         assert not esme.delivered

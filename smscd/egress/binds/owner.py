@@ -101,7 +101,7 @@ class UpstreamOwner:
         self.profile = profile
         if self._dispatcher is not None and self._receipts is not None and self.pool is not None:
             self._dispatcher.reconfigure(profile)
-            self._receipts.profile = profile
+            self._receipts.reconfigure(profile)
             self.pool.reconfigure(profile)
             if self.door is not None:
                 self.door.changed()

@@ -240,12 +240,14 @@ class AccountOutbox:
     def _send_over(self, connection: SmppConnection, deliveries: list[Delivery], now: float) -> None:
         items: list[tuple[bytes, Delivery]] = []
         body = self._encoder.body
+        entry = self._directory().entry(self.account)
+        alphabet = entry.dialect.default if entry is not None else None
         is_before_3_4 = not takes_tlvs(connection.session.peer_interface_version)
         for delivery in deliveries:
             try:
                 if is_before_3_4 and len(delivery.record.body) > SHORT_MESSAGE_MAX:
                     raise EncodeError("the text fits message_payload only, which an ESME before 3.4 does not have")
-                items.append((body(delivery.record), delivery))
+                items.append((body(delivery.record, alphabet), delivery))
             except EncodeError as error:
                 _log.error("callback.unsendable", message_id=delivery.record.id, error=str(error))
                 self._work.end(delivery, CallbackOutcome.DEAD, self._wall_ms(), "does not fit into deliver_sm")

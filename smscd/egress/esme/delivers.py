@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
+from protocols.gsm.alphabets import GSM, Alphabet, alphabet_of, decode
+from protocols.gsm.transcode import DefaultAlphabet
 from protocols.smpp import tlv
 from protocols.smpp.codec import encode_body
-from protocols.smpp.constants import TlvTag
+from protocols.smpp.constants import DataCoding, TlvTag
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import EXCERPT_SIZE, format_receipt, receipt_tlvs
 from smscd.core.lifecycle import message_state_of
@@ -20,6 +21,9 @@ GSM_NETWORK: Final = 3
 
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _DELIVERED: Final = int(State.DELIVERED)
+_IA5: Final = int(DataCoding.IA5)
+_GSM: Final = DefaultAlphabet.GSM
+_PACKED: Final = DefaultAlphabet.GSM_PACKED
 _OTHER: Final = ord(".")
 _ESCAPE: Final = b"\x1b"
 _PRINTABLE: Final = bytes(octet if 0x20 <= octet < 0x7F else _OTHER for octet in range(256))
@@ -35,6 +39,7 @@ def _gsm_to_ascii() -> bytes:
 
 
 _GSM_PRINTABLE: Final = _gsm_to_ascii()
+_SAME_IN_GSM: Final = bytes(octet if GSM.decode(bytes((octet,))) == chr(octet) else _OTHER for octet in range(256))
 
 
 class DeliverEncoder:
@@ -47,11 +52,16 @@ class DeliverEncoder:
         self._texts: dict[tuple[int, int, bytes, bytes, int, int], bytes] = {}
         self._tlvs: dict[tuple[int, int, bytes], tuple[bytes, bytes]] = {}
 
-    def body(self, record: CallbackRecord) -> bytes:
-        """The body of the deliver_sm. Raises EncodeError when a field does not fit."""
-        return self._receipt(record) if record.kind == _RECEIPT else self._inbound(record)
+    def body(self, record: CallbackRecord, alphabet: DefaultAlphabet | None = None) -> bytes:
+        """The body of the deliver_sm. Raises EncodeError when a field does not fit.
 
-    def _receipt(self, record: CallbackRecord) -> bytes:
+        alphabet: what data_coding 0 is to the account's ESMEs. A receipt is written in ASCII, whoever gets it, because
+        most ESMEs take it for ASCII whatever they take a message for. Where 0 is GSM, characters that GSM has in
+        another place are shown as dots, so that it is the same text either way. Where 0 is packed it says IA5.
+        """
+        return self._receipt(record, alphabet) if record.kind == _RECEIPT else self._inbound(record)
+
+    def _receipt(self, record: CallbackRecord, alphabet: DefaultAlphabet | None) -> bytes:
         pdu = self._pdu
         message_id = b"%d" % (record.group_id or record.id)
         pdu.source_addr_ton = record.dest_ton
@@ -72,6 +82,10 @@ class DeliverEncoder:
         )
         rest = self._texts.get(form) or self._remember_text(form, record)
         pdu.short_message = b"id:" + message_id + rest + printable(record.body, record.data_coding)[:EXCERPT_SIZE]
+        if alphabet is _GSM:
+            pdu.short_message = pdu.short_message.translate(_SAME_IN_GSM)
+        elif alphabet is _PACKED:
+            pdu.data_coding = _IA5
         key = (len(message_id), record.state, record.err if record.is_from_network else b"")
         around = self._tlvs.get(key) or self._remember_tlvs(key)
         pdu.tlvs = around[0] + message_id + around[1]

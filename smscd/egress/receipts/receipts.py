@@ -17,12 +17,13 @@ import structlog
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.pdu import AlertNotification, DataSm
-from protocols.smpp.receipt import Receipt, parse_receipt
+from protocols.smpp.receipt import Receipt
 from smscd.core.callbacks import receipt_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import ClockSteppedError
 from smscd.core.lifecycle import canonical_id, ends_message, stat_of, state_of_receipt
+from smscd.core.reading import Reader
 from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
@@ -90,6 +91,7 @@ class Receipts:
         wall_ms: Callable[[], int],
     ) -> None:
         self.profile = profile
+        self._reader = Reader(profile)
         self._store = store
         self._directory = directory
         self._ids = ids
@@ -106,6 +108,11 @@ class Receipts:
         self._next_sweep = 0.0
         self._swept = 0
         self._repeats = InboundRepeats(store, figures)
+
+    def reconfigure(self, profile: Upstream) -> None:
+        """Go on under a changed profile; what comes from now on is read by it."""
+        self.profile = profile
+        self._reader = Reader(profile)
 
     def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
         """A bind delivered these. The session itself stops reading when too many are unanswered."""
@@ -176,11 +183,12 @@ class Receipts:
         messages: list[Delivered] = []
         receipt_numbers: list[list[tuple[int, int]]] = []
         message_numbers: list[list[tuple[int, int]]] = []
+        receipt_of = self._reader.receipt
         for read in reads:
             for_receipts: list[tuple[int, int]] = []
             for_messages: list[tuple[int, int]] = []
             for pdu in read.pdus:
-                receipt = parse_receipt(pdu)  # type: ignore[arg-type]  # data_sm has a short_message to read only
+                receipt = receipt_of(pdu)
                 if receipt is None:
                     messages.append(pdu)
                     for_messages.append((pdu.sequence_number, _ROK))
@@ -224,6 +232,9 @@ class Receipts:
         batch = ReceiptBatch()
         if receipts:
             parked = [parked_receipt(receipt, now_ms) for _, receipt in receipts]
+            if self._reader.names_tlvs:
+                for kept, (pdu, _) in zip(parked, receipts, strict=True):
+                    kept.named_tlvs = self._reader.named_tlvs(pdu.tlvs)
             keys = [(self._canonical(receipt, form), _encode(receipt)) for receipt in parked]
             await self._correlated()
             contexts = await self._match(keys, now_ms)
@@ -278,7 +289,7 @@ class Receipts:
                 _log.warning("inbound.waiting_for_clock", upstream=self.profile.id, error=str(error))
                 await asyncio.sleep(STORAGE_RETRY_SECONDS)
                 now_ms = self._wall_ms()
-        items = inbound_items(messages, ids, self.profile.id, self._directory(), now_ms)
+        items = inbound_items(messages, ids, self._reader, self._directory(), now_ms)
         self._figures.inbound += len(items)
         self._figures.inbound_unknown += sum(not item.record.account for item in items)
         return items
@@ -323,7 +334,13 @@ def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, no
     refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
     stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
     callback = receipt_callback(
-        context, stat, receipt.err or b"000", state, receipt.done_ms, is_intermediate=not is_final
+        context,
+        stat,
+        receipt.err or b"000",
+        state,
+        receipt.done_ms,
+        is_intermediate=not is_final,
+        named_tlvs=receipt.named_tlvs,
     )
     record = ReceiptRecord(
         context.id,

@@ -154,6 +154,16 @@ def test_quirk_29_a_receipt_in_ucs_2_is_decoded_by_its_data_coding(data_coding: 
     assert (receipt.message_id, receipt.stat, receipt.text) == (b"A1", b"DELIVRD", "Ж".encode())
 
 
+@pytest.mark.parametrize("is_little_endian", [True, False])
+def test_quirk_29_the_caller_says_the_order_where_the_text_does_not_show_it(is_little_endian: bool) -> None:
+    for order, is_read in (("utf-16-le", is_little_endian), ("utf-16-be", not is_little_endian)):
+        text = DataSm(0x04, 8, "Ж id:A1".encode(order))
+        receipt = parse_receipt(text, is_little_endian=is_little_endian)
+        assert receipt is not None and receipt.message_id == (b"A1" if is_read else b"")
+        shown = parse_receipt(DataSm(0x04, 8, "id:A1".encode(order)), is_little_endian=is_little_endian)
+        assert shown is not None and shown.message_id == b"A1"
+
+
 # --- quirk 37 ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protocols.gsm.septets import pack
 from protocols.smpp import tlv
 from protocols.smpp.codec import decode, encode
 from protocols.smpp.constants import TlvTag
@@ -38,6 +39,21 @@ def test_a_receipt_stays_readable_but_for_the_excerpt_of_the_text() -> None:
     assert isinstance(shown, DeliverSm)
     assert shown.short_message == text.replace(b"Code 4711", b"*********")
     assert shown.source_addr == b"44770*******"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"id:7 stat:DELIVRD TEXT:Code", b"id:7 stat:DELIVRD TEXT:****"),
+        (b"msgid:7 stat:DELIVRD msg = Code", b"msgid:7 stat:DELIVRD msg =*****"),
+        (b"id:7 stat:DELIVRD\0", b"id:7 stat:DELIVRD\0"),
+        ("id:7 text:Code".encode("utf-16-be"), b"*" * 28),
+        (pack(b"id:7 stat:DELIVRD text:Code"), b"*" * 24),
+    ],
+)
+def test_an_excerpt_is_hidden_however_a_receipt_is_written(text: bytes, shown: bytes) -> None:
+    pdu = decode(redacted(encode(DeliverSm(esm_class=4, short_message=text))))
+    assert isinstance(pdu, DeliverSm) and pdu.short_message == shown
 
 
 def test_what_has_nothing_to_hide_stays_as_it_is() -> None:

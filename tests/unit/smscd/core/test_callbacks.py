@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import msgspec
 import pytest
 
 from smscd.core.callbacks import (
@@ -25,6 +27,7 @@ from smscd.core.records import (
     Door,
     InboundRecord,
     MessageRecord,
+    ParkedReceipt,
     SentContext,
     State,
     Via,
@@ -184,6 +187,13 @@ def test_the_webhook_of_a_mobile_originated_message_has_its_text() -> None:
         ({"esm_class": 0x40, "body": b"\x05\x00\x03\x01\x02\x01part"}, "part", "gsm7"),
         ({"esm_class": 0x40, "body": b"\x30part"}, "0part", "gsm7"),
         ({"esm_class": 0x40, "body": b"\x03\x24\x01\x01\x1bs\x1bI"}, "şİ", "gsm7"),
+        ({"esm_class": 0x40, "body": b"\x03\x25\x01\x01\x04\x1c"}, "€Ş", "gsm7"),
+        ({"body": b"5\x1be \x1b<x\x1b>\x02\x11"}, "5€ [x]$_", "gsm7"),
+        ({"data_coding": 0xF1, "body": b"\x00"}, "@", "gsm7"),
+        ({"data_coding": 0x18, "body": "дом".encode("utf-16-be")}, "дом", "ucs2"),
+        ({"data_coding": 8, "body": "😀".encode("utf-16-be")}, "😀", "ucs2"),
+        ({"data_coding": 8, "esm_class": 0x40, "body": b"\x05\0\x03\1\2\1\x04\x16"}, "Ж", "ucs2"),
+        ({"data_coding": 1, "body": b"a_@"}, "a_@", "latin1"),
     ],
 )
 def test_a_mobile_originated_text_is_decoded_by_its_data_coding(
@@ -191,6 +201,24 @@ def test_a_mobile_originated_text_is_decoded_by_its_data_coding(
 ) -> None:
     data = json.loads(webhook_event(inbound(**changes)).body)["data"]
     assert (data["text"], data["encoding"]) == (text, encoding)
+
+
+def test_quirk_44_a_webhook_has_the_tlvs_that_the_upstreams_profile_names() -> None:
+    named: dict[str, int | str] = {"mccmnc": 26201, "raw": "00ff"}
+    receipt = receipt_callback(context(), b"DELIVRD", b"000", State.DELIVERED, NOW, named_tlvs=named)
+    assert receipt is not None
+    message = inbound()
+    message.named_tlvs = named
+    for callback in (receipt, message):
+        assert json.loads(webhook_event(callback).body)["data"]["tlvs"] == named
+
+
+def test_callbacks_and_parked_receipts_of_the_previous_release_name_no_tlvs() -> None:
+    callback = msgspec.msgpack.decode(msgspec.msgpack.encode(inbound()), type=list[Any])
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(callback[:-1]), type=CallbackRecord) == inbound()
+    parked = ParkedReceipt(b"1", b"DELIVRD", b"000", 4, NOW, b"text", NOW)
+    values = msgspec.msgpack.decode(msgspec.msgpack.encode(parked), type=list[Any])
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(values[:-1]), type=ParkedReceipt) == parked
 
 
 def test_addresses_and_encodings_have_the_names_of_the_http_interface() -> None:

@@ -145,6 +145,19 @@ async def test_a_changed_password_is_used_at_once() -> None:
         await until(lambda: owner.figures.binds_bound == 1)
 
 
+async def test_quirk_5_receipts_are_read_by_the_changed_profile_at_once() -> None:
+    whole = Whole()
+    whole.smsc.answers = lambda pdu: (0, b"abc")
+    whole.redis.admit(message(1))
+    async with running(whole) as owner:
+        await until(lambda: whole.redis.turn_records)
+        owner.reconfigure(profile(receipt_by_text_alone=True))
+        text = format_receipt(b"abc", submit_ms=NOW_MS, done_ms=NOW_MS, stat=b"DELIVRD")
+        whole.smsc.deliver(DeliverSm(short_message=text), 1)
+        await until(lambda: whole.smsc.deliver_answers)
+    assert whole.redis.states == {FIRST_ID + 1: State.DELIVERED}
+
+
 async def test_a_receipt_right_behind_its_answer_is_not_parked() -> None:
     whole = Whole()
 

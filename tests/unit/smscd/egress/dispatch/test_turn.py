@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from smscd.core.records import Outcome, ResultRecord, State, Tariff, Via
+from smscd.core.callbacks import receipt_callback, result_callback
+from smscd.core.records import Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
 from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
 from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, decode_results, message, profile
@@ -182,3 +183,17 @@ def test_the_context_of_a_segment_has_all_that_its_receipt_needs() -> None:
     context = sent_context(record, 1)
     assert (context.segment, context.segments, context.excerpt) == (1, 2, b"hello world, this is")
     assert (context.source, context.dest, context.price_micros) == (record.source, record.dest, 70_000)
+
+
+def test_a_receipts_excerpt_and_segments_are_of_what_the_customer_sent() -> None:
+    conversion = Conversion(int(Form.PAYLOAD), 3, b"caf\xe9", 0, 0, b"", b"caf?")
+    record = message(1, segments=[b"caf\x05"], conversion=conversion)
+    context = sent_context(record, 0)
+    assert (context.data_coding, context.excerpt, context.segments, context.parts) == (1, b"caf?", 1, 3)
+    receipt = receipt_callback(context, b"DELIVRD", b"000", State.DELIVERED, NOW_MS)
+    result = result_callback(record, State.EXPIRED, 0, NOW_MS)
+    for told in (receipt, result):
+        assert told is not None
+        assert (told.data_coding, told.body, told.segments) == (1, b"caf?", 3)
+    plain = sent_context(message(1), 0)
+    assert (plain.data_coding, plain.excerpt, plain.parts) == (0, b"text 1", 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from protocols.gsm.alphabets import GSM
+from protocols.gsm.transcode import DefaultAlphabet
 from protocols.smpp import tlv
 from protocols.smpp.codec import DECODERS
 from protocols.smpp.constants import CommandId, MessageState, TlvTag
@@ -16,8 +18,10 @@ from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS
 from tests.unit.smscd.egress.esme.test_delivering import callback
 
 
-def pdu_of(record: CallbackRecord, encoder: DeliverEncoder | None = None) -> DeliverSm:
-    body = (encoder or DeliverEncoder()).body(record)
+def pdu_of(
+    record: CallbackRecord, encoder: DeliverEncoder | None = None, alphabet: DefaultAlphabet | None = None
+) -> DeliverSm:
+    body = (encoder or DeliverEncoder()).body(record, alphabet)
     pdu: DeliverSm = DECODERS[CommandId.DELIVER_SM](body, 0, len(body), 0, 0)
     return pdu
 
@@ -79,6 +83,34 @@ def test_an_err_that_is_no_number_is_left_out_of_the_tlvs() -> None:
 )
 def test_the_excerpt_is_printable_ascii(excerpt: bytes, data_coding: int, shown: bytes) -> None:
     assert printable(excerpt, data_coding) == shown
+
+
+@pytest.mark.parametrize("alphabet", [None, DefaultAlphabet.LATIN_1, DefaultAlphabet.ASCII])
+def test_quirk_27_a_receipt_is_ascii_under_data_coding_0_where_that_is_ascii(alphabet: DefaultAlphabet | None) -> None:
+    pdu = pdu_of(callback(1, body=b"a@b_$ [x]", data_coding=1), alphabet=alphabet)
+    assert pdu.data_coding == 0 and pdu.short_message.endswith(b" text:a@b_$ [x]")
+
+
+def test_quirk_27_a_receipt_says_the_same_in_gsm_and_in_ascii_to_an_esme_whose_alphabet_is_gsm() -> None:
+    pdu = pdu_of(callback(1, body=b"a@b_$ [x] 5'", data_coding=1, err=b"_1"), alphabet=DefaultAlphabet.GSM)
+    assert pdu.data_coding == 0
+    assert pdu.short_message.endswith(b" stat:DELIVRD err:0.1 text:a.b.. .x. 5'")
+    assert GSM.decode(pdu.short_message) == pdu.short_message.decode("ascii")
+
+
+def test_quirk_30_a_receipt_is_no_packed_text_and_says_so_to_an_esme_that_packs() -> None:
+    """Not one octet is different for an ESME that takes a receipt for ASCII without looking."""
+    encoder, record = DeliverEncoder(), callback(1, body=b"a@b_$", data_coding=1)
+    packing = pdu_of(record, encoder, DefaultAlphabet.GSM_PACKED)
+    other = pdu_of(record, encoder)
+    assert (packing.data_coding, other.data_coding) == (1, 0)
+    assert packing.short_message == other.short_message and packing.tlvs == other.tlvs
+
+
+@pytest.mark.parametrize("alphabet", list(DefaultAlphabet))
+def test_an_inbound_message_is_in_the_accounts_alphabet_already(alphabet: DefaultAlphabet) -> None:
+    record = callback(7, kind=int(CallbackKind.INBOUND), body=b"@_$", named_tlvs={"mccmnc": 1})
+    assert pdu_of(record, alphabet=alphabet) == pdu_of(record)
 
 
 def test_an_inbound_message_is_passed_on_as_it_came() -> None:

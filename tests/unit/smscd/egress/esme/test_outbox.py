@@ -15,7 +15,7 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, BindTransmitter, DeliverSm
-from smscd.core.directory import Account, Snapshot
+from smscd.core.directory import Account, AlphabetName, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
 from smscd.core.records import CallbackKind, CallbackOutcome, CallbackResult
@@ -113,14 +113,15 @@ class Esme:
 class Rig:
     """An outbox service with a server's side of sessions around it."""
 
-    def __init__(self, window: int = 100) -> None:
+    def __init__(self, window: int = 100, alphabet: AlphabetName = "unknown") -> None:
         self.store = FakeOutboxStore()
         self.leases = FakeLeases()
         self.sessions = BoundSessions()
         self.bells: dict[bytes, Callable[[], None]] = {}
         self.figures = OutboxFigures()
         self.response_seconds = 30.0
-        directory = DirectoryIndex(Snapshot(accounts=(Account(id="acme", window_size=window),)))
+        account = Account(id="acme", window_size=window, default_alphabet=alphabet)
+        directory = DirectoryIndex(Snapshot(accounts=(account,)))
         self.outbox = Outbox(
             open_outbox=lambda account: (self.store, self.store.session),  # type: ignore[arg-type]  # the double
             leases=self.leases,  # type: ignore[arg-type]  # the double
@@ -203,6 +204,18 @@ async def test_what_waited_is_delivered_once_an_esme_can_receive() -> None:
     assert (first.esm_class, first.source_addr, first.destination_addr) == (4, b"491701", b"Sender")
     assert [result.outcome for result in rig.store.results] == [CallbackOutcome.DELIVERED] * 3
     assert rig.figures.delivered == 3
+
+
+@pytest.mark.parametrize(("alphabet", "data_coding"), [("gsm_packed", 1), ("latin1", 0), ("unknown", 0)])
+async def test_quirk_30_receipts_are_written_for_the_alphabet_of_the_account(
+    alphabet: AlphabetName, data_coding: int
+) -> None:
+    rig = Rig(alphabet=alphabet)
+    rig.put(blob(1))
+    async with rig.running():
+        esme = await rig.bind()
+        await until(lambda: not rig.store.entries)
+    assert [pdu.data_coding for pdu in esme.received] == [data_coding]
 
 
 async def test_nothing_is_read_or_sent_for_an_account_without_a_receiver() -> None:

@@ -8,24 +8,29 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.tlv import HOP_TAGS
-from smscd.core.directory import MoNumber, Snapshot
+from smscd.core.directory import Account, MoNumber, Snapshot, VendorTlv
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.reading import Reader
 from smscd.core.records import CallbackKind, Via
 from smscd.egress.receipts.inbound import inbound_items
-from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback
+from storage.redis.receipts import InboundItem
+from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
 
 DIRECTORY = DirectoryIndex(
     Snapshot(
+        accounts=(Account(id="acme"), Account(id="latin", default_alphabet="latin1", is_little_endian=True)),
         mo_numbers=(
             MoNumber(number="12345", account="acme"),
             MoNumber(number="+447700900000", account="beta", via="webhook"),
-        )
+            MoNumber(number="777", account="latin"),
+            MoNumber(number="888", account="gone"),
+        ),
     )
 )
 
 
-def item_of(pdu: DeliverSm):  # type: ignore[no-untyped-def]  # InboundItem
-    [item] = inbound_items([pdu], [7], "carrier", DIRECTORY, NOW_MS)
+def item_of(pdu: DeliverSm, **changes: object) -> InboundItem:
+    [item] = inbound_items([pdu], [7], Reader(profile(**changes)), DIRECTORY, NOW_MS)
     return item
 
 
@@ -62,3 +67,35 @@ def test_message_payload_is_the_body_and_other_tlvs_stay() -> None:
     item = item_of(DeliverSm(destination_addr=b"12345", tlvs=tlvs))
     assert item.record.body == b"x" * 300
     assert tlv.parse(item.record.tlvs) == [(0x1400, b"vendor")]
+
+
+def test_quirk_27_the_record_and_a_webhook_have_our_alphabet_and_an_esme_its_own() -> None:
+    item = item_of(DeliverSm(destination_addr=b"777", short_message=b"a@\xe9"), default_alphabet="latin1")
+    assert (item.record.data_coding, item.record.body) == (0, b"a\x00\x05")
+    assert decode_callback(item.callback).body == b"a@\xe9"
+    item = item_of(DeliverSm(destination_addr=b"447700900000", short_message=b"a@\xe9"), default_alphabet="latin1")
+    assert decode_callback(item.callback).body == item.record.body == b"a\x00\x05"
+
+
+def test_quirk_27_an_upstream_that_writes_as_we_do_is_read_for_an_esme_that_does_not() -> None:
+    for data_coding, body, told in ((0, b"a\x00\x05", b"a@\xe9"), (8, b"\x04\x16", b"\x16\x04")):
+        pdu = DeliverSm(destination_addr=b"777", short_message=body, data_coding=data_coding, esm_class=0x80)
+        item = item_of(pdu, default_alphabet="gsm")
+        assert (item.record.data_coding, item.record.body) == (data_coding, body)
+        callback = decode_callback(item.callback)
+        assert (callback.data_coding, callback.body, callback.esm_class) == (data_coding, told, 0x80)
+
+
+def test_an_account_that_is_gone_is_told_what_came() -> None:
+    item = item_of(DeliverSm(destination_addr=b"888", short_message=b"a@\xe9"), default_alphabet="latin1")
+    assert decode_callback(item.callback).body == b"a@\xe9"
+
+
+def test_quirk_44_named_tlvs_are_told_and_all_are_kept() -> None:
+    row = VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4)
+    tlvs = tlv.encode([(0x1400, b"other"), (0x1401, b"\x66\x59")])
+    pdu = DeliverSm(destination_addr=b"447700900000", short_message=b"hi", tlvs=tlvs)
+    item = item_of(pdu, vendor_tlvs=(row,))
+    assert item.record.tlvs == tlvs
+    assert decode_callback(item.callback).named_tlvs == {"mccmnc": 26201}
+    assert decode_callback(item_of(pdu).callback).named_tlvs is None
