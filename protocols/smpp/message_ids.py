@@ -1,14 +1,13 @@
 """Message ids as SMSCs spell them: the one in submit_sm_resp and the one in the receipt are often not the same octets.
 
-Which receipt belongs to which response is never guessed: more than one possible response is no match.
+How the two are understood to be one is an upstream's form; what else they may mean is told by relations().
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 
 class IdForm(StrEnum):
@@ -23,21 +22,6 @@ class IdForm(StrEnum):
     ZEROS = "zeros"
     DECIMAL = "decimal"
     HEX = "hex"
-
-
-class Match(NamedTuple):
-    """Which response a receipt belongs to. message_id: None when there is none, or more than one.
-
-    possible: all of them, for the list of receipts that somebody has to look at.
-    """
-
-    message_id: bytes | None
-    possible: tuple[bytes, ...] = ()
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """True when several responses may be meant."""
-        return len(self.possible) > 1
 
 
 def bare(raw: bytes) -> bytes:
@@ -64,10 +48,27 @@ def relations(response: bytes, receipt: bytes) -> tuple[IdForm, ...]:
     return tuple(forms)
 
 
+def canonical_id(raw: bytes, form: str = "same", *, is_receipt: bool = False) -> bytes:
+    """What a response and its receipt have in common when receipts are of this form; for both to be looked up by.
+
+    An id that is no number where the form wants one is kept.
+    """
+    given = raw.strip(_PADDING)
+    # Plain strings: comparing with a member of an enum takes as long as all the rest.
+    if form == "same":
+        return given
+    if form == "case":
+        return given.upper()
+    if form == "zeros":
+        return _stripped(given) or given[:1]
+    number = _number(given, 16 if (form == "hex") == is_receipt else 10)
+    return b"%d" % number if number is not None else given
+
+
 def candidates(receipt: bytes) -> tuple[bytes, ...]:
     """The ids of responses to look for, given that of a receipt: itself first, each once.
 
-    A response with leading zeros that the receipt does not have is found by relations() only: nobody knows how many.
+    A response with leading zeros that the receipt does not have is not among them: nobody knows how many.
     """
     given = bare(receipt)
     if not given:
@@ -79,31 +80,6 @@ def candidates(receipt: bytes) -> tuple[bytes, ...]:
     if hexadecimal is not None:
         found.append(b"%d" % hexadecimal)
     return tuple(dict.fromkeys(found))
-
-
-def match(receipt: bytes, responses: Iterable[bytes], form: IdForm | None = None) -> Match:
-    """The one response that the receipt can mean, of those that are waiting for one.
-
-    form: the upstream's, when it is known; by default every form counts, and then "10" may be the response "10" or
-    the response "A", so that with both waiting there is no match.
-    """
-    wanted = set(IdForm) if form is None else {form}
-    possible = tuple(
-        response for response in dict.fromkeys(responses) if not wanted.isdisjoint(relations(response, receipt))
-    )
-    return Match(possible[0] if len(possible) == 1 else None, possible)
-
-
-def suggest(pairs: Iterable[tuple[bytes, bytes]]) -> IdForm | None:
-    """The plainest form that explains all pairs of response and receipt that are known to belong together.
-
-    For an operator to pin. None when there is no pair, or no form explains them all.
-    """
-    common: set[IdForm] | None = None
-    for response, receipt in pairs:
-        forms = set(relations(response, receipt))
-        common = forms if common is None else common & forms
-    return next((form for form in IdForm if form in common), None) if common else None
 
 
 _PADDING: Final = b"\0 \t\r\n"

@@ -1,5 +1,4 @@
-"""The life of a message after admission: what statuses and receipts make of it, when it is tried again, and by which
-form of its id an upstream is understood."""
+"""The life of a message after admission: what statuses and receipts make of it, and when it is tried again."""
 
 from __future__ import annotations
 
@@ -146,25 +145,3 @@ def stat_of(state: State) -> bytes:
 def message_state_of(state: State) -> MessageState:
     """The message_state that a receipt of ours, or query_sm_resp, says for a state."""
     return _REPORTS[state][1]
-
-
-def canonical_id(raw: bytes, form: str = "same", *, is_receipt: bool = False) -> bytes:
-    """The form of an upstream's message id by which submit_sm_resp and receipt find each other.
-
-    form: the upstream's `receipt_id`, how receipts write the id that submit_sm_resp gave: "same"; "case" (capitals or
-    small letters); "zeros" (other leading zeros, or another case as well); "decimal" (the response has it in
-    hexadecimal); "hex" (the response has it in decimal). An id that is no such number is kept.
-    """
-    bare = raw.strip(b"\0 \t\r\n")
-    if form == "same":
-        return bare
-    if form == "case":
-        return bare.upper()
-    if form == "zeros":
-        return bare.upper().lstrip(b"0") or bare[:1]
-    is_hex = (form == "hex") == is_receipt
-    digits = bare[2:] if is_hex and bare[:2] in (b"0x", b"0X") else bare
-    try:
-        return b"%d" % int(digits, 16 if is_hex else 10) if digits.isalnum() else bare
-    except ValueError:
-        return bare

@@ -261,7 +261,10 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
 
 
 class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
-    """A receipt that came before its submit_sm_resp, as `park` holds it. named_tlvs: as a CallbackRecord has them."""
+    """A receipt that came before its submit_sm_resp, as `park` holds it.
+
+    named_tlvs: as a CallbackRecord has them. source, dest: of the PDU.
+    """
 
     upstream_message_id: bytes
     stat: bytes
@@ -272,6 +275,8 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     is_intermediate: bool = False
     named_tlvs: dict[str, int | str] | None = None
+    source: bytes = b""
+    dest: bytes = b""
 
 
 class CallbackKind(IntEnum):

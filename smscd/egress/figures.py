@@ -52,6 +52,8 @@ class UpstreamFigures:
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
     breaker_state. The rest only grows.
+    receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
+    messages'.
     sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
     """
 
@@ -68,6 +70,8 @@ class UpstreamFigures:
     receipts_undelivered: int = 0
     receipts_unreadable: int = 0
     receipts_deferred: int = 0
+    receipts_ambiguous: int = 0
+    receipts_by_form: dict[str, int] = field(default_factory=dict)
     inbound: int = 0
     inbound_unknown: int = 0
     inbound_repeated: int = 0

@@ -80,6 +80,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_tls_failures_total", C, "Dials that ended in the TLS handshake.", ("upstream",)),
     Family("smscd_receipt_seconds", H, "From a receipt's arrival to its answer, durable by then.", ("upstream",)),
     Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
+    Family(
+        "smscd_receipts_other_form_total", C, "Receipts matched by another form of their id than the profile says.",
+        ("upstream", "form"),
+    ),
     Family("smscd_inbound_messages_total", C, "Mobile-originated messages.", ("upstream", "outcome")),
     Family("smscd_outbox_callbacks_total", C, "deliver_sm to ESMEs by outcome.", ("outcome",)),
     Family("smscd_outbox_response_seconds", H, "From deliver_sm to an ESME's deliver_sm_resp."),

@@ -63,7 +63,10 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "repeated": figures.receipts_repeated,
         "unreadable": figures.receipts_unreadable,
         "deferred": figures.receipts_deferred,
+        "ambiguous": figures.receipts_ambiguous,
     }
+    for form, count in figures.receipts_by_form.items():
+        yield Sample("smscd_receipts_other_form_total", (figures.upstream, form), count)
     for outcome, count in receipts.items():
         yield Sample("smscd_receipts_total", (figures.upstream, outcome), count)
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "read"), figures.inbound)

@@ -61,6 +61,16 @@ class InboundItem:
 
 
 @dataclass(slots=True)
+class Parked:
+    """Receipts that are parked. seen: how many ids were looked at. pairs: id, what it speaks of, its receipts.
+    unmatched: those whose id no response had."""
+
+    seen: int = 0
+    pairs: list[tuple[bytes, SentContext, list[ParkedReceipt]]] = field(default_factory=list)
+    unmatched: list[tuple[bytes, list[ParkedReceipt]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class ReceiptBatch:
     """What is applied in one step."""
 
@@ -168,34 +178,56 @@ class ReceiptStore:
             commands.append(["ZREM", names.park_times(bucket), *ids])
         await self._reads.pipeline(commands)
 
-    async def find_parked(
-        self, start: int, limit: int, now_ms: int
-    ) -> tuple[int, list[tuple[bytes, SentContext, list[ParkedReceipt]]]]:
-        """Parked receipts whose submit_sm_resp is known by now: (canonical id, what it speaks of, the receipts).
+    async def find_parked(self, start: int, limit: int, now_ms: int) -> Parked:
+        """What is parked, longest first, and what it speaks of where the submit_sm_resp is known by now.
 
-        A process that died between correlate() and applying what it returned leaves such pairs. start: how many ids,
-        longest parked first, to pass over in each bucket; limit: how many to look at. Also returns how many were seen.
+        A process that died between correlate() and applying what it returned leaves such pairs. start: how many ids to
+        pass over in each bucket; limit: how many to look at. Raises StorageUnavailable.
         """
         names = self._upstream_keys
-        hour = now_ms // HOUR_MS
-        pairs: list[tuple[bytes, SentContext, list[ParkedReceipt]]] = []
-        seen = 0
+        result = Parked()
         for bucket in range(names.buckets):
             ids = await self._reads.command("ZRANGE", names.park_times(bucket), start, start + limit - 1)
-            seen = max(seen, len(ids))
+            result.seen = max(result.seen, len(ids))
             if not ids:
                 continue
-            hours = [names.corr(bucket, hour - back) for back in range(-1, HOT_HOURS)]
-            replies = await self._reads.pipeline(
-                [("HMGET", names.park(bucket), *ids), *(("HMGET", name, *ids) for name in hours)]
-            )
-            for index, canonical_id in enumerate(ids):
-                blob = next((reply[index] for reply in replies[1:] if reply[index]), None)
-                held = replies[0][index]
-                if blob and blob != AMBIGUOUS and held:
-                    receipts = [_parked.decode(receipt) for receipt in split_sized(held)]
-                    pairs.append((canonical_id, _context.decode(blob), receipts))
-        return seen, pairs
+            held = await self._reads.command("HMGET", names.park(bucket), *ids)
+            known = await self._known_in(bucket, ids, now_ms)
+            for canonical_id, blob in zip(ids, held, strict=True):
+                if not blob:
+                    continue
+                receipts = [_parked.decode(receipt) for receipt in split_sized(blob)]
+                context = known.get(canonical_id)
+                if context is not None:
+                    result.pairs.append((canonical_id, context, receipts))
+                elif canonical_id not in known:
+                    result.unmatched.append((canonical_id, receipts))
+        return result
+
+    async def known(self, canonical_ids: Sequence[bytes], now_ms: int) -> dict[bytes, SentContext | None]:
+        """What these ids of responses speak of, as far as they are known; None for one that is several messages'."""
+        names = self._upstream_keys
+        buckets: dict[int, list[bytes]] = {}
+        for canonical_id in canonical_ids:
+            buckets.setdefault(names.bucket(canonical_id), []).append(canonical_id)
+        found: dict[bytes, SentContext | None] = {}
+        for bucket, ids in buckets.items():
+            found |= await self._known_in(bucket, ids, now_ms)
+        return found
+
+    async def _known_in(self, bucket: int, ids: Sequence[bytes], now_ms: int) -> dict[bytes, SentContext | None]:
+        hour = now_ms // HOUR_MS
+        names = [self._upstream_keys.corr(bucket, hour - back) for back in range(-1, HOT_HOURS)]
+        there = await self._reads.pipeline([("EXISTS", name) for name in names])
+        replies = await self._reads.pipeline(
+            [("HMGET", name, *ids) for name, count in zip(names, there, strict=True) if count]
+        )
+        found: dict[bytes, SentContext | None] = {}
+        for reply in replies:
+            for canonical_id, blob in zip(ids, reply, strict=True):
+                if blob and canonical_id not in found:
+                    found[canonical_id] = _context.decode(blob) if blob != AMBIGUOUS else None
+        return found
 
     async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
         """Which of these messages came within the window. Raises StorageUnavailable."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from protocols.smpp.codec import encode
 from protocols.smpp.events import Event, SubmitsReceived
@@ -20,6 +21,8 @@ from protocols.smpp.pdu import AlertNotification, DeliverSm
 from protocols.smpp.state import SessionState
 from smscd.core.records import Outcome, State
 from smscd.egress.binds.links import BindKind, Link, LinkState
+from smscd.egress.receipts import parked, receipts
+from smscd.egress.receipts.forms import SUGGESTED_AFTER
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
 from smscd.transport.dial import connect
 from smscd.transport.listener import Listener
@@ -280,3 +283,29 @@ def shrink(connection: SmppConnection, option: int) -> None:
     transport = connection._transport
     assert transport is not None
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 8192)
+
+
+async def test_quirk_2_receipts_of_a_form_that_nobody_pinned_arrive_and_the_log_says_what_to_pin(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Responses in hexadecimal, receipts in decimal, and a profile that says nothing of it."""
+    monkeypatch.setattr(parked, "RIPE_MS", 200)
+    monkeypatch.setattr(receipts, "SWEEP_SECONDS", 0.1)
+    count = SUGGESTED_AFTER + 5
+    with capture_logs() as logs:
+        async with running(valkey_url, CarrierOptions(response_ids="hex", receipt_ids="decimal")) as rig:
+            ids = await rig.books.admit([b"44770900%03d" % (500 + number) for number in range(count)])
+            await rig.receipts_of(ids)
+            await rig.done()
+            figures = rig.egress.figures
+            assert figures.receipts_by_form == {"decimal": count} and not figures.receipts_ambiguous
+            assert figures.receipts == figures.receipts_parked == count
+    [line] = [line for line in logs if line["event"] == "upstream.receipt_id_suggested"]
+    assert line["receipt_id"] == "decimal"
+    async with running(
+        valkey_url, CarrierOptions(response_ids="hex", receipt_ids="decimal"), receipt_id="decimal"
+    ) as rig:
+        ids = await rig.books.admit([b"44770900%03d" % (500 + number) for number in range(count)])
+        await rig.receipts_of(ids)
+        figures = rig.egress.figures
+        assert not figures.receipts_parked and not figures.receipts_by_form, "what was pinned is matched at once"

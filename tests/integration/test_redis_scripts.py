@@ -31,7 +31,7 @@ from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
 from storage.redis.outbox import HookStore, OutboxStore
-from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptItem, ReceiptStore
+from storage.redis.receipts import Effect, InboundItem, Parked, ReceiptBatch, ReceiptItem, ReceiptStore
 from storage.redis.session import RoleSession, release, renew
 
 KEYS = ShardKeys(0)
@@ -351,12 +351,25 @@ async def test_a_pair_that_a_dead_process_left_parked_is_found_again(rig: Rig) -
     now_ms = int(time.time() * 1000)
     await receipts.match([(b"left", parked(b"left")), (b"orphan", parked(b"orphan"))])
     await dispatch.correlate([(b"left", encode(context(1)))], now_ms)
-    seen, pairs = await receipts.find_parked(0, 10, now_ms)
-    assert seen == 2
-    assert [(key, found, [one.stat for one in many]) for key, found, many in pairs] == [
+    looked_at = await receipts.find_parked(0, 10, now_ms)
+    assert looked_at.seen == 2
+    assert [(key, found, [one.stat for one in many]) for key, found, many in looked_at.pairs] == [
         (b"left", context(1), [b"DELIVRD"])
     ]
-    assert await receipts.find_parked(2, 10, now_ms) == (0, [])
+    assert [(key, [one.upstream_message_id for one in many]) for key, many in looked_at.unmatched] == [
+        (b"orphan", [b"orphan"])
+    ]
+    assert await receipts.find_parked(2, 10, now_ms) == Parked()
+
+
+async def test_what_is_known_of_ids_is_told_and_one_of_two_messages_as_such(rig: Rig) -> None:
+    dispatch, receipts = await rig.dispatch(), await rig.receipts()
+    now_ms = int(time.time() * 1000)
+    await dispatch.correlate([(b"1F", encode(context(1))), (b"20", encode(context(2)))], now_ms - 3_600_000)
+    await dispatch.correlate([(b"20", encode(context(3)))], now_ms)
+    assert await receipts.known([b"1F", b"1f", b"20"], now_ms) == {b"1F": context(1), b"20": None}
+    await receipts.match([(b"20", parked(b"20"))], now_ms)
+    assert await receipts.find_parked(0, 10, now_ms) == Parked(seen=1), "of two messages: for the operator"
 
 
 async def test_an_upstream_id_of_two_messages_is_ambiguous_and_its_receipt_stays_parked(rig: Rig) -> None:

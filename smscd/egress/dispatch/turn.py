@@ -13,9 +13,10 @@ from typing import Final, TypeAlias
 import msgspec
 
 from protocols.smpp.constants import CommandStatus
+from protocols.smpp.message_ids import canonical_id
 from smscd.core.callbacks import excerpt_coding_of, excerpt_of, result_callback
 from smscd.core.directory import Upstream
-from smscd.core.lifecycle import StatusKind, canonical_id, kind_of_status, retry_delay_ms
+from smscd.core.lifecycle import StatusKind, kind_of_status, retry_delay_ms
 from smscd.core.records import (
     ChangeKind,
     ChangeRequest,

@@ -16,19 +16,21 @@ import msgspec
 import structlog
 
 from protocols.smpp.constants import CommandStatus
+from protocols.smpp.message_ids import canonical_id
 from protocols.smpp.pdu import AlertNotification, DataSm
 from protocols.smpp.receipt import Receipt
 from smscd.core.callbacks import receipt_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import ClockSteppedError
-from smscd.core.lifecycle import canonical_id, ends_message, stat_of, state_of_receipt
+from smscd.core.lifecycle import ends_message, stat_of, state_of_receipt
 from smscd.core.reading import Reader
 from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.inbound import inbound_items
+from smscd.egress.receipts.parked import SWEEP_SECONDS, ParkedReceipts
 from smscd.egress.receipts.repeats import InboundRepeats
 from smscd.egress.wake import Wake
 from smscd.transport.connection import SmppConnection
@@ -38,8 +40,6 @@ from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptIte
 BATCH_MAX: Final = 500
 RECEIPTS_GATHERED: Final = 50
 GATHER_SECONDS: Final = 0.01
-SWEEP_SECONDS: Final = 5.0
-SWEPT_AT_ONCE: Final = 200
 DEFER_SECONDS: Final = 10.0
 STORAGE_RETRY_SECONDS: Final = 0.1
 UNREADABLE_PREFIX: Final = b"unreadable:"
@@ -106,13 +106,14 @@ class Receipts:
         self._waiting: list[Read] = []
         self._is_busy = False
         self._next_sweep = 0.0
-        self._swept = 0
+        self._parked = ParkedReceipts(profile, store, figures, self.apply_parked)
         self._repeats = InboundRepeats(store, figures)
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile; what comes from now on is read by it."""
         self.profile = profile
         self._reader = Reader(profile)
+        self._parked.reconfigure(profile)
 
     def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
         """A bind delivered these. The session itself stops reading when too many are unanswered."""
@@ -157,15 +158,9 @@ class Receipts:
         return sum(len(read.pdus) for read in self._waiting) >= RECEIPTS_GATHERED
 
     async def sweep(self) -> None:
-        """Apply parked receipts whose answer is known: a process may have died between writing one and the other."""
-        self._next_sweep = self._clock() + SWEEP_SECONDS
-        try:
-            seen, pairs = await self._store.find_parked(self._swept, SWEPT_AT_ONCE, self._wall_ms())
-        except StorageUnavailable:
-            return
-        if pairs:
-            await self.apply_parked(pairs)
-        self._swept = self._swept + seen - len(pairs) if seen == SWEPT_AT_ONCE else 0
+        """Look at what is parked."""
+        is_more = await self._parked.sweep(self._wall_ms())
+        self._next_sweep = self._clock() + (0.0 if is_more else SWEEP_SECONDS)
 
     def next_batch(self) -> list[Read]:
         reads: list[Read] = []
@@ -231,7 +226,7 @@ class Receipts:
         figures = self._figures
         batch = ReceiptBatch()
         if receipts:
-            parked = [parked_receipt(receipt, now_ms) for _, receipt in receipts]
+            parked = [parked_receipt(pdu, receipt, now_ms) for pdu, receipt in receipts]
             if self._reader.names_tlvs:
                 for kept, (pdu, _) in zip(parked, receipts, strict=True):
                     kept.named_tlvs = self._reader.named_tlvs(pdu.tlvs)
@@ -312,7 +307,7 @@ class Receipts:
             _log.info("receipts.not_unparked", upstream=self.profile.id, error=str(error))
 
 
-def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
+def parked_receipt(pdu: Delivered, receipt: Receipt, now_ms: int) -> ParkedReceipt:
     """A receipt as it is kept until somebody knows what it speaks of."""
     state = state_of_receipt(receipt.stat, receipt.message_state)
     return ParkedReceipt(
@@ -324,6 +319,9 @@ def parked_receipt(receipt: Receipt, now_ms: int) -> ParkedReceipt:
         receipt.raw,
         now_ms,
         receipt.is_intermediate,
+        None,
+        pdu.source_addr,
+        pdu.destination_addr,
     )
 
 

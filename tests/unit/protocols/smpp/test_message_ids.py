@@ -1,4 +1,4 @@
-"""Ids that responses and receipts spell differently. Quirk 2: candidates, and no guess where several fit."""
+"""Ids that responses and receipts spell differently (quirk 2): the forms, and the ids to look for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.smpp.message_ids import IdForm, Match, bare, candidates, match, relations, suggest
+from protocols.smpp.message_ids import IdForm, bare, candidates, canonical_id, relations
 
 NUMBERS = st.integers(0, 10**18)
 
@@ -61,32 +61,44 @@ def test_any_octets_have_relations_and_each_candidate_is_one(response: bytes, re
     assert all(relations(candidate, receipt) for candidate in candidates(receipt) if bare(candidate) == candidate)
 
 
-def test_quirk_2_several_responses_that_fit_are_reported_and_none_is_taken() -> None:
-    found = match(b"10", [b"10", b"A", b"B"])
-    assert found == Match(None, (b"10", b"A"))
-    assert found.is_ambiguous
-    assert not match(b"99", [b"10", b"A"]).is_ambiguous
-    assert match(b"99", [b"10", b"A"]) == Match(None)
-    assert match(b"10", [b"A", b"A", b"B"]) == Match(b"A", (b"A",))
-
-
-def test_quirk_2_a_form_that_the_operator_pinned_decides() -> None:
-    assert match(b"10", [b"10", b"A"], IdForm.DECIMAL) == Match(b"A", (b"A",))
-    assert match(b"10", [b"10", b"A"], IdForm.SAME) == Match(b"10", (b"10",))
-    assert match(b"10", [b"10", b"010"], IdForm.ZEROS) == Match(None, (b"10", b"010"))
-
-
 @pytest.mark.parametrize(
-    ("pairs", "form"),
+    ("form", "response", "receipt"),
     [
-        ([(b"1F", b"31"), (b"20", b"32")], IdForm.DECIMAL),
-        ([(b"31", b"1F"), (b"7", b"7")], IdForm.HEX),
-        ([(b"7", b"7")], IdForm.SAME),
-        ([(b"abc", b"ABC"), (b"x", b"x")], IdForm.CASE),
-        ([(b"007", b"7")], IdForm.ZEROS),
-        ([(b"1F", b"31"), (b"abc", b"xyz")], None),
-        ([], None),
+        ("same", b"abc-1", b"abc-1"),
+        ("same", b"0012", b"0012\x00"),
+        ("case", b"ab12", b"AB12\x00"),
+        ("zeros", b"0012", b"12"),
+        ("zeros", b"1A", b"001a"),
+        ("zeros", b"000", b"0"),
+        ("decimal", b"1A2b", b"6699"),
+        ("decimal", b"0x1A2b", b"0000006699"),
+        ("hex", b"6699", b"1A2B"),
+        ("hex", b"0006699", b"1a2b\x00"),
+        ("hex", b"no-number", b"no-number"),
+        ("decimal", b"1_0", b"1_0"),
+        ("decimal", b"", b""),
     ],
 )
-def test_quirk_2_the_pattern_that_was_seen_is_suggested(pairs: list[tuple[bytes, bytes]], form: IdForm | None) -> None:
-    assert suggest(pairs) is form
+def test_response_and_receipt_meet_in_one_form(form: str, response: bytes, receipt: bytes) -> None:
+    assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
+
+
+def test_ids_that_differ_stay_different() -> None:
+    assert canonical_id(b"10", "hex") != canonical_id(b"10", "hex", is_receipt=True)
+    assert canonical_id(b"A", "same") != canonical_id(b"a", "same")
+    assert canonical_id(b"012", "case") != canonical_id(b"12", "case")
+    assert canonical_id(b"12", "zeros") != canonical_id(b"120", "zeros")
+
+
+@given(NUMBERS, st.sampled_from(IdForm))
+def test_quirk_2_what_one_form_relates_meets_in_it(number: int, form: IdForm) -> None:
+    spelled = {
+        IdForm.SAME: (b"%d" % number, b"%d" % number),
+        IdForm.CASE: (b"%X" % number, b"%x" % number),
+        IdForm.ZEROS: (b"%020d" % number, b"%d" % number),
+        IdForm.DECIMAL: (b"%X" % number, b"%010d" % number),
+        IdForm.HEX: (b"%010d" % number, b"%x" % number),
+    }
+    response, receipt = spelled[form]
+    assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
+    assert form in relations(response, receipt)

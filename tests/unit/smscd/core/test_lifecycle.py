@@ -7,7 +7,6 @@ import pytest
 from protocols.smpp.constants import CommandStatus, MessageState
 from smscd.core.lifecycle import (
     StatusKind,
-    canonical_id,
     ends_message,
     kind_of_status,
     message_state_of,
@@ -87,35 +86,6 @@ def test_what_we_report_is_read_back_as_the_same_finality() -> None:
         read = state_of_receipt(stat_of(state), message_state_of(state))
         assert read.is_final is state.is_final
         assert (read is State.DELIVERED) is (state is State.DELIVERED)
-
-
-@pytest.mark.parametrize(
-    ("form", "response", "receipt"),
-    [
-        ("same", b"abc-1", b"abc-1"),
-        ("same", b"0012", b"0012\x00"),
-        ("case", b"ab12", b"AB12\x00"),
-        ("zeros", b"0012", b"12"),
-        ("zeros", b"1A", b"001a"),
-        ("zeros", b"000", b"0"),
-        ("decimal", b"1A2b", b"6699"),
-        ("decimal", b"0x1A2b", b"0000006699"),
-        ("hex", b"6699", b"1A2B"),
-        ("hex", b"0006699", b"1a2b\x00"),
-        ("hex", b"no-number", b"no-number"),
-        ("decimal", b"1_0", b"1_0"),
-        ("decimal", b"", b""),
-    ],
-)
-def test_response_and_receipt_meet_in_one_form(form: str, response: bytes, receipt: bytes) -> None:
-    assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
-
-
-def test_ids_that_differ_stay_different() -> None:
-    assert canonical_id(b"10", "hex") != canonical_id(b"10", "hex", is_receipt=True)
-    assert canonical_id(b"A", "same") != canonical_id(b"a", "same")
-    assert canonical_id(b"012", "case") != canonical_id(b"12", "case")
-    assert canonical_id(b"12", "zeros") != canonical_id(b"120", "zeros")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
 from storage.redis.blobs import pack_array
 from storage.redis.dispatch import QueueEntry, Turn, TurnReply
-from storage.redis.receipts import Effect, ReceiptBatch
+from storage.redis.receipts import Effect, Parked, ReceiptBatch
 from tests.unit.smscd.egress import doubles
 from tests.unit.smscd.egress.doubles import at_once
 from tests.unit.smscd.egress.esme.test_delivering import callback
@@ -82,8 +82,8 @@ class IdleStore:
     async def match(self, items: Sequence[Any], now_ms: int | None = None) -> list[SentContext | None]:
         return [self.context] * len(items)
 
-    async def find_parked(self, start: int, limit: int, now_ms: int) -> tuple[int, list[Any]]:
-        return 0, []
+    async def find_parked(self, start: int, limit: int, now_ms: int) -> Parked:
+        return Parked()
 
     async def apply(self, batch: ReceiptBatch) -> list[Effect]:
         return [Effect.FINAL] * len(batch.items)

@@ -23,7 +23,7 @@ from smscd.egress.dispatch.turn import Ref
 from storage.redis.blobs import pack_array
 from storage.redis.dispatch import QueueEntry, Turn, TurnReply
 from storage.redis.errors import Fenced, StorageUnavailable
-from storage.redis.receipts import Effect, ReceiptBatch
+from storage.redis.receipts import Effect, Parked, ReceiptBatch
 
 NOW_MS = 1_800_000_000_000
 FIRST_ID = (NOW_MS - 1_577_836_800_000) << 22
@@ -324,21 +324,27 @@ class FakeReceiptStore:
         self.redis.check()
         self.redis.inbound_marks.update(dict.fromkeys(marks, now_ms))
 
-    async def find_parked(
-        self, start: int, limit: int, now_ms: int
-    ) -> tuple[int, list[tuple[bytes, SentContext, list[ParkedReceipt]]]]:
+    async def find_parked(self, start: int, limit: int, now_ms: int) -> Parked:
         redis = self.redis
         redis.check()
-        keys = list(redis.park)[start : start + limit]
-        return len(keys), [
-            (
-                key,
-                msgspec.msgpack.decode(redis.corr[key], type=SentContext),
-                [msgspec.msgpack.decode(parked, type=ParkedReceipt) for parked in redis.park[key]],
-            )
-            for key in keys
-            if redis.corr.get(key, b"!") != b"!"
-        ]
+        result = Parked()
+        for key in list(redis.park)[start : start + limit]:
+            result.seen += 1
+            receipts = [msgspec.msgpack.decode(parked, type=ParkedReceipt) for parked in redis.park[key]]
+            if key not in redis.corr:
+                result.unmatched.append((key, receipts))
+            elif redis.corr[key] != b"!":
+                result.pairs.append((key, msgspec.msgpack.decode(redis.corr[key], type=SentContext), receipts))
+        return result
+
+    async def known(self, canonical_ids: Sequence[bytes], now_ms: int) -> dict[bytes, SentContext | None]:
+        self.redis.check()
+        corr = self.redis.corr
+        return {
+            key: None if corr[key] == b"!" else msgspec.msgpack.decode(corr[key], type=SentContext)
+            for key in canonical_ids
+            if key in corr
+        }
 
     async def unpark(self, canonical_ids: Sequence[bytes]) -> None:
         self.redis.check()

@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
+from protocols.smpp.message_ids import canonical_id
 from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from protocols.smpp.receipt import format_receipt, parse_receipt, receipt_tlvs
 from smscd.core.directory import MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.lifecycle import canonical_id
 from smscd.core.records import InboundRecord, ReceiptRecord, State, Tariff
 from smscd.egress.dispatch.gate import AnswerGate
 from smscd.egress.dispatch.turn import sent_context
@@ -169,7 +169,8 @@ async def test_parked_receipts_are_applied_and_then_unparked() -> None:
     rig.come(receipt(b"abc", b"UNDELIV", b"042"))
     await rig.settle()
     context = sent_context(message(1), 0)
-    parked = [module.parked_receipt(parse_receipt(receipt(b"abc", b"UNDELIV", b"042")), NOW_MS)]  # type: ignore[arg-type]
+    pdu = receipt(b"abc", b"UNDELIV", b"042")
+    parked = [module.parked_receipt(pdu, parse_receipt(pdu), NOW_MS)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     assert only(rig.redis.receipt_records).state == State.UNDELIVERED
     assert not rig.redis.park
@@ -500,7 +501,8 @@ async def test_quirk_7_a_notification_without_a_date_is_known_again_also_after_i
     await rig.settle()
     rig.know(b"abc", registered_delivery=0x11)
     context = sent_context(message(1, registered_delivery=0x11), 0)
-    parked = [module.parked_receipt(parse_receipt(DeliverSm(**undated)), NOW_MS - 5000)]  # type: ignore[arg-type]
+    pdu = DeliverSm(**undated)
+    parked = [module.parked_receipt(pdu, parse_receipt(pdu), NOW_MS - 5000)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     rig.come(DeliverSm(**undated))
     await rig.settle()

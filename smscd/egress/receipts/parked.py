@@ -1,0 +1,121 @@
+"""Looks again and again at the receipts that are parked: whose response is known by now, or is of another form.
+
+A process may have died between writing one half of a pair and the other, and a carrier may spell its ids in two ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from smscd.core.directory import Upstream
+from smscd.core.records import ParkedReceipt, SentContext
+from smscd.egress.figures import UpstreamFigures
+from smscd.egress.receipts.forms import FormWatch, meant, other_keys
+from storage.redis.errors import StorageUnavailable
+from storage.redis.receipts import ReceiptStore
+
+SWEEP_SECONDS: Final = 5.0
+SWEPT_AT_ONCE: Final = 200
+RIPE_MS: Final = 5_000
+AMBIGUOUS_TOLD_MAX: Final = 1_000
+
+Pair = tuple[bytes, SentContext, list[ParkedReceipt]]
+_log = structlog.get_logger(__name__)
+
+
+class ParkedReceipts:
+    """Those of one upstream. apply(pairs): makes the pairs durable and forgets that they were parked."""
+
+    def __init__(
+        self,
+        profile: Upstream,
+        store: ReceiptStore,
+        figures: UpstreamFigures,
+        apply: Callable[[list[Pair]], Awaitable[None]],
+    ) -> None:
+        self._upstream = profile.id
+        self._store = store
+        self._figures = figures
+        self._apply = apply
+        self._watch = FormWatch(profile.receipt_id)
+        self._matched_before = self._matched
+        self._passed_over = 0
+        self._told: set[bytes] = set()
+
+    def reconfigure(self, profile: Upstream) -> None:
+        """The profile is another; what was learned of another form of ids counts no more."""
+        if profile.receipt_id != self._watch.pinned:
+            self._watch = FormWatch(profile.receipt_id)
+            self._matched_before = self._matched
+
+    @property
+    def _matched(self) -> int:
+        return self._figures.receipts - self._figures.receipts_parked
+
+    @property
+    def _in_profiles_form(self) -> int:
+        return self._matched - self._matched_before
+
+    async def sweep(self, now_ms: int) -> bool:
+        """Look at the next SWEPT_AT_ONCE; True when so many were settled that the next look should come at once."""
+        try:
+            parked = await self._store.find_parked(self._passed_over, SWEPT_AT_ONCE, now_ms)
+            others = await self._in_other_forms(parked.unmatched, now_ms)
+        except StorageUnavailable:
+            return False
+        pairs = parked.pairs + others
+        if pairs:
+            await self._apply(pairs)
+        self._passed_over = self._passed_over + parked.seen - len(pairs) if parked.seen == SWEPT_AT_ONCE else 0
+        return 2 * len(pairs) >= SWEPT_AT_ONCE
+
+    async def _in_other_forms(self, unmatched: list[tuple[bytes, list[ParkedReceipt]]], now_ms: int) -> list[Pair]:
+        """Those of them that mean one message, and one alone, in a form that is not the profile's.
+
+        Only once its response must have come: before that, the one that fits may not be there yet.
+        """
+        if not self._watch.is_open(self._in_profiles_form):
+            return []
+        pinned = self._watch.pinned
+        asked = [
+            (key, receipts, other_keys(receipts[0].upstream_message_id, pinned))
+            for key, receipts in unmatched
+            if receipts[0].upstream_message_id and now_ms - receipts[0].at_ms >= RIPE_MS
+        ]
+        wanted = list(dict.fromkeys(other for _, _, others in asked for other in others))
+        if not wanted:
+            return []
+        known = await self._store.known(wanted, now_ms)
+        pairs: list[Pair] = []
+        for key, receipts, others in asked:
+            found = meant(receipts, others, known)
+            if isinstance(found, tuple):
+                response, context = found
+                pairs.append((key, context, receipts))
+                self._note(response, receipts)
+            elif found is False and key not in self._told and len(self._told) < AMBIGUOUS_TOLD_MAX:
+                self._told.add(key)
+                self._figures.receipts_ambiguous += 1
+                _log.warning("receipt.ambiguous", upstream=self._upstream, upstream_message_id=_shown(key))
+        return pairs
+
+    def _note(self, response: bytes, receipts: list[ParkedReceipt]) -> None:
+        form = self._watch.matched(response, receipts[0].upstream_message_id)
+        figures = self._figures
+        figures.receipts_by_form[form] = figures.receipts_by_form.get(form, 0) + len(receipts)
+        suggestion = self._watch.suggestion(self._in_profiles_form)
+        if suggestion is not None:
+            _log.warning(
+                "upstream.receipt_id_suggested",
+                upstream=self._upstream,
+                receipt_id=suggestion,
+                what=f'its receipts write the ids of its responses in another form: set receipt_id = "{suggestion}"'
+                " in its profile, and they are matched at once instead of after some seconds",
+            )
+
+
+def _shown(octets: bytes) -> str:
+    return octets.decode("ascii", "backslashreplace")
