@@ -191,10 +191,16 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     strips_trailing_nul: bool = False
     vendor_tlvs: tuple[VendorTlv, ...] = ()
 
+    @property
+    def needs_tlvs(self) -> bool:
+        """True when messages to it are not what they should be without TLVs, which a bind before 3.4 does not have."""
+        return self.long_message in ("sar", "payload") or any(row.is_required for row in self.vendor_tlvs)
+
     def __post_init__(self) -> None:
-        """Raise ValueError when two rows of vendor_tlvs contradict each other, or the version its long messages."""
-        if self.long_message in ("sar", "payload") and self.interface_version < FIRST_WITH_TLVS:
-            raise ValueError(f"long_message {self.long_message} needs TLVs: interface_version 3.4 or later")
+        """Raise ValueError when two rows of vendor_tlvs contradict each other, or the version what needs TLVs."""
+        if self.needs_tlvs and self.interface_version < FIRST_WITH_TLVS:
+            what = f"long_message {self.long_message}" if self.long_message in ("sar", "payload") else "a required TLV"
+            raise ValueError(f"{what} needs TLVs: interface_version 3.4 or later")
         rows = self.vendor_tlvs
         if len({row.tag for row in rows}) != len(rows) or len({row.name for row in rows}) != len(rows):
             raise ValueError("two TLVs of a profile have the same tag or name")

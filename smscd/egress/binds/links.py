@@ -13,6 +13,7 @@ import structlog
 
 from protocols.smpp import events as ev
 from protocols.smpp.limits import SessionConfig
+from protocols.smpp.negotiation import takes_tlvs
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
@@ -29,6 +30,10 @@ TIMEOUTS_IN_A_ROW_MAX: Final = 10
 ANSWERS_SHARE: Final = 0.6
 UNANSWERED_DELIVERS_MAX: Final = 1000
 SEEN_RATE_MIN: Final = 20.0
+LACKS_TLVS: Final = (
+    "the upstream speaks SMPP before 3.4, which has no TLVs, and the profile needs them: let long_message be as_is, "
+    "udh8 or udh16 and no vendor_tlvs be required, or have the upstream announce 3.4"
+)
 _ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +99,7 @@ class Link:
         self._timeouts_in_a_row = 0
         self._is_stopping = False
         self._is_held_reading = False
+        self._lacks_tlvs = False
         now = clock()
         self._adaptive = AdaptiveRate(0.0, now, _ADAPTIVE)
         self._bucket = TokenBucket(0.0, 1.0, now)
@@ -113,6 +119,11 @@ class Link:
             and connection.is_writable
             and connection.session.can_submit
         )
+
+    @property
+    def takes_tlvs(self) -> bool:
+        """False when the session leaves TLVs out, because the upstream is older than 3.4."""
+        return self.connection is not None and takes_tlvs(self.connection.session.peer_interface_version)
 
     @property
     def free(self) -> int:
@@ -223,6 +234,7 @@ class Link:
         self._bound_at = 0.0
         self._timeouts_in_a_row = 0
         self._is_held_reading = False
+        self._lacks_tlvs = False
         self._ended = asyncio.get_running_loop().create_future()
         config = session_config(profile)
         try:
@@ -276,9 +288,11 @@ class Link:
         self._wake.set()
         is_elsewhere = _identity(before) != _identity(profile)
         connection = self.connection
-        if is_elsewhere and connection is not None and connection.session.state.is_bound:
-            self.state = LinkState.DRAINING
-            self._go_on_draining()
+        if connection is not None and connection.session.state.is_bound:
+            self._lacks_tlvs = not is_elsewhere and self._is_too_old()
+            if is_elsewhere or self._lacks_tlvs:
+                self.state = LinkState.DRAINING
+                self._go_on_draining()
 
     # --- what the connection tells ----------------------------------------------------------------------------------
 
@@ -322,10 +336,19 @@ class Link:
         self._go_on_draining()
 
     def _on_bound(self) -> None:
+        if self._is_too_old():
+            # Nothing is sent, and _on_events goes on to unbind: a bind that was only dropped would count on.
+            self._lacks_tlvs = True
+            self.state = LinkState.DRAINING
+            return
         self.state = LinkState.BOUND
         self._bound_at = self._clock()
         _log.info("upstream.bound", upstream=self.profile.id, bind=self.kind.name.lower())
         self._sink.links_changed()
+
+    def _is_too_old(self) -> bool:
+        """True when messages would go over this bind without what the profile puts into TLVs."""
+        return self.profile.needs_tlvs and self.kind is not BindKind.RECEIVER and not self.takes_tlvs
 
     def _on_timed_out(self, connection: SmppConnection, refs: list[Ref]) -> None:
         self._sink.timed_out(refs)
@@ -362,7 +385,8 @@ class Link:
             _log.info("upstream.unbound", upstream=self.profile.id, reason=reason, unanswered=len(refs))
         self._sink.lost(self, refs)
         if self._ended is not None and not self._ended.done():
-            self._ended.set_result(SessionEnd(reason, self._refused, bound_seconds))
+            why = LACKS_TLVS if self._lacks_tlvs else reason
+            self._ended.set_result(SessionEnd(why, self._refused, bound_seconds, self._lacks_tlvs))
 
 
 def session_config(profile: Upstream) -> SessionConfig:
