@@ -41,6 +41,7 @@ from smscd.ingress.smpp.auth import Authenticator, BindOutcome
 from smscd.ingress.smpp.binds import Ask, BindDesk
 from smscd.ingress.smpp.figures import SmppFigures
 from smscd.ingress.smpp.operations import Operations, cancel_answer, query_refused, replace_answer
+from smscd.ingress.smpp.replacing import Replacing
 from smscd.ingress.smpp.submissions import REQUEST_KEY_TAG
 from smscd.ingress.smpp.submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
@@ -73,7 +74,7 @@ class SmppServer:
     authenticator: the desk that decides on binds, or what one that knows only this process is made of.
     directory: gives the current directory. ids: of this process's leased node; with now_ms (milliseconds since the
     Unix epoch, by Redis TIME) they date what is admitted.
-    operations: answers query_sm, cancel_sm and replace_sm.
+    operations: answers query_sm, cancel_sm and replace_sm, and says what a submit_sm may replace.
     sessions: who is bound here; kept by this server. sink: hears of deliver_sm on each session, see BoundEsme.
     """
 
@@ -99,6 +100,7 @@ class SmppServer:
         self._submits = Submits(
             directory=directory,
             admitter=admitter,
+            replacing=Replacing(operations.changes, admitter, now_ms),
             ids=ids,
             now_ms=now_ms,
             request_key_tag=request_key_tag,
