@@ -32,6 +32,14 @@ class NamedTlv:
     is_required: bool = False
 
 
+class NamedTlvError(PduError):
+    """A named TLV is missing or has a wrong size. name: which one."""
+
+    def __init__(self, command_status: int, name: str, detail: str) -> None:
+        super().__init__(command_status, f"the TLV {name} {detail}")
+        self.name = name
+
+
 class TlvProfile:
     """Named TLVs. Raises ValueError for rows that contradict themselves or each other."""
 
@@ -69,17 +77,18 @@ class TlvProfile:
         return tlv.encode((row.tag, _octets(row, values[row.name])) for row in self.rows if row.name in values)
 
     def check(self, raw: bytes) -> None:
-        """Raise PduError when a required TLV is missing (ESME_RMISSINGTLV) or a size is wrong (ESME_RINVTLVLEN)."""
+        """Raise NamedTlvError for a required TLV that is missing (ESME_RMISSINGTLV), a wrong size (ESME_RINVTLVLEN)."""
         seen: set[int] = set()
         for tag, octets in tlv.parse(raw) if raw else ():
             row = self._by_tag.get(tag)
             if row is not None:
                 seen.add(tag)
                 if not _fits(row, octets):
-                    raise PduError(CommandStatus.ESME_RINVTLVLEN, f"{row.name} has {len(octets)} octets")
+                    detail = f"has {len(octets)} octets, not {row.size_min} to {row.size_max}"
+                    raise NamedTlvError(CommandStatus.ESME_RINVTLVLEN, row.name, detail)
         for row in self._required:
             if row.tag not in seen:
-                raise PduError(CommandStatus.ESME_RMISSINGTLV, f"{row.name} is missing")
+                raise NamedTlvError(CommandStatus.ESME_RMISSINGTLV, row.name, "is required and missing")
 
 
 def _fits(row: NamedTlv, octets: bytes) -> bool:

@@ -15,8 +15,8 @@ from protocols.gsm.transcode import Dialect, TranscodeError, charset_of, common,
 from protocols.gsm.udh import CONCATENATION_16, UdhError, build, parse
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, EsmClass, TlvTag
-from protocols.smpp.errors import PduError
 from protocols.smpp.longform import Carried, LongForm, LongFormError, Piece, Target, count, read, translate, write
+from protocols.smpp.vendor_tlvs import NamedTlvError
 from smscd.core.directory import AS_IT_CAME, Upstream
 from smscd.core.ids import TIME_SHIFT
 from smscd.core.profiles import PLAIN, dialect_of, is_plain, tlv_profile
@@ -76,8 +76,8 @@ class Converter:
                 self.tlvs.check(tlvs)
             piece = translate(read(carried, self._source), self._source, self._target.dialect)
             return self._write(carried, piece, message_id, segments_max)
-        except PduError as error:
-            return Rejected(_TLV_REASONS.get(error.command_status, Reason.INVALID_TLV_VALUE), f"{error}.")
+        except NamedTlvError as error:
+            return Rejected(_TLV_REASONS[error.command_status], f"For this route {error}.", f"/tlvs/{error.name}")
         except TooManySegmentsError as error:
             detail = f"The text needs {error.count} segments; the account may use {segments_max}."
             return Rejected(Reason.TOO_MANY_SEGMENTS, detail, "/text")

@@ -139,8 +139,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     a certificate of its own when tls_ca_file is given and tls_is_verified.
     is_zero_padded: packed septets of it end with zeros, not with CR. esm_mode: bits 1 and 0 of esm_class (quirk 35).
     validity_offset_quarters: of an absolute validity's local time, in quarter hours ahead of UTC. source_ton to
-    service_type: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a deliver_sm with
-    esm_class 0 is a receipt when it reads like one (quirk 5). strips_trailing_nul: of what it delivers (quirk 42).
+    service_type, and priority_flag: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a
+    deliver_sm with esm_class 0 is a receipt when it reads like one (quirk 5). strips_trailing_nul: of what it delivers
+    (quirk 42).
     """
 
     id: str
@@ -190,6 +191,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     receipt_by_text_alone: bool = False
     strips_trailing_nul: bool = False
     vendor_tlvs: tuple[VendorTlv, ...] = ()
+    priority_flag: Annotated[int, Meta(ge=-1, le=3)] = AS_IT_CAME
 
     @property
     def needs_tlvs(self) -> bool:

@@ -64,6 +64,8 @@ def body_hash(
         submission.callback_url,
         submission.metadata,
     )
+    if submission.priority_flag:
+        asked = (*asked, submission.priority_flag)
     if submission.named_tlvs is not None:
         # By name: which tags they are is the upstream's.
         asked = (*asked, sorted(submission.named_tlvs.items()))

@@ -179,6 +179,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     )
     if conversion is not None:
         record.conversion = conversion
+    if submission.priority_flag:
+        record.priority_flag = submission.priority_flag
     if key is None:
         return Planned(
             record,

@@ -48,20 +48,30 @@ def encode_named(profile: TlvProfile | None, values: Mapping[str, int | str]) ->
 
     profile: of the upstream that the message goes to; None: it names none.
     """
-    kinds = {row.name: row.kind for row in profile.rows} if profile is not None else {}
+    rows = {row.name: row for row in profile.rows} if profile is not None else {}
     given: dict[str, int | bytes] = {}
     for name, value in values.items():
-        if profile is None or name not in kinds:
-            return Rejected(Reason.INVALID_TLV_VALUE, f"the route has no TLV {name}", f"/tlvs/{name}")
+        row = rows.get(name)
+        if profile is None or row is None:
+            return Rejected(Reason.INVALID_TLV_VALUE, "the route to this destination has no such TLV", f"/tlvs/{name}")
         try:
             if isinstance(value, int):
                 given[name] = value
             else:
-                given[name] = bytes.fromhex(value) if kinds[name] is TlvKind.OCTETS else value.encode("ascii")
+                given[name] = bytes.fromhex(value) if row.kind is TlvKind.OCTETS else value.encode("ascii")
             profile.encode({name: given[name]})
         except (EncodeError, ValueError):
-            return Rejected(Reason.INVALID_TLV_VALUE, "is no value of this TLV", f"/tlvs/{name}")
+            return Rejected(Reason.INVALID_TLV_VALUE, _rule(row), f"/tlvs/{name}")
     return profile.encode(given) if profile is not None else b""
+
+
+def _rule(row: NamedTlv) -> str:
+    """What a value of this TLV has to be in JSON."""
+    if row.kind is TlvKind.INTEGER:
+        return f"must be a whole number of at most {row.size_max} octets"
+    if row.kind is TlvKind.OCTETS:
+        return f"must be {row.size_min} to {row.size_max} octets in hexadecimal digits"
+    return f"must be text of {row.size_min - 1} to {row.size_max - 1} ASCII characters"
 
 
 def decode_named(profile: TlvProfile, raw: bytes) -> dict[str, int | str]:

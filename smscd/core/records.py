@@ -129,6 +129,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     attempt: how many temporary errors it has had. resends: how often a doubt was re-sent.
     group_id: of a submit_multi, the id that the customer was given for all its messages; 0 for every other message.
     conversion: None when the upstream gets what the customer sent, cut at most.
+    priority_flag: what the ESME wrote, for the upstream alone; what counts here is priority, which is its account's.
     """
 
     id: int
@@ -161,6 +162,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     resends: int = 0
     group_id: int = 0
     conversion: Conversion | None = None
+    priority_flag: int = 0
 
     @property
     def parts(self) -> int:

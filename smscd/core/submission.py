@@ -61,3 +61,4 @@ class Submission(msgspec.Struct, gc=False):
     callback_url: str | None = None
     metadata: bytes | None = None
     named_tlvs: dict[str, int | str] | None = None
+    priority_flag: int = 0

@@ -197,4 +197,5 @@ def record_of(found: StoredMessage) -> MessageRecord:
         attempt=found.attempts,
         group_id=found.group_id or 0,
         conversion=found.conversion,
+        priority_flag=found.priority_flag,
     )

@@ -78,6 +78,7 @@ class StoredMessage:
     callback_at: datetime | None
     timeline: tuple[TimelineEntry, ...] = ()
     conversion: Conversion | None = None
+    priority_flag: int = 0
 
     @property
     def parts(self) -> int:

@@ -76,7 +76,7 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
 -- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
 -- for all its messages (the id of the first). conversion: msgpack of records.Conversion, for a message that was
--- rewritten for its upstream. The columns that change are in no index, so that updates stay in
+-- rewritten for its upstream. priority_flag: of the ESME, null for 0. The columns that change are in no index, so that updates stay in
 -- their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
@@ -122,6 +122,7 @@ CREATE TABLE messages (
     metadata json,
     group_id bigint,
     conversion bytea,
+    priority_flag smallint,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);
@@ -343,7 +344,8 @@ CREATE TABLE upstreams (
     service_type text NOT NULL DEFAULT '*' CHECK (service_type ~ '^[ -~]{0,5}$'),
     receipt_by_text_alone boolean NOT NULL DEFAULT false,
     strips_trailing_nul boolean NOT NULL DEFAULT false,
-    vendor_tlvs jsonb NOT NULL DEFAULT '[]' CHECK (vendor_tlvs_are_valid(vendor_tlvs))
+    vendor_tlvs jsonb NOT NULL DEFAULT '[]' CHECK (vendor_tlvs_are_valid(vendor_tlvs)),
+    priority_flag smallint NOT NULL DEFAULT -1 CHECK (priority_flag BETWEEN -1 AND 3)
 );
 
 -- account '' is a route for all.

@@ -26,7 +26,7 @@ UPSTREAM = Upstream(
     tls_server_name="smsc.example", tls_is_verified=False,
     default_alphabet="gsm_packed", is_little_endian=True, is_zero_padded=True, long_message="sar", esm_mode=3,
     validity_form="absolute", validity_offset_quarters=-20, source_ton=99, source_npi=0, dest_ton=2, dest_npi=8,
-    service_type="", receipt_by_text_alone=True, strips_trailing_nul=True,
+    service_type="", receipt_by_text_alone=True, strips_trailing_nul=True, priority_flag=2,
     vendor_tlvs=(
         VendorTlv(tag=0x1400, name="entity", kind="c_octets", size_min=2, size_max=20, is_required=True),
         VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4),
@@ -163,6 +163,7 @@ def tlvs(*, twice: bool = False, **changes: object) -> str:
         ("upstreams", "default_alphabet", "''"),
         ("upstreams", "long_message", "'udh'"),
         ("upstreams", "esm_mode", "4"),
+        ("upstreams", "priority_flag", "4"),
         ("upstreams", "validity_form", "'never'"),
         ("upstreams", "validity_offset_quarters", "49"),
         ("upstreams", "source_ton", "256"),

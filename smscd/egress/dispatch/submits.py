@@ -1,8 +1,8 @@
 """The submit_sm of each segment, encoded once: the record's fields and what the upstream's profile says.
 
 The text is the upstream's already (core.conversion). What stands here is what a record must not have, because receipts
-and requests of the customer are about his own: the profile's addresses' types and service_type, and what only the
-moment of sending knows, the validity that is left.
+and requests of the customer are about his own: the profile's addresses' types, service_type and priority_flag, and what
+only the moment of sending knows, the validity that is left.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class SubmitEncoder:
         self._validities: dict[int, bytes] = {}
         self._is_relative = profile.validity_form == "relative"
         self._service_type = profile.service_type.encode()
-        numbers = (profile.source_ton, profile.source_npi, profile.dest_ton, profile.dest_npi)
-        self._has_overrides = numbers != (AS_IT_CAME,) * 4 or profile.service_type != ANY_SERVICE_TYPE
+        numbers = (profile.source_ton, profile.source_npi, profile.dest_ton, profile.dest_npi, profile.priority_flag)
+        self._has_overrides = numbers != (AS_IT_CAME,) * 5 or profile.service_type != ANY_SERVICE_TYPE
 
     def body(self, record: MessageRecord, segment: int, now_ms: int) -> bytes:
         """The body of one segment, validity counted from now. Raises EncodeError when a field does not fit."""
@@ -51,6 +51,7 @@ class SubmitEncoder:
         pdu.dest_addr_ton = record.dest_ton
         pdu.dest_addr_npi = record.dest_npi
         pdu.destination_addr = record.dest
+        pdu.priority_flag = record.priority_flag
         if self._has_overrides:
             self._override(pdu)
         pdu.esm_class = record.esm_class
@@ -70,7 +71,10 @@ class SubmitEncoder:
         return encode_body(pdu)
 
     def _override(self, pdu: SubmitSm) -> None:
-        """The profile's types of addresses and service_type in place of the customer's (quirks 39 and 43)."""
+        """The profile's types of addresses, service_type and priority_flag in place of the customer's.
+
+        Quirks 39 and 43.
+        """
         profile = self._profile
         if profile.source_ton != AS_IT_CAME:
             pdu.source_addr_ton = profile.source_ton
@@ -80,6 +84,8 @@ class SubmitEncoder:
             pdu.dest_addr_ton = profile.dest_ton
         if profile.dest_npi != AS_IT_CAME:
             pdu.dest_addr_npi = profile.dest_npi
+        if profile.priority_flag != AS_IT_CAME:
+            pdu.priority_flag = profile.priority_flag
         if profile.service_type != ANY_SERVICE_TYPE:
             pdu.service_type = self._service_type
 

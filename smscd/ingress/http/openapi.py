@@ -40,6 +40,8 @@ _SENDING: Final = (
     Reason.IDEMPOTENCY_KEY_REUSED,
     Reason.NO_ROUTE,
     Reason.TOO_MANY_SEGMENTS,
+    Reason.MISSING_TLV,
+    Reason.NOT_CONVERTIBLE,
     Reason.RATE_LIMITED,
     Reason.NO_ROUTE_AVAILABLE,
     Reason.QUEUE_FULL,

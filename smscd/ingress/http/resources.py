@@ -17,14 +17,9 @@ from smscd.core.reasons import Reason, Rejected
 from smscd.core.verdicts import Accepted, Admitter, Duplicate, Refused, Verdict
 from smscd.ingress.http.answers import Answer
 from smscd.ingress.http.bodies import BodyReader
+from smscd.ingress.http.field_errors import problem_of
 from smscd.ingress.http.figures import HttpFigures
-from smscd.ingress.http.messages import (
-    BODY_BYTES_MAX,
-    decode,
-    problem_of,
-    queued_message,
-    submission_of,
-)
+from smscd.ingress.http.messages import BODY_BYTES_MAX, decode, queued_message, submission_of
 from smscd.ingress.http.openapi import document
 from smscd.ingress.http.problems import (
     NOT_FOUND,
@@ -128,7 +123,7 @@ class Resources:
         key = request_key(request.headers, errors)
         asked = decode(body)
         if asked is None:
-            return problem_of(body, entry, errors)
+            return problem_of(body, entry, self._directory(), errors)
         if errors:
             return invalid(errors)
         if key is not None and self._verdicts.is_undecided(entry.account.id, key):
@@ -138,10 +133,11 @@ class Resources:
             message_id = self._ids.take(now_ms, 1)[0]
         except ClockSteppedError:
             return unavailable("The clock of this node was set back; try again.")
-        planned = plan(submission_of(asked, entry, key), self._directory(), message_id, now_ms)
+        directory = self._directory()
+        planned = plan(submission_of(asked, entry, key), directory, message_id, now_ms)
         if isinstance(planned, Rejected):
             if planned.answer.code == VALIDATION_FAILED:
-                return problem_of(body, entry, [])
+                return problem_of(body, entry, directory, [], planned)
             return rejected(planned)
         verdict = await self._verdicts.ask(planned)
         if verdict is None:

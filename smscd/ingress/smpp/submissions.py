@@ -47,6 +47,8 @@ def submission_of(
         pdu.dest_addr_npi,
         pdu.service_type,
     )
+    if pdu.priority_flag:
+        submission.priority_flag = pdu.priority_flag
     if pdu.validity_period and not _take_validity(submission, pdu.validity_period, now_ms):
         return Rejected(Reason.INVALID_VALIDITY)
     if pdu.tlvs:

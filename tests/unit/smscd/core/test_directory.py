@@ -19,7 +19,7 @@ def test_the_default_profile_rewrites_nothing() -> None:
     assert (upstream.default_alphabet, upstream.long_message, upstream.receipt_id) == ("unknown", "as_is", "same")
     assert (upstream.validity_form, upstream.service_type, upstream.vendor_tlvs) == ("relative", "*", ())
     overrides = (upstream.esm_mode, upstream.source_ton, upstream.source_npi, upstream.dest_ton, upstream.dest_npi)
-    assert overrides == (-1,) * 5
+    assert (*overrides, upstream.priority_flag) == (-1,) * 6
     assert not any(
         (
             upstream.is_little_endian,
@@ -37,6 +37,7 @@ def test_the_default_profile_rewrites_nothing() -> None:
         ("long_message", "udh"),
         ("esm_mode", 4),
         ("esm_mode", -2),
+        ("priority_flag", 4),
         ("validity_form", "never"),
         ("validity_offset_quarters", 49),
         ("source_ton", 256),

@@ -107,6 +107,19 @@ def test_an_smpp_submission_becomes_a_record_with_its_octets_untouched() -> None
     assert (record.attempt, record.resends) == (0, 0)
 
 
+@pytest.mark.parametrize("flag", range(5))
+def test_quirk_43_the_priority_flag_is_kept_and_decides_neither_price_nor_queue(flag: int) -> None:
+    found = planned(smpp(priority_flag=flag, request_key=b"k"))
+    assert (found.record.priority_flag, found.record.priority, found.record.price_micros) == (flag, 2, 10_000)
+    other = planned(smpp(priority_flag=flag + 1, request_key=b"k"))
+    assert found.body_hash != other.body_hash
+
+
+def test_quirk_43_a_source_type_that_no_specification_knows_goes_on_as_it_came() -> None:
+    record = planned(smpp(source_ton=99, source_npi=42, source=b"ACME")).record
+    assert (record.source_ton, record.source_npi, record.source) == (99, 42, b"ACME")
+
+
 def test_a_plan_carries_what_the_admission_script_needs() -> None:
     result = planned(smpp())
     assert (result.messages, result.rate_per_second, result.burst) == (1, 250.0, 500)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot, Upstream
+import msgspec
+
+from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot, Upstream, VendorTlv
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.idempotency import duplicate_of
 from smscd.core.ids import IdSource
@@ -28,11 +30,18 @@ KEY = "smk_test_0123456789abcdef0123456789abcdef"
 OTHER_KEY = "smk_test_of_another_account_0123456789ab"
 SUSPENDED_KEY = "smk_test_of_a_suspended_account_012345678"
 REVOKED_KEY = "smk_test_that_was_revoked_0123456789abcde"
+VENDOR_TLVS = (
+    VendorTlv(tag=0x1400, name="dlt_entity_id", kind="c_octets", size_min=2, size_max=31),
+    VendorTlv(tag=0x1403, name="campaign", kind="integer", size_min=1, size_max=2),
+    VendorTlv(tag=0x1404, name="trace", kind="octets", size_min=0, size_max=8),
+)
 BODY: dict[str, Any] = {"to": "+447700900123", "from": "ACME", "text": "Code 123456", "client_ref": "order-77"}
 
 
 def snapshot() -> Snapshot:
-    """One upstream, a price, and accounts in several moods."""
+    """Upstreams, one price, and accounts in several moods; to +46 a message needs the TLV dlt_entity_id."""
+    carrier = Upstream(id="carrier", host="127.0.0.1", port=1, system_id="s", password="p", vendor_tlvs=VENDOR_TLVS)
+    needed = msgspec.structs.replace(VENDOR_TLVS[0], is_required=True)
 
     def key(text: str, account: str, *, is_revoked: bool = False) -> ApiKey:
         return ApiKey(key_hash=sha256(text.encode()).digest(), account=account, is_revoked=is_revoked)
@@ -50,10 +59,15 @@ def snapshot() -> Snapshot:
             key(REVOKED_KEY, "acme", is_revoked=True),
         ),
         upstreams=(
-            Upstream(id="carrier", host="127.0.0.1", port=1, system_id="s", password="p"),
-            Upstream(id="paused", host="127.0.0.1", port=1, system_id="s", password="p", is_enabled=False),
+            carrier,
+            msgspec.structs.replace(carrier, id="paused", is_enabled=False),
+            msgspec.structs.replace(carrier, id="strict", vendor_tlvs=(needed, *VENDOR_TLVS[1:])),
+            msgspec.structs.replace(carrier, id="bare", vendor_tlvs=()),
         ),
-        routes=(Route(prefix="44", upstreams=("carrier",)), Route(prefix="49", upstreams=("paused",))),
+        routes=tuple(
+            Route(prefix=prefix, upstreams=(upstream,))
+            for prefix, upstream in (("44", "carrier"), ("49", "paused"), ("46", "strict"), ("48", "bare"))
+        ),
         prices=(Price(plan="default", prefix="4", price_micros=10_000),),
     )
 
@@ -152,6 +166,14 @@ class Reply:
         assert document["status"] == self.status
         assert document["type"] == "/problems/" + document["code"]
         return document
+
+
+def errors_of(reply: Reply) -> dict[str, str]:
+    """Field errors by pointer."""
+    assert reply.status == 422
+    document = reply.problem
+    assert document["code"] == "validation_failed"
+    return {error["pointer"]: error["detail"] for error in document["errors"]}
 
 
 class Connection:

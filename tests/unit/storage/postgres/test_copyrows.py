@@ -80,7 +80,7 @@ def test_a_message_of_which_nothing_was_learned_is_queued() -> None:
     assert (row["body"], row["segment_sizes"], number(row["segments"])) == (b"hello", None, 1)
     assert ms(row["valid_until"]) == MESSAGE.valid_until_ms
     assert number(row["charge_entry"]) == 99
-    for column in ("done_at", "callback_at", "refund_entry", "error_code", "tlvs", "client_ref", "metadata"):
+    for column in ("done_at", "callback_at", "refund_entry", "error_code", "tlvs", "client_ref", "priority_flag"):
         assert row[column] is None
 
 
@@ -122,6 +122,7 @@ def test_cached_columns_do_not_leak_into_other_messages() -> None:
         record.source = b"S%d" % (index % 5)
         record.account = f"account{index % 3}"
         record.data_coding = index % 4
+        record.priority_flag = index % 3
         record.client_ref = f"ref{index}" if index % 2 else None
         records.append(record)
     learned = {index: Learned(state=index % 4 + 1, upstream=f"u{index % 3}") for index in range(20)}
@@ -131,6 +132,7 @@ def test_cached_columns_do_not_leak_into_other_messages() -> None:
         assert row["source"] == record.source
         assert row["account"] == record.account.encode()
         assert number(row["data_coding"]) == record.data_coding
+        assert (number(row["priority_flag"]) if row["priority_flag"] else 0) == record.priority_flag
         assert row["client_ref"] == (record.client_ref.encode() if record.client_ref else None)
         assert number(row["state"]) == learned[record.id].state
         assert row["upstream"] == learned[record.id].upstream.encode()

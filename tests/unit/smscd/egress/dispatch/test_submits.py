@@ -25,12 +25,13 @@ def test_every_field_of_the_record_arrives() -> None:
     vendor = tlv.encode([(0x1400, b"dlt")])
     record = message(
         1, segments=[b"a", b"b"], esm_class=0x40, protocol_id=0x7F, data_coding=8, service_type=b"CMT", tlvs=vendor,
-        source_ton=1, source_npi=1, source=b"4917", valid_until_ms=NOW_MS + 90_061_000,
+        priority_flag=3, source_ton=1, source_npi=1, source=b"4917", valid_until_ms=NOW_MS + 90_061_000,
     )  # fmt: skip
     pdu = pdu_of(record, 1)
     assert (pdu.source_addr_ton, pdu.source_addr_npi, pdu.source_addr) == (1, 1, b"4917")
     assert (pdu.dest_addr_ton, pdu.dest_addr_npi, pdu.destination_addr) == (1, 1, record.dest)
     assert (pdu.esm_class, pdu.protocol_id, pdu.data_coding, pdu.service_type) == (0x40, 0x7F, 8, b"CMT")
+    assert pdu.priority_flag == 3
     assert (pdu.short_message, pdu.tlvs) == (b"b", vendor)
     assert pdu.validity_period == b"000001010101000R"
 
@@ -48,7 +49,7 @@ def test_a_text_beyond_short_message_goes_into_message_payload() -> None:
 
 def test_nothing_of_one_message_is_left_in_the_next() -> None:
     encoder = SubmitEncoder(profile())
-    pdu_of(message(1, segments=[b"x" * 300], service_type=b"CMT"), encoder=encoder)
+    pdu_of(message(1, segments=[b"x" * 300], service_type=b"CMT", priority_flag=3), encoder=encoder)
     assert encoder.body(message(2), 0, NOW_MS) == SubmitEncoder(profile()).body(message(2), 0, NOW_MS)
 
 
@@ -95,17 +96,19 @@ def test_quirk_39_and_43_the_profiles_types_and_service_type_go_in_place_of_the_
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"source_ton": 99}, (99, 0, 1, 1, b"CMT")),
-        ({"source_npi": 9}, (5, 9, 1, 1, b"CMT")),
-        ({"dest_ton": 0}, (5, 0, 0, 1, b"CMT")),
-        ({"dest_npi": 0}, (5, 0, 1, 0, b"CMT")),
-        ({"service_type": ""}, (5, 0, 1, 1, b"")),
+        ({"source_ton": 99}, (99, 0, 1, 1, 1, b"CMT")),
+        ({"source_npi": 9}, (5, 9, 1, 1, 1, b"CMT")),
+        ({"dest_ton": 0}, (5, 0, 0, 1, 1, b"CMT")),
+        ({"dest_npi": 0}, (5, 0, 1, 0, 1, b"CMT")),
+        ({"priority_flag": 0}, (5, 0, 1, 1, 0, b"CMT")),
+        ({"priority_flag": 3}, (5, 0, 1, 1, 3, b"CMT")),
+        ({"service_type": ""}, (5, 0, 1, 1, 1, b"")),
     ],
 )
 def test_quirk_43_each_override_is_one_of_its_own(changes: dict[str, object], found: tuple[object, ...]) -> None:
-    pdu = pdu_of(message(1, service_type=b"CMT"), encoder=SubmitEncoder(profile(**changes)))
+    pdu = pdu_of(message(1, service_type=b"CMT", priority_flag=1), encoder=SubmitEncoder(profile(**changes)))
     numbers = (pdu.source_addr_ton, pdu.source_addr_npi, pdu.dest_addr_ton, pdu.dest_addr_npi)
-    assert (*numbers, pdu.service_type) == found
+    assert (*numbers, pdu.priority_flag, pdu.service_type) == found
 
 
 @pytest.mark.parametrize(

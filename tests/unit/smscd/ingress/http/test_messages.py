@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
 
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Refused
-from smscd.ingress.http.messages import RULES, SendRequest
 from smscd.ingress.http.views import moment, money
 from storage.redis.errors import StorageUnavailable
-from tests.unit.smscd.ingress.http_fixture import BODY, OTHER_KEY, REVOKED_KEY, SUSPENDED_KEY, Reply, service, throttled
-
-
-def errors_of(reply: Reply) -> dict[str, str]:
-    """Field errors by pointer."""
-    assert reply.status == 422
-    document = reply.problem
-    assert document["code"] == "validation_failed"
-    return {error["pointer"]: error["detail"] for error in document["errors"]}
+from tests.unit.smscd.ingress.http_fixture import (
+    BODY,
+    OTHER_KEY,
+    REVOKED_KEY,
+    SUSPENDED_KEY,
+    errors_of,
+    service,
+    throttled,
+)
 
 
 async def test_a_message_is_accepted_with_its_place_price_and_rate() -> None:
@@ -76,6 +74,7 @@ async def test_every_field_reaches_the_plan() -> None:
                 "client_ref": None,
                 "callback_url": "https://app.example/dlr?x=1",
                 "metadata": {"b": "2", "a": "1"},
+                "tlvs": {"campaign": 7, "dlt_entity_id": "1101234567890", "trace": "00ff"},
             }
         )
         record = http.admitter.admitted[0].record
@@ -83,6 +82,7 @@ async def test_every_field_reaches_the_plan() -> None:
     assert (reply.json["encoding"], reply.json["from"]) == ("ucs2", "+447700900100")
     assert record.callback_url == "https://app.example/dlr?x=1"
     assert record.metadata == b'{"a":"1","b":"2"}'
+    assert record.tlvs == b"\x14\x00\0\x0e1101234567890\0" + b"\x14\x03\0\2\0\7" + b"\x14\x04\0\2\0\xff"
     assert (record.source_ton, record.source, record.dest) == (1, b"447700900100", b"447700900123")
 
 
@@ -119,66 +119,6 @@ async def test_what_is_no_json_is_400(body: bytes) -> None:
         reply = await http.send(body)
         assert reply.status == 400
         assert reply.problem["code"] == "malformed_json"
-
-
-async def test_all_field_errors_come_at_once() -> None:
-    async with service() as http:
-        reply = await http.send(
-            {
-                "to": "0044 7700",
-                "from": "way too long a sender",
-                "text": "",
-                "encoding": "utf8",
-                "smart_encoding": "yes",
-                "validity": 1.5,
-                "send_at": "2027-01-01T00:00:00Z",
-                "client_ref": "a\u0000b",
-                "callback_url": "ftp://example.com/",
-                "metadata": {"k": 1, "": "x", "ok": "fine"},
-                "foo": {},
-                "a/b~c": 1,
-            }
-        )
-    errors = errors_of(reply)
-    expected = {"/to", "/from", "/text", "/encoding", "/smart_encoding", "/validity", "/send_at", "/client_ref"}
-    expected |= {"/callback_url", "/metadata/k", "/metadata/", "/foo", "/a~1b~0c"}
-    assert set(errors) == expected
-    assert errors["/to"] == "must be E.164"
-    assert errors["/foo"] == "unknown field"
-    assert "cannot be scheduled yet" in errors["/send_at"]
-    assert reply.problem["detail"] == "13 fields are invalid"
-
-
-async def test_what_only_planning_sees_is_reported_with_the_rest() -> None:
-    async with service() as http:
-        reply = await http.send({"to": "+447700900123", "from": "ACME", "text": "\u2713", "encoding": "gsm7"})
-        assert errors_of(reply) == {"/text": "the GSM alphabet does not have U+2713"}
-        reply = await http.send({"to": "+44\n", "from": "ACME", "text": "\u2713", "encoding": "gsm7", "validity": 0})
-        assert set(errors_of(reply)) == {"/to", "/text", "/validity"}
-
-
-@pytest.mark.parametrize("body", [[], "text", 5, None, True])
-async def test_a_body_that_is_no_object_is_invalid(body: Any) -> None:
-    async with service() as http:
-        assert errors_of(await http.send(json.dumps(body).encode())) == {"": "must be a JSON object"}
-
-
-async def test_missing_fields_are_named() -> None:
-    async with service() as http:
-        errors = errors_of(await http.send(b"{}"))
-        assert errors == {"/to": "is required", "/from": "is required", "/text": "is required"}
-
-
-async def test_a_flood_of_unknown_fields_gives_a_short_answer() -> None:
-    async with service() as http:
-        reply = await http.send(BODY | {f"field{number}": 1 for number in range(10_000)})
-        assert len(errors_of(reply)) == 50
-
-
-async def test_a_field_that_stands_twice_is_refused_when_one_is_wrong() -> None:
-    async with service() as http:
-        reply = await http.send(b'{"to": 5, "to": "+447700900123", "from": "ACME", "text": "x"}')
-        assert set(errors_of(reply)) == {""}
 
 
 @pytest.mark.parametrize(
@@ -229,6 +169,7 @@ async def test_texts_that_are_too_long_are_refused() -> None:
         (BODY | {"from": "OTHER"}, 403, "sender_not_allowed"),
         (BODY | {"to": "+33600000000"}, 422, "no_route"),
         (BODY | {"to": "+4915100000000"}, 503, "no_route_available"),
+        (BODY | {"to": "+46701234567"}, 422, "missing_tlv"),
     ],
 )
 async def test_what_planning_refuses_is_said_in_the_words_of_the_table(body: Any, status: int, code: str) -> None:
@@ -293,6 +234,18 @@ async def test_a_key_with_another_body_is_refused() -> None:
         reply = await http.send(BODY | {"text": "Code 654321"}, X_Request_ID="k1")
         assert (reply.status, reply.problem["code"]) == (422, "idempotency_key_reused")
         assert len(http.admitter.admitted) == 1
+
+
+async def test_tlvs_are_part_of_the_body_that_a_key_stands_for() -> None:
+    async with service() as http:
+        first = await http.send(BODY | {"tlvs": {"campaign": 7, "trace": "00"}}, X_Request_ID="k1")
+        again = await http.send(BODY | {"tlvs": {"trace": "00", "campaign": 7}}, X_Request_ID="k1")
+        assert (again.status, again.body) == (202, first.body)
+        for tlvs in ({"campaign": 8, "trace": "00"}, {"campaign": 7}, {}, None):
+            reply = await http.send(BODY | {"tlvs": tlvs}, X_Request_ID="k1")
+            assert (reply.status, reply.problem["code"]) == (422, "idempotency_key_reused")
+        plain = [await http.send(BODY | given, X_Request_ID="k2") for given in ({}, {"tlvs": None}, {"tlvs": {}})]
+        assert len({reply.body for reply in plain}) == 1
 
 
 async def test_a_hundred_parallel_copies_are_one_message() -> None:
@@ -414,10 +367,6 @@ async def test_a_bug_is_500_and_says_nothing() -> None:
         reply = await http.get("/v1/messages/4711")
         assert (reply.status, reply.problem["code"]) == (500, "internal_error")
         assert b"secret" not in reply.body
-
-
-def test_every_field_has_a_sentence_for_when_it_is_wrong() -> None:
-    assert set(RULES) == set(SendRequest.__struct_encode_fields__)
 
 
 @pytest.mark.parametrize(

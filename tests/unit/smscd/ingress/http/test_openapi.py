@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.openapi import CODES
 from tests.unit.smscd.ingress.http_fixture import service
 
@@ -59,9 +60,16 @@ async def test_its_examples_run_as_they_stand() -> None:
     found = await document()
     properties = found["components"]["schemas"]["SendRequest"]["properties"]
     body = {name: schema["examples"][0] for name, schema in properties.items() if "examples" in schema}
-    assert {"to", "from", "text", "metadata", "callback_url"} <= set(body)
+    assert {"to", "from", "text", "metadata", "callback_url", "tlvs"} <= set(body)
     async with service() as http:
         assert (await http.send(body)).status == 202
+
+
+async def test_every_field_that_is_taken_is_documented_with_an_example() -> None:
+    properties = (await document())["components"]["schemas"]["SendRequest"]["properties"]
+    assert set(properties) == set(SendRequest.__struct_encode_fields__)
+    assert all(schema["description"] for schema in properties.values())
+    assert {name for name, schema in properties.items() if "examples" not in schema} == {"send_at"}
 
 
 async def test_a_sent_message_has_exactly_the_documented_fields() -> None:
@@ -79,7 +87,13 @@ async def test_what_sending_can_be_refused_with_is_documented() -> None:
     assert set(responses) == {
         str(status) for status in (202, 400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 500, 503)
     }
-    for reason in (Reason.QUEUE_FULL, Reason.NO_ROUTE_AVAILABLE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.NO_ROUTE):
+    for reason in (
+        Reason.QUEUE_FULL,
+        Reason.NO_ROUTE_AVAILABLE,
+        Reason.IDEMPOTENCY_KEY_REUSED,
+        Reason.NO_ROUTE,
+        Reason.MISSING_TLV,
+    ):
         answer = REASONS[reason]
         assert f"`{answer.code}`" in responses[str(answer.http_status)]["description"]
     assert "validation_failed" in CODES

@@ -67,6 +67,13 @@ def test_a_text_of_more_parts_than_were_paid_for_is_refused_in_every_form(long_m
     assert understood(submits(two, way.upstream), "gsm") == "x" * 200
 
 
+def test_what_a_replace_sm_does_not_say_stays_as_it_was() -> None:
+    way = Way()
+    new = replaced(way, original(way, b"old", priority_flag=2, protocol_id=0x41, service_type=b"CMT"), b"new")
+    assert isinstance(new, MessageRecord)
+    assert (new.segments, new.priority_flag, new.protocol_id, new.service_type) == ([b"new"], 2, 0x41, b"CMT")
+
+
 def test_a_part_of_a_longer_message_is_not_replaced_whatever_its_form() -> None:
     sar = (
         tlv.encode_value(TlvTag.SAR_MSG_REF_NUM, 7)

@@ -51,13 +51,15 @@ def test_the_fields_arrive_as_they_were_sent() -> None:
         source_addr_npi=9,
         esm_class=0x40,
         protocol_id=0x41,
+        priority_flag=3,
         data_coding=0xF5,
         short_message=b"\x00\x01\x02",
         registered_delivery=0x11,
     )
     assert found == Submission(
-        ACCOUNT, Door.SMPP, b"ACME", b"447700900123", b"\x00\x01\x02", 0xF5, 0x40, 0x11, 0x41, 5, 9, 1, 1, b"CMT"
-    )
+        ACCOUNT, Door.SMPP, b"ACME", b"447700900123", b"\x00\x01\x02", 0xF5, 0x40, 0x11, 0x41, 5, 9, 1, 1, b"CMT",
+        priority_flag=3,
+    )  # fmt: skip
 
 
 def test_an_empty_message_is_a_message() -> None:
