@@ -68,6 +68,7 @@ class UpstreamFigures:
     receipts_undelivered: int = 0
     receipts_unreadable: int = 0
     receipts_deferred: int = 0
+    receipts_unknown_stat: int = 0
     inbound: int = 0
     inbound_unknown: int = 0
     inbound_repeated: int = 0

@@ -63,6 +63,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "repeated": figures.receipts_repeated,
         "unreadable": figures.receipts_unreadable,
         "deferred": figures.receipts_deferred,
+        "unknown_stat": figures.receipts_unknown_stat,
     }
     for outcome, count in receipts.items():
         yield Sample("smscd_receipts_total", (figures.upstream, outcome), count)
