@@ -12,7 +12,6 @@ from typing import Final, cast
 import structlog
 
 from protocols.smpp import events as ev
-from protocols.smpp.limits import SessionConfig
 from protocols.smpp.negotiation import takes_tlvs
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
@@ -20,15 +19,14 @@ from smscd.core.directory import Upstream
 from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
 from smscd.egress.binds.pauses import SessionEnd, pause_after
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
+from smscd.egress.binds.terms import identity_of, session_config, tls_of
 from smscd.egress.dispatch.blobs import Item
 from smscd.egress.dispatch.turn import Answers, Ref
 from smscd.egress.wake import Wake
 from smscd.transport.connection import Callbacks, SmppConnection
-from smscd.transport.tls import ClientTls
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
 ANSWERS_SHARE: Final = 0.6
-UNANSWERED_DELIVERS_MAX: Final = 1000
 SEEN_RATE_MIN: Final = 20.0
 LACKS_TLVS: Final = (
     "the upstream speaks SMPP before 3.4, which has no TLVs, and the profile needs them: let long_message be as_is, "
@@ -239,7 +237,7 @@ class Link:
         config = session_config(profile)
         try:
             callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
-            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=_tls_of(profile))
+            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=tls_of(profile))
         except ssl.SSLError as error:
             _log.warning("upstream.tls_failed", upstream=profile.id, error=str(error))
             self.tls_failures += 1
@@ -286,7 +284,7 @@ class Link:
         """Go on under a changed profile; a held bind tries again at once. Another address ends the session."""
         before, self.profile = self.profile, profile
         self._wake.set()
-        is_elsewhere = _identity(before) != _identity(profile)
+        is_elsewhere = identity_of(before) != identity_of(profile)
         connection = self.connection
         if connection is not None and connection.session.state.is_bound:
             self._lacks_tlvs = not is_elsewhere and self._is_too_old()
@@ -387,33 +385,3 @@ class Link:
         if self._ended is not None and not self._ended.done():
             why = LACKS_TLVS if self._lacks_tlvs else reason
             self._ended.set_result(SessionEnd(why, self._refused, bound_seconds, self._lacks_tlvs))
-
-
-def session_config(profile: Upstream) -> SessionConfig:
-    """The limits and timers of a session with this upstream."""
-    return SessionConfig(
-        response_seconds=profile.response_timeout_seconds,
-        enquire_link_seconds=profile.enquire_link_seconds,
-        window_size=UNANSWERED_DELIVERS_MAX,
-        assumed_interface_version=profile.interface_version,
-    )
-
-
-def _identity(profile: Upstream) -> tuple[object, ...]:
-    """What a session cannot change while it is bound."""
-    return (
-        profile.host, profile.port, profile.system_id, profile.password, profile.system_type, profile.bind_mode,
-        profile.interface_version, _tls_of(profile),
-    )  # fmt: skip
-
-
-def _tls_of(profile: Upstream) -> ClientTls | None:
-    if not profile.uses_tls:
-        return None
-    return ClientTls(
-        ca_file=profile.tls_ca_file,
-        certificate_file=profile.tls_certificate_file,
-        key_file=profile.tls_key_file,
-        server_name=profile.tls_server_name,
-        is_verified=profile.tls_is_verified,
-    )

@@ -48,7 +48,7 @@ from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, Refusal, listen
 from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ClientTls, ServerTls
-from smscd.transport.trace import Traceable
+from smscd.transport.trace import Traceable, traceable_by_address
 
 CALL_SECONDS: Final = 5.0
 _REFUSALS: Final = {
@@ -76,6 +76,7 @@ class SmppServer:
     Unix epoch, by Redis TIME) they date what is admitted.
     operations: answers query_sm, cancel_sm and replace_sm, and says what a submit_sm may replace.
     sessions: who is bound here; kept by this server. sink: hears of deliver_sm on each session, see BoundEsme.
+    opened: told of each new connection before anything has passed, for traces.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class SmppServer:
         system_id: bytes = b"smscd",
         request_key_tag: int = REQUEST_KEY_TAG,
         limits: ListenerLimits | None = None,
+        opened: Callable[[Traceable], None] | None = None,
     ) -> None:
         self.figures = SmppFigures()
         self._config = config
@@ -113,6 +115,7 @@ class SmppServer:
         self._sink = sink
         self._system_id = system_id
         self._limits = limits
+        self._opened = opened
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unflushed: set[SmppConnection] = set()
@@ -174,11 +177,9 @@ class SmppServer:
     def traceable(self) -> Iterator[Traceable]:
         """Open connections by account, system_id and address."""
         for connection in self._listener.connections if self._listener is not None else ():
-            names = {connection.peer[0], f"{connection.peer[0]}:{connection.peer[1]}"}
             context = connection.context
-            if isinstance(context, BoundEsme):
-                names |= {context.account, context.system_id.decode("latin-1")}
-            yield Traceable(connection, frozenset(names))
+            names = (context.account, context.system_id.decode("latin-1")) if isinstance(context, BoundEsme) else ()
+            yield traceable_by_address(connection, *names)
 
     async def call(self, host: str, port: int, system_id: bytes, password: bytes, tls: ClientTls | None = None) -> None:
         """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""
@@ -226,6 +227,8 @@ class SmppServer:
     def _on_open(self, connection: SmppConnection) -> None:
         """Nothing else to do before the bind; the session has its own timer for it."""
         connection.session.congestion_state = self._congestion_state
+        if self._opened is not None:
+            self._opened(traceable_by_address(connection))
 
     def _on_events(self, connection: SmppConnection, events: list[Event]) -> None:
         for event in events:
