@@ -23,11 +23,12 @@ class UdhError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Concatenation:
-    """Which part of which long message; sequence counts from 1."""
+    """Which part of which long message; sequence counts from 1. is_wide: the header has 16 bits for the reference."""
 
     reference: int
     total: int
     sequence: int
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Udh:
             if identifier == CONCATENATION_8:
                 return Concatenation(data[0], data[1], data[2])
             if identifier == CONCATENATION_16:
-                return Concatenation(data[0] << 8 | data[1], data[2], data[3])
+                return Concatenation(data[0] << 8 | data[1], data[2], data[3], is_wide=True)
         return None
 
     @property

@@ -157,7 +157,9 @@ def write(piece: Piece, target: Target, *, reference: int, segments_max: int = S
     starts = (0, *bounds[:-1])
     return [
         _write_part(
-            replace(piece, body=piece.body[start:end]), udh.Concatenation(reference & 0xFFFF, total, sequence), target
+            replace(piece, body=piece.body[start:end]),
+            udh.Concatenation(reference & 0xFFFF, total, sequence, is_wide),
+            target,
         )
         for sequence, (start, end) in enumerate(zip(starts, bounds, strict=True), 1)
     ]
@@ -207,7 +209,8 @@ def _sar(tlvs: bytes) -> udh.Concatenation | None:
 
 
 def _write_part(piece: Piece, part: udh.Concatenation, target: Target) -> Carried:
-    """One part. A 16-bit reference is an octet longer: a part that it leaves no room for gets an 8-bit one.
+    """One part. Only one that came with a 16-bit reference gets one: a full part of 8 bits has no room for the octet
+    more, and a phone does not join parts of both kinds, of which this may be one.
 
     Alone a part cannot be a message_payload of the whole; for such an upstream it stays a part, with a header.
     """
@@ -215,7 +218,7 @@ def _write_part(piece: Piece, part: udh.Concatenation, target: Target) -> Carrie
     if target.long_form is LongForm.SAR:
         return _carry(piece, target, elements, (part.reference, part.total, part.sequence))
     wide, narrow = CONCATENATION_16_OCTETS, CONCATENATION_8_OCTETS
-    if target.long_form is LongForm.UDH_16 and _fits(piece, target, wide):
+    if target.long_form is LongForm.UDH_16 and part.is_wide and _fits(piece, target, wide):
         elements = (*elements, udh.concatenation_16(part.reference, part.total, part.sequence))
     elif _fits(piece, target, narrow):
         elements = (*elements, udh.concatenation_8(fold(part.reference), part.total, part.sequence))

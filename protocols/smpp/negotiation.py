@@ -20,6 +20,11 @@ def takes_tlvs(interface_version: int) -> bool:
     return interface_version >= InterfaceVersion.V3_4
 
 
+def destinations_max(interface_version: int) -> int:
+    """How many destinations a submit_multi may have between ends that agree on this interface_version."""
+    return 255 if interface_version >= InterfaceVersion.V5_0 else 254
+
+
 def bind_response(bind: Bind, system_id: bytes, interface_version: int) -> BindResp:
     """The answer that accepts `bind`: our system_id, and our version when the peer takes TLVs."""
     response = _RESPONSES[bind.command_id](system_id=system_id, sequence_number=bind.sequence_number)
@@ -46,10 +51,10 @@ def has_congestion_state(interface_version: int) -> bool:
 
 
 def read_congestion_state(buffer: bytes, position: int, end: int) -> int | None:
-    """congestion_state of a response whose body is buffer[position:end], a message_id and TLVs; None without one."""
+    """congestion_state of a response; None without one. buffer[position:end]: its body, at most a string, and TLVs."""
     stop = buffer.find(0, position, end) + 1
     state = tlv.read_integer(buffer[stop:end], TlvTag.CONGESTION_STATE) if position < stop < end else None
     if state is None and position < end:
-        # An error response may have left its message_id out.
+        # There may be no string before it: the command has none, or an error response has left it out.
         state = tlv.read_integer(buffer[position:end], TlvTag.CONGESTION_STATE)
     return state

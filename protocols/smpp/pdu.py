@@ -204,7 +204,7 @@ class SubmitMulti(Pdu):
     source_addr_npi: int = integer()
     source_addr: bytes = c_octets(21, CommandStatus.ESME_RINVSRCADR)
     dest_address: Sequence[DestAddress] = counted_rows(
-        (SmeAddress, DistributionList), CommandStatus.ESME_RINVNUMDESTS, size_min=1, size_max=254
+        (SmeAddress, DistributionList), CommandStatus.ESME_RINVNUMDESTS, size_min=1
     )
     esm_class: int = integer()
     protocol_id: int = integer()

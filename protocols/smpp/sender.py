@@ -9,11 +9,11 @@ from typing import Final, NamedTuple, assert_never
 from protocols.smpp import codec, events, tlv
 from protocols.smpp.codec import HEADER, read_message_id
 from protocols.smpp.constants import HEADER_SIZE, RESPONSE_BIT, CommandId, CommandStatus, TlvTag
-from protocols.smpp.errors import StateError
+from protocols.smpp.errors import EncodeError, StateError
 from protocols.smpp.events import Event
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.negotiation import has_congestion_state, read_congestion_state, takes_tlvs
-from protocols.smpp.pdu import AlertNotification, Bind, Outbind, Pdu, Request
+from protocols.smpp.negotiation import destinations_max, has_congestion_state, read_congestion_state, takes_tlvs
+from protocols.smpp.pdu import AlertNotification, Bind, Outbind, Pdu, Request, SubmitMulti
 from protocols.smpp.state import Flow, Role, SessionState, state_after
 from protocols.smpp.timers import Timer, Timers
 from protocols.smpp.window import PeerWindow, RequestWindow, SequenceNumbers
@@ -132,7 +132,11 @@ class Sender:
     # --- the state --------------------------------------------------------------------------------------------------
 
     def _answer(self, command_id: int, command_status: int, sequence_number: int) -> None:
-        self._out.append(HEADER.pack(HEADER_SIZE, command_id, command_status, sequence_number))
+        """Queue a PDU without a body; a response (generic_nack is none) has one when it has a congestion_state."""
+        body = b""
+        if self._answer_tlvs and command_id > CommandId.GENERIC_NACK:
+            body = codec.encode_body(codec.response_to(command_id)(tlvs=self._answer_tlvs))
+        self._out.append(HEADER.pack(HEADER_SIZE + len(body), command_id, command_status, sequence_number) + body)
 
     def _enter(self, state: SessionState) -> None:
         self._state = state
@@ -244,7 +248,9 @@ class Sender:
         self._timers.transaction_at = now
 
     def _body(self, pdu: Pdu) -> bytes:
-        """The body as this peer may be sent it."""
+        """The body as this peer may be sent it. Raises EncodeError when there is no such form of it."""
+        if isinstance(pdu, SubmitMulti) and len(pdu.dest_address) > destinations_max(self.interface_version):
+            raise EncodeError(f"dest_address: {len(pdu.dest_address)} destinations are one too many before 5.0")
         body = codec.encode_body(pdu)
         return body if takes_tlvs(self.peer_interface_version) else body[: len(body) - len(pdu.tlvs)]
 

@@ -261,6 +261,7 @@ class Session(Sender):
             self._collect(events.RequestAnswers, answer, happened, now)
             return
         event = self._settle_control(command_id, command_status, sequence_number, frame)
+        self._note_congestion(frame, HEADER_SIZE, len(frame))
         if event is not None:
             self._hand_over(happened, now)
             happened.append(event)
@@ -294,6 +295,7 @@ class Session(Sender):
             return
         self._agree(bind.interface_version)
         response = bind_response(bind, system_id, self.config.interface_version)
+        response.tlvs += self._answer_tlvs
         self._out.append(codec.encode(response))
         self._enter(self._check_may_send(response.command_id))
         self._timers.receive(now)

@@ -90,7 +90,7 @@ TLV_FORMATS: dict[TlvTag, TlvFormat] = {
     TlvTag.BROADCAST_MESSAGE_CLASS: _integer(1),
     TlvTag.BROADCAST_REP_NUM: _integer(2),
     TlvTag.BROADCAST_FREQUENCY_INTERVAL: _octets(3),
-    TlvTag.BROADCAST_AREA_IDENTIFIER: _octets(0, 101),
+    TlvTag.BROADCAST_AREA_IDENTIFIER: _octets(1, 101),
     TlvTag.BROADCAST_ERROR_STATUS: _integer(4),
     TlvTag.BROADCAST_AREA_SUCCESS: _integer(1),
     TlvTag.BROADCAST_END_TIME: _c_octets(17),
@@ -110,6 +110,25 @@ TLV_FORMATS: dict[TlvTag, TlvFormat] = {
     TlvTag.ITS_REPLY_TYPE: _integer(1),
     TlvTag.ITS_SESSION_INFO: _octets(2),
 }
+
+HOP_TAGS: frozenset[int] = frozenset(
+    map(
+        int,
+        (
+            TlvTag.SC_INTERFACE_VERSION,
+            TlvTag.MORE_MESSAGES_TO_SEND,
+            TlvTag.CONGESTION_STATE,
+            TlvTag.ADDITIONAL_STATUS_INFO_TEXT,
+            TlvTag.DPF_RESULT,
+            TlvTag.MS_AVAILABILITY_STATUS,
+            TlvTag.DELIVERY_FAILURE_REASON,
+        ),
+    )
+)
+"""What one end says to the other of their session or of its answers: whoever passes a message on leaves them out.
+
+more_messages_to_send speaks of the next PDU on that session, which on the next one is another.
+"""
 
 # The same for reading, where looking up members of enums would be most of the time: tag to (kind, size_min, size_max).
 _INTEGER, _C_OCTETS = int(TlvKind.INTEGER), int(TlvKind.C_OCTETS)

@@ -14,7 +14,10 @@ from msgspec import Meta
 AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "ascii"]
 """What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
 LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
-"""How an upstream wants long messages; as_is: parts as the customer made them, ours with an 8-bit reference."""
+"""How an upstream wants long messages; as_is: parts as the customer made them, ours with an 8-bit reference.
+
+udh16: a customer's own parts have 16 bits only where they came with them: a phone does not join parts of both kinds.
+"""
 ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex"]
 """How receipts write the id that submit_sm_resp gave (core.lifecycle); any: nobody knows, so every form counts."""
 ValidityName: TypeAlias = Literal["relative", "absolute", "none"]

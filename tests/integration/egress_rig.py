@@ -34,7 +34,7 @@ from smscd.core.records import (
     ResultRecord,
     Via,
 )
-from smscd.core.verdicts import VerdictSink
+from smscd.core.verdicts import Admitter, VerdictSink
 from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from smscd.egress.binds.ports import Dial
 from smscd.egress.binds.upstreams import Upstreams
@@ -112,6 +112,8 @@ class Egress:
         *,
         dial: Dial = connect,
         outbinds: OutbindLimits | None = None,
+        admitter: Admitter | None = None,
+        node: int = 1,
     ) -> None:
         self.index = index
         self.url = url
@@ -121,7 +123,7 @@ class Egress:
         self.leases = LeaseKeeper(self.link())
         self.bells = Bells(url, [KEYS.bell])
         self.sessions = BoundSessions()
-        ids = IdSource(1)
+        ids = IdSource(node)
         around = Surroundings(
             open_stores=self._open_stores,
             leases=self.leases,
@@ -149,7 +151,7 @@ class Egress:
         self.server = SmppServer(
             config=SessionConfig(),
             directory=lambda: self.index,
-            admitter=NoAdmission(),
+            admitter=admitter or NoAdmission(),
             ids=ids,
             authenticator=Authenticator(PEPPER),
             operations=Operations(FakeChanges(), lambda: self.index, wall_ms),  # type: ignore[arg-type]  # nobody asks here

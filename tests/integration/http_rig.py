@@ -77,6 +77,7 @@ class HttpRig:
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     writer: Writer | None = None
+    admitter: BatchAdmitter | None = None
     _server: HttpServer | None = None
     _generation: int = 0
 
@@ -98,7 +99,7 @@ class HttpRig:
         leases = LeaseKeeper(self.link())
         leases.add(session, lambda: None)
         store = AdmissionStore(KEYS, session)
-        admitter = BatchAdmitter(
+        self.admitter = admitter = BatchAdmitter(
             store,
             metrics=AdmissionMetrics(lambda *_: None, lambda _: None),
             on_admitted=lambda _: None,

@@ -22,8 +22,9 @@ from smscd.core.records import Outcome, State
 from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
 from smscd.transport.dial import connect
-from smscd.transport.listener import Listener, listen
+from smscd.transport.listener import Listener
 from tests.integration.egress_rig import BALANCE, PRICE, Books, Egress, Esme, directory, until
+from tests.integration.local_carrier import local_carrier
 from tools.carrier.smsc import Carrier, CarrierOptions
 
 
@@ -74,25 +75,20 @@ async def running(
     **profile: object,
 ) -> AsyncIterator[Rig]:
     """wrap: what stands between the carrier and its connections."""
-    carrier = Carrier(options or CarrierOptions(), asyncio.get_running_loop())
-    callbacks = wrap(Callbacks(carrier.on_open, carrier.on_events, carrier.on_closed))
-    listener = await listen("127.0.0.1", 0, config=config or SessionConfig(window_size=10_000), callbacks=callbacks)
-    books = Books(valkey_url)
-    await books.open()
-    egress = Egress(valkey_url, directory(listener.port, **profile), dial=dial)
-    await egress.start()
-    rig = Rig(carrier, listener, egress, books)
-    try:
-        await egress.bound()
-        await rig.esme.bind(egress.server.port)
-        yield rig
-    finally:
-        rig.esme.close()
-        await egress.stop()
-        await books.close()
-        listener.stop_accepting()
-        await carrier.close(1.0)
-        listener.abort_all()
+    async with local_carrier(options, config, wrap) as (carrier, listener):
+        books = Books(valkey_url)
+        await books.open()
+        egress = Egress(valkey_url, directory(listener.port, **profile), dial=dial)
+        await egress.start()
+        rig = Rig(carrier, listener, egress, books)
+        try:
+            await egress.bound()
+            await rig.esme.bind(egress.server.port)
+            yield rig
+        finally:
+            rig.esme.close()
+            await egress.stop()
+            await books.close()
 
 
 def numbers(count: int, suffix: int = 100) -> list[bytes]:

@@ -10,7 +10,9 @@ import pytest
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, MessageState, TlvTag
 from protocols.smpp.events import RequestAnswers
+from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import (
+    BindTransceiver,
     CancelSm,
     DataSm,
     DistributionList,
@@ -130,6 +132,19 @@ async def test_submit_multi_is_one_group_with_one_id_and_lists_what_it_leaves_ou
             (b"8613800000000", CommandStatus.ESME_RINVDSTADR),
             (b"abc", CommandStatus.ESME_RINVDSTADR),
         ]
+
+
+async def test_submit_multi_of_5_0_has_255_destinations() -> None:
+    """Quirk 45: one group still."""
+    dests = [b"4477009%05d" % number for number in range(255)]
+    async with running(SessionConfig(interface_version=0x50)) as rig:
+        esme = await rig.esme()
+        assert await esme.bind(BindTransceiver(system_id=b"esme", password=b"s3cret", interface_version=0x50)) == 0
+        [answer] = await answers(esme, multi(*dests))
+        [planned] = rig.admitter.planned
+        assert answer.command_status == 0
+        assert not answer.unsuccess_sme  # type: ignore[union-attr]  # a SubmitMultiResp
+        assert [record.dest for record in planned.records] == dests
 
 
 @pytest.mark.parametrize(

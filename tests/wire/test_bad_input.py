@@ -97,7 +97,6 @@ UNREADABLE = [
     Row("service_type", C.SUBMIT_MULTI, b"x" * 6 + b"\0" + AD + b"\1\1" + AD + TAIL + REST, S.ESME_RINVSERTYP),
     Row("source_addr", C.SUBMIT_MULTI, b"\0" + address(21) + b"\1\1" + AD + TAIL + REST, S.ESME_RINVSRCADR),
     Row("number_of_dests: 0", C.SUBMIT_MULTI, b"\0" + AD + b"\0" + TAIL + REST, S.ESME_RINVNUMDESTS),
-    Row("number_of_dests: 255", C.SUBMIT_MULTI, b"\0" + AD + b"\xff" + b"\2a\0" * 255 + REST, S.ESME_RINVNUMDESTS),
     Row("dest_flag: 0", C.SUBMIT_MULTI, b"\0" + AD + b"\1\0" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
     Row("dest_flag: 3", C.SUBMIT_MULTI, b"\0" + AD + b"\2\1" + AD + b"\3" + AD + TAIL + REST, S.ESME_RINVDESTFLAG),
     Row("destination_addr", C.SUBMIT_MULTI, b"\0" + AD + b"\1\1" + address(21) + TAIL + REST, S.ESME_RINVDSTADR),
@@ -161,7 +160,12 @@ def multi_with(flags: bytes = TAIL, rest: bytes = REST) -> bytes:
     return MULTI + flags + rest
 
 
+def multi_of(count: int) -> bytes:
+    return b"\0" + AD + bytes((count,)) + b"\2a\0" * count + TAIL + REST
+
+
 PAYLOAD = b"\x04\x24\0\2hi"
+UCS2 = b"\0\0\0\0\x08\0\3\0hi"  # as REST, with half a character too much
 READ = [
     Row("priority_flag", C.SUBMIT_SM, submit_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_SM, submit_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
@@ -171,6 +175,8 @@ READ = [
     Row("esm_class: UDHI without UDH", C.SUBMIT_SM, submit_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_SM, submit_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_SM, submit_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("short_message: half a UCS-2 character", C.SUBMIT_SM, submit_with(rest=UCS2), S.ESME_RINVMSGLEN),
+    Row("number_of_dests: 255 before 5.0", C.SUBMIT_MULTI, multi_of(255), S.ESME_RINVNUMDESTS),
     Row("priority_flag", C.SUBMIT_MULTI, multi_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
     Row("replace_if_present_flag", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
@@ -179,10 +185,17 @@ READ = [
     Row("esm_class: UDHI without UDH", C.SUBMIT_MULTI, multi_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_MULTI, multi_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_MULTI, multi_with() + PAYLOAD, S.ESME_RINVMSGLEN),
+    Row("short_message: half a UCS-2 character", C.SUBMIT_MULTI, multi_with(rest=UCS2), S.ESME_RINVMSGLEN),
     Row("esm_class: UDHI without UDH", C.DATA_SM, b"\0" + AD + AD + b"\x40\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.DATA_SM, b"\0" + AD + AD + b"\x04\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("service_type", C.DATA_SM, b"x" * 6 + b"\0" + AD + AD + b"\0\0\0" + PAYLOAD, S.ESME_RINVSERTYP),
     Row("registered_delivery", C.DATA_SM, b"\0" + AD + AD + b"\0\x20\0" + PAYLOAD, S.ESME_RINVREGDLVFLG),
+    Row(
+        "message_payload: half a UCS-2 character",
+        C.DATA_SM,
+        b"\0" + AD + AD + b"\0\0\x08" + b"\x04\x24\0\3\0hi",
+        S.ESME_RINVMSGLEN,
+    ),
     Row("message_id: none", C.REPLACE_SM, b"\0" + AD + b"\0\0\0\0\2hi", S.ESME_RINVMSGID),
     Row("registered_delivery", C.REPLACE_SM, b"7\0" + AD + b"\0\0\x80\0\2hi", S.ESME_RINVREGDLVFLG),
     Row("sm_default_msg_id", C.REPLACE_SM, b"7\0" + AD + b"\0\0\0\xff\2hi", S.ESME_RINVDFTMSGID),
@@ -308,7 +321,7 @@ def test_a_bad_outbind_is_refused_and_leads_nowhere(row: Row) -> None:
 
 CHECKS: dict[type, Callable[[Any], CommandStatus | None]] = {
     SubmitsReceived: validation.check_submit,
-    MultisReceived: validation.check_submit,
+    MultisReceived: validation.check_multi,
     DataReceived: validation.check_data,
     ReplacesReceived: validation.check_replace,
 }

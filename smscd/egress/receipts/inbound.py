@@ -9,6 +9,7 @@ import msgspec
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.tlv import HOP_TAGS
 from smscd.core.callbacks import VIAS, inbound_callback
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import InboundRecord
@@ -30,9 +31,12 @@ def inbound_items(
 
 def _item(pdu: Delivered, message_id: int, upstream: str, directory: DirectoryIndex, now_ms: int) -> InboundItem:
     body, tlvs = pdu.short_message, pdu.tlvs
-    if tlvs and not body:
-        body = tlv.find(tlvs, TlvTag.MESSAGE_PAYLOAD) or b""
-        tlvs = tlv.encode(item for item in tlv.parse(tlvs) if item[0] != TlvTag.MESSAGE_PAYLOAD)
+    if tlvs:
+        items = [item for item in tlv.parse(tlvs) if item[0] not in HOP_TAGS]
+        if not body:
+            body = next((value for tag, value in items if tag == TlvTag.MESSAGE_PAYLOAD), b"")
+            items = [item for item in items if item[0] != TlvTag.MESSAGE_PAYLOAD]
+        tlvs = tlv.encode(items)
     number = directory.mo_number(pdu.destination_addr)
     record = InboundRecord(
         message_id,

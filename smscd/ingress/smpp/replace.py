@@ -9,6 +9,7 @@ import msgspec
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, EsmClass, TlvTag
 from protocols.smpp.pdu import ReplaceSm, SubmitSm
+from protocols.smpp.validation import check_submit
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import REASONS, Rejected
@@ -57,6 +58,9 @@ def replacement(
         short_message=pdu.short_message,
         tlvs=_payload_of(pdu.tlvs) + tlvs,
     )
+    status = check_submit(submit)
+    if status is not None:
+        return int(status)
     asked = submission_of(submit, entry.account, now_ms)
     planned = asked if isinstance(asked, Rejected) else plan(asked, directory, found.id, now_ms)
     if isinstance(planned, Rejected):

@@ -8,6 +8,7 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import SubmitSm
 from protocols.smpp.times import TimeFormatError, parse_time
+from protocols.smpp.tlv import HOP_TAGS
 from smscd.core.directory import Account
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door
@@ -72,7 +73,7 @@ def _take_validity(submission: Submission, value: bytes, now_ms: int) -> bool:
 
 
 def _take_tlvs(submission: Submission, raw: bytes, request_key_tag: int) -> Rejected | None:
-    """Take message_payload and the request key out; what is left goes on to the upstream as it came."""
+    """Take message_payload and the request key out, and what is for us alone; the rest goes on as it came."""
     rest: list[tuple[int, bytes]] = []
     items = tlv.parse(raw)
     for tag, value in items:
@@ -85,7 +86,7 @@ def _take_tlvs(submission: Submission, raw: bytes, request_key_tag: int) -> Reje
             if len(key) > REQUEST_KEY_OCTETS_MAX or not all(0x20 < octet < 0x7F for octet in key):
                 return Rejected(Reason.INVALID_TLV_VALUE, "The request key is not up to 64 printable characters.")
             submission.request_key = key or None
-        else:
+        elif tag not in HOP_TAGS:
             rest.append((tag, value))
     submission.tlvs = tlv.encode(rest) if rest else b""
     return None

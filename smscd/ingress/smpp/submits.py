@@ -14,7 +14,7 @@ import structlog
 
 from protocols.smpp.pdu import DataSm, DataSmResp, Response, SubmitMulti, SubmitMultiResp, SubmitSm
 from protocols.smpp.state import SessionState
-from protocols.smpp.validation import check_data, check_submit
+from protocols.smpp.validation import check_data, check_multi, check_submit
 from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
@@ -73,7 +73,7 @@ class Submits:
             self._refuse_all(connection, pdus, taken)
             return
         account, ids = taken
-        directory, tag, version = self._directory(), self._request_key_tag, connection.session.peer_interface_version
+        directory, tag, version = self._directory(), self._request_key_tag, connection.session.interface_version
         planned: list[Planned] = []
         numbers: list[int] = []
         answers: list[tuple[int, int, bytes]] = []
@@ -165,7 +165,7 @@ class Submits:
             if isinstance(taken, Reason):
                 self._refuse(connection, taken, answer)
                 continue
-            status = check_submit(pdu, connection.session.peer_interface_version)
+            status = check_multi(pdu, connection.session.interface_version)
             if status is not None:
                 self._figures.malformed += 1
                 connection.session.answer([answer(command_status=int(status))])

@@ -45,7 +45,9 @@ def test_limits_with_a_sixteen_bit_reference_follow_from_the_header() -> None:
 )
 def test_parts_with_a_sixteen_bit_reference_hold_less(alphabet: Alphabet, unit: bytes, part: int) -> None:
     parts = split(unit * part * 2, alphabet, 0x1234, 10, is_wide=True)
-    assert [udh.parse(part).concatenation for part in parts] == [udh.Concatenation(0x1234, 2, n) for n in (1, 2)]
+    assert [udh.parse(part).concatenation for part in parts] == [
+        udh.Concatenation(0x1234, 2, n, is_wide=True) for n in (1, 2)
+    ]
     assert [len(text) for text in texts_of(parts)] == [part * len(unit)] * 2
 
 

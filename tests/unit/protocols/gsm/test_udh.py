@@ -18,7 +18,7 @@ def test_a_concatenation_header_is_read() -> None:
 def test_a_sixteen_bit_reference_is_read() -> None:
     header = udh.parse(b"\x06\x08\x04\x01\x02\x03\x02hello")
     assert header.length == 7
-    assert header.concatenation == udh.Concatenation(0x0102, 3, 2)
+    assert header.concatenation == udh.Concatenation(0x0102, 3, 2, is_wide=True)
 
 
 def test_other_elements_are_kept_in_order() -> None:
@@ -48,7 +48,7 @@ def test_a_header_that_does_not_fit_is_refused(content: bytes) -> None:
 
 def test_of_elements_that_exclude_each_other_the_last_counts() -> None:
     header = udh.parse(udh.build([udh.concatenation_8(1, 2, 1), udh.concatenation_16(0x203, 4, 3)]))
-    assert header.concatenation == udh.Concatenation(0x203, 4, 3)
+    assert header.concatenation == udh.Concatenation(0x203, 4, 3, is_wide=True)
     header = udh.parse(udh.build([(udh.PORTS_8, b"\x01\x02"), (udh.PORTS_16, b"\x0b\x84\x23\xf0")]))
     assert header.ports == (2948, 9200)
 

@@ -31,6 +31,6 @@ def test_a_field_has_its_size_and_the_status_that_refuses_it() -> None:
 def test_rows_say_which_classes_they_may_be_and_how_many_there_are() -> None:
     formats = {form.name: form for form in format_of(SubmitMulti)}
     destinations = formats["dest_address"]
-    assert (destinations.kind, destinations.rows_min, destinations.size) == (Kind.COUNTED_ROWS, 1, 254)
+    assert (destinations.kind, destinations.rows_min, destinations.size) == (Kind.COUNTED_ROWS, 1, 255)
     assert [row.flag for row in destinations.rows] == [1, 2]
     assert [form.name for form in format_of(DistributionList)] == ["dl_name"]

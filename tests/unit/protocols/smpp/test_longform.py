@@ -66,8 +66,10 @@ def one(carried: Carried, form: LongForm, source: Dialect = PLAIN, target: Diale
 @pytest.mark.parametrize("ports", [False, True], ids=["", "ports"])
 @pytest.mark.parametrize(("came", "leaves"), list(itertools.product(FORMS, FORMS)))
 def test_quirk_32_a_part_leaves_in_the_upstreams_form(came: LongForm, leaves: LongForm, ports: bool) -> None:
+    """But for what did not come with a 16-bit reference, which gets none."""
+    expected = LongForm.UDH_8 if leaves is LongForm.UDH_16 and came is not LongForm.UDH_16 else leaves
     written = one(part(came, b"hello", ports=ports), leaves)
-    assert written == part(leaves, b"hello", ports=ports)
+    assert written == part(expected, b"hello", ports=ports)
 
 
 @pytest.mark.parametrize("came", FORMS)
@@ -75,12 +77,12 @@ def test_quirk_32_a_part_for_an_upstream_that_wants_payloads_stays_a_part(came: 
     assert one(part(came, b"hello"), LongForm.PAYLOAD) == part(LongForm.UDH_8, b"hello")
 
 
-@pytest.mark.parametrize("came", [LongForm.UDH_16, LongForm.SAR])
-def test_quirk_32_a_sixteen_bit_reference_is_kept_where_it_fits_and_folded_where_not(came: LongForm) -> None:
-    carried = part(came, b"x", reference=0x1234)
-    for leaves in (LongForm.UDH_16, LongForm.SAR):
-        assert one(carried, leaves) == part(leaves, b"x", reference=0x1234)
-    assert one(carried, LongForm.UDH_8) == part(LongForm.UDH_8, b"x", reference=0x26)
+def test_quirk_32_a_sixteen_bit_reference_is_kept_where_it_fits_and_folded_where_not() -> None:
+    wide, sar_part = (part(form, b"x", reference=0x1234) for form in (LongForm.UDH_16, LongForm.SAR))
+    for came in (wide, sar_part):
+        assert one(came, LongForm.SAR) == sar_part
+        assert one(came, LongForm.UDH_8) == part(LongForm.UDH_8, b"x", reference=0x26)
+    assert one(wide, LongForm.UDH_16) == wide
     assert fold(0x1234) == 0x26
 
 
@@ -90,10 +92,19 @@ def test_quirk_32_every_octet_of_a_reference_counts_when_it_is_folded() -> None:
     assert len({fold(reference << 8) for reference in range(256)}) == 256
 
 
-def test_a_part_that_is_full_with_an_8_bit_reference_keeps_it() -> None:
-    full = part(LongForm.UDH_8, b"a" * 153)
-    assert one(full, LongForm.UDH_16) == full
-    assert one(part(LongForm.UDH_8, b"a" * 152), LongForm.UDH_16) == part(LongForm.UDH_16, b"a" * 152)
+@pytest.mark.parametrize(
+    ("came", "sizes", "shared"),
+    [
+        (LongForm.UDH_8, (153, 152, 20), udh.Concatenation(0x34, 3, 2)),
+        (LongForm.UDH_16, (152, 151, 20), udh.Concatenation(0x34, 3, 2, is_wide=True)),
+        (LongForm.SAR, (153, 152, 20), udh.Concatenation(0x34, 3, 2)),
+    ],
+)
+def test_quirk_32_all_parts_of_a_message_have_one_kind_of_reference_however_full_each_is(
+    came: LongForm, sizes: tuple[int, ...], shared: udh.Concatenation
+) -> None:
+    written = [one(part(came, b"a" * size, reference=0x34), LongForm.UDH_16) for size in sizes]
+    assert {read(carried, PLAIN).concatenation for carried in written} == {shared}
 
 
 def test_a_part_of_sar_that_leaves_no_room_for_a_header_is_an_error_but_passes_as_it_is() -> None:
@@ -126,9 +137,9 @@ def test_quirk_31_a_payload_is_cut_by_the_form_of_the_upstream(form: LongForm, r
         pieces = [read(piece, PLAIN) for piece in written]
         assert [len(piece.body) for piece in pieces] == [room, room]
         assert all(piece.tlvs == OTHER_TLV and piece.esm_class == 0x03 for piece in pieces)
-        kept = 0x34 if form is LongForm.UDH_8 else 0x1234
+        kept = fold(0x1234) if form is LongForm.UDH_8 else 0x1234
         assert [piece.concatenation for piece in pieces] == [
-            udh.Concatenation(fold(0x1234) if form is LongForm.UDH_8 else kept, 2, number) for number in (1, 2)
+            udh.Concatenation(kept, 2, number, is_wide=form is LongForm.UDH_16) for number in (1, 2)
         ]
         carried = Carried(b"", data_coding, 0x03, payload(b"a" * (room * 2 + 2)))
         assert len(convert(carried, PLAIN, Target(long_form=form), reference=1)) == 3

@@ -10,18 +10,23 @@ import pytest
 from protocols.smpp import codec
 from protocols.smpp.constants import SEQUENCE_NUMBER_MAX, CommandId, CommandStatus
 from protocols.smpp.errors import EncodeError, StateError
-from protocols.smpp.events import DeliverAnswers, RequestAnswers, SubmitAnswers, TimedOut
+from protocols.smpp.events import DeliverAnswers, RequestAnswers, SubmitAnswers, TimedOut, UnbindAnswered
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import (
     AlertNotification,
     BindReceiver,
     BindTransceiver,
+    BindTransceiverResp,
     BindTransmitter,
     CancelSm,
     DataSm,
     DataSmResp,
+    EnquireLinkResp,
+    GenericNack,
     QuerySm,
     QuerySmResp,
+    SmeAddress,
+    SubmitMulti,
     SubmitSm,
     SubmitSmResp,
 )
@@ -104,6 +109,19 @@ def test_a_request_that_does_not_fit_is_an_error_and_none_is_sent(link: Any, sub
     assert link.esme.pending_count == 0
 
 
+def test_a_destination_too_many_for_the_version_is_not_sent(make_link: MakeLink) -> None:
+    pdu = SubmitMulti(dest_address=(SmeAddress(destination_addr=b"1"),) * 255)
+    link = make_link(V5)
+    bind(link, 0x50)
+    link.esme.send_requests([(pdu, "m")], link.now)
+    (received,) = link.to_smsc()
+    assert len(received.pdus[0].dest_address) == 255
+    old = make_link(V5)
+    bind(old, 0x34)
+    with pytest.raises(EncodeError, match="dest_address"):
+        old.esme.send_requests([(pdu, "m")], old.now)
+
+
 # --- versions -------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +181,61 @@ def test_every_answer_carries_the_state_between_ends_of_5_0(make_link: MakeLink,
     link.esme.answer_delivers([(1, 0)])
     assert link.to_smsc() == [DeliverAnswers([("r", 0)])]
     assert link.smsc.peer_congestion_state == 0
+
+
+def test_what_a_session_answers_by_itself_carries_the_state_too(make_link: MakeLink) -> None:
+    """quirk 25: enquire_link, unbind, what is refused, and the answer that binds; a generic_nack has no body."""
+    link = make_link(V5)
+    link.smsc.congestion_state = 30
+    bind(link, 0x50)
+    assert link.esme.peer_congestion_state == 30
+
+    link.smsc.congestion_state = 60
+    link.esme._probe(link.now, [])
+    assert link.to_smsc() == []
+    enquired = link.smsc.data_to_send()
+    assert codec.decode(enquired) == EnquireLinkResp(sequence_number=2, tlvs=congestion(60))
+    assert link.esme.receive_data(enquired, link.now) == []
+    assert link.esme.peer_congestion_state == 60
+
+    link.smsc.congestion_state = 90
+    refused = [
+        codec.HEADER.pack(16, CommandId.SUBMIT_SM, 0, 7),
+        codec.HEADER.pack(16, CommandId.QUERY_SM, 0, 8),
+        codec.encode(BindTransceiver(sequence_number=9, interface_version=0x50)),
+        codec.HEADER.pack(16, 0x00010200, 0, 10),
+    ]
+    assert link.smsc.receive_data(b"".join(refused), link.now) == []
+    answers, data = [], link.smsc.data_to_send()
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        answers.append(codec.decode(data[:size]))
+        data = data[size:]
+    bad, told = CommandStatus.ESME_RINVCMDLEN, congestion(90)
+    assert answers == [
+        SubmitSmResp(sequence_number=7, command_status=bad, tlvs=told),
+        QuerySmResp(sequence_number=8, command_status=bad, tlvs=told),
+        BindTransceiverResp(sequence_number=9, command_status=CommandStatus.ESME_RALYBND, tlvs=told),
+        GenericNack(sequence_number=10, command_status=CommandStatus.ESME_RINVCMDID),
+    ]
+
+    link.smsc.congestion_state = 100
+    link.esme.unbind(link.now)
+    link.to_smsc()
+    link.smsc.finish_unbind()
+    assert link.to_esme() == [UnbindAnswered()]
+    assert link.esme.peer_congestion_state == 100
+
+
+def test_the_excess_over_the_window_is_refused_with_the_state(make_link: MakeLink) -> None:
+    """quirk 15 and 25."""
+    link = make_link(SessionConfig(interface_version=0x50, window_size=1))
+    bind(link, 0x50)
+    link.smsc.congestion_state = 95
+    link.submit(2)
+    link.to_smsc()
+    assert link.to_esme() == [SubmitAnswers([(1, CommandStatus.ESME_RTHROTTLED, b"")])]
+    assert link.esme.peer_congestion_state == 95
 
 
 def test_the_last_state_that_was_given_counts_and_none_says_nothing(make_link: MakeLink) -> None:

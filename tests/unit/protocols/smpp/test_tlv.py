@@ -69,6 +69,33 @@ def test_every_known_tlv_is_written_as_it_is_read(tag: TlvTag) -> None:
     assert tlv.clean(raw) == raw
 
 
+@pytest.mark.parametrize(
+    ("tag", "size_min", "size_max"),
+    [
+        (TlvTag.SOURCE_SUBADDRESS, 2, 23),
+        (TlvTag.DEST_SUBADDRESS, 2, 23),
+        (TlvTag.CALLBACK_NUM, 4, 19),
+        (TlvTag.CALLBACK_NUM_ATAG, 0, 65),
+        (TlvTag.NETWORK_ERROR_CODE, 3, 3),
+        (TlvTag.BROADCAST_AREA_IDENTIFIER, 1, 101),
+        (TlvTag.BROADCAST_CONTENT_TYPE, 3, 3),
+        (TlvTag.BROADCAST_FREQUENCY_INTERVAL, 3, 3),
+        (TlvTag.SOURCE_NODE_ID, 6, 6),
+        (TlvTag.DEST_ADDR_NP_INFORMATION, 10, 10),
+        (TlvTag.DEST_ADDR_NP_COUNTRY, 1, 5),
+        (TlvTag.MS_VALIDITY, 1, 4),
+        (TlvTag.ALERT_ON_MESSAGE_DELIVERY, 0, 1),
+    ],
+)
+def test_octets_are_as_many_as_their_format_says(tag: TlvTag, size_min: int, size_max: int) -> None:
+    for size in {size_min, size_max}:
+        assert tlv.read(tlv.encode_value(tag, b"x" * size)) == {tag: b"x" * size}
+    for size in {size_max + 1, size_min - 1} - {-1}:
+        assert tlv.read(tlv.encode([(tag, b"x" * size)])) == {}
+        with pytest.raises(EncodeError):
+            tlv.encode_value(tag, b"x" * size)
+
+
 def test_every_tag_has_a_format() -> None:
     assert set(tlv.TLV_FORMATS) == set(TlvTag)
 

@@ -10,7 +10,7 @@ import pytest
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import DataSm, ReplaceSm, SmeAddress, SubmitMulti, SubmitSm
-from protocols.smpp.validation import check_data, check_replace, check_submit
+from protocols.smpp.validation import check_data, check_multi, check_replace, check_submit
 
 S = CommandStatus
 UDH = b"\5\0\3\x2a\2\1"
@@ -51,15 +51,52 @@ SUBMITS: list[tuple[dict[str, Any], CommandStatus | None]] = [
     ({"tlvs": b"\x14\0\0\1x"}, None),
     ({"tlvs": b"\x04\x24\xff"}, None),
 ]
+SAR = tlv.encode([(0x020C, b"\0\7"), (0x020E, b"\2"), (0x020F, b"\1")])
+PORTS = b"\6\5\4\x0b\x84\0\0"
+# Half a character of UCS-2 at the end: of a whole message nobody can show it, of a part the next one has the rest.
+HALVES: list[tuple[dict[str, Any], CommandStatus | None]] = [
+    ({"data_coding": 8, "short_message": b"\0a\0b"}, None),
+    ({"data_coding": 8, "short_message": b""}, None),
+    ({"data_coding": 8, "short_message": b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "short_message": b"\0a\0", "tlvs": b"\x14\0\0\1x"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "short_message": b"\0a\0", "esm_class": 0x80}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "short_message": b"", "tlvs": payload(b"\0a\0b")}, None),
+    ({"data_coding": 8, "short_message": b"", "tlvs": payload(b"\0a\0")}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "esm_class": 0x40, "short_message": PORTS + b"\0a"}, None),
+    ({"data_coding": 8, "esm_class": 0x40, "short_message": PORTS + b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "esm_class": 0x40, "short_message": b"\2\0\0" + b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 8, "esm_class": 0x40, "short_message": UDH + b"\0a\0"}, None),
+    ({"data_coding": 8, "esm_class": 0x40, "short_message": b"\6\x08\4\0\x2a\2\1" + b"\0a\0"}, None),
+    ({"data_coding": 8, "short_message": b"\0a\0", "tlvs": SAR}, None),
+    ({"data_coding": 0x18, "short_message": b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 0x1B, "short_message": b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 0xE8, "short_message": b"\0a\0"}, S.ESME_RINVMSGLEN),
+    ({"data_coding": 0x28, "short_message": b"\0a\0"}, None),
+    *(({"data_coding": data_coding, "short_message": b"odd"}, None) for data_coding in (0, 1, 2, 3, 4, 0x0C, 0xF5)),
+]
 
 
-@pytest.mark.parametrize(("fields", "status"), SUBMITS)
+@pytest.mark.parametrize(("fields", "status"), SUBMITS + HALVES)
 def test_a_submit_is_refused_by_what_is_wrong_with_it(
     submit: Callable[..., SubmitSm], fields: dict[str, Any], status: CommandStatus | None
 ) -> None:
     assert check_submit(submit(**fields)) is status
     values = {"short_message": b"hello"} | fields
     assert check_submit(SubmitMulti(dest_address=(SmeAddress(),), **values)) is status
+
+
+@pytest.mark.parametrize(
+    ("count", "version", "status"),
+    [
+        (254, 0x34, None),
+        (255, 0x34, S.ESME_RINVNUMDESTS),
+        (255, 0x33, S.ESME_RINVNUMDESTS),
+        (255, 0x50, None),
+    ],
+)
+def test_5_0_has_one_destination_more(count: int, version: int, status: CommandStatus | None) -> None:
+    assert check_multi(SubmitMulti(dest_address=(SmeAddress(),) * count), version) is status
+    assert check_multi(SubmitMulti(dest_address=(SmeAddress(),), priority_flag=5), version) is S.ESME_RINVPRTFLG
 
 
 def test_5_0_has_one_priority_more(submit: Callable[..., SubmitSm]) -> None:
@@ -78,6 +115,9 @@ def test_5_0_has_one_priority_more(submit: Callable[..., SubmitSm]) -> None:
         ({"esm_class": 0x40, "tlvs": payload(UDH)}, None),
         ({"esm_class": 0x40, "tlvs": payload(b"\5")}, S.ESME_RINVESMCLASS),
         ({"esm_class": 0x40}, S.ESME_RINVESMCLASS),
+        ({"data_coding": 8, "tlvs": payload(b"\0a\0")}, S.ESME_RINVMSGLEN),
+        ({"data_coding": 8, "tlvs": payload(b"\0a\0") + SAR}, None),
+        ({"data_coding": 8, "tlvs": payload(b"\0a\0b")}, None),
     ],
 )
 def test_a_data_sm_is_refused_by_what_is_wrong_with_it(fields: dict[str, Any], status: CommandStatus | None) -> None:

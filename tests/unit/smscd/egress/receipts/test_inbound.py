@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
+from protocols.smpp.tlv import HOP_TAGS
 from smscd.core.directory import MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackKind, Via
@@ -43,6 +46,15 @@ def test_only_the_exact_number_matches() -> None:
     for dest in (b"1234", b"123456", b""):
         item = item_of(DeliverSm(destination_addr=dest))
         assert item.record.account == "" and item.callback is None
+
+
+@pytest.mark.parametrize("text", [b"hi", b""])
+def test_what_the_upstream_says_to_us_alone_is_not_told_to_the_account(text: bytes) -> None:
+    kept = [(0x1400, b"vendor"), (int(TlvTag.USER_MESSAGE_REFERENCE), b"\0\1")]
+    payload = [] if text else [(int(TlvTag.MESSAGE_PAYLOAD), b"hi")]
+    tlvs = tlv.encode([kept[0], *payload, *((tag, b"\1") for tag in sorted(HOP_TAGS)), kept[1]])
+    item = item_of(DeliverSm(destination_addr=b"12345", short_message=text, tlvs=tlvs))
+    assert (item.record.body, tlv.parse(item.record.tlvs)) == (b"hi", kept)
 
 
 def test_message_payload_is_the_body_and_other_tlvs_stay() -> None:

@@ -58,6 +58,15 @@ def test_data_coding_is_what_the_customer_gave_not_what_the_upstream_got() -> No
     assert understood(submits(new, way.upstream), "gsm") == "plain"
 
 
+def test_half_a_character_does_not_replace_a_text() -> None:
+    way = Way()
+    old = original(way, "\u2713 old".encode("utf-16-be"), 8)
+    assert replaced(way, old, "\u2713 new".encode("utf-16-be")[:-1]) == CommandStatus.ESME_RINVMSGLEN
+    new = replaced(way, old, "\u2713 new".encode("utf-16-be"))
+    assert isinstance(new, MessageRecord)
+    assert (new.segments, new.data_coding) == (["\u2713 new".encode("utf-16-be")], 8)
+
+
 @pytest.mark.parametrize("long_message", ["as_is", "udh8", "udh16", "sar", "payload"])
 def test_a_text_of_more_parts_than_were_paid_for_is_refused_in_every_form(long_message: str) -> None:
     way = Way(None, {"long_message": long_message})

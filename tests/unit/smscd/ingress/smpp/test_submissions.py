@@ -84,6 +84,17 @@ def test_the_request_key_is_taken_out_and_everything_else_goes_on() -> None:
     assert read(tlvs=tlv.encode([(0x1500, b"k" * 64)])).request_key == b"k" * 64
 
 
+def test_what_an_esme_says_to_us_alone_does_not_go_on() -> None:
+    kept = [(0x1400, b"b"), (int(TlvTag.USER_MESSAGE_REFERENCE), b"\0\1"), (int(TlvTag.SET_DPF), b"\1")]
+    hop = [
+        (0x0426, b"\1"), (0x0428, b"\x55"), (0x0210, b"\x34"), (0x001D, b"\0"), (0x0420, b"\1"), (0x0422, b"\0"),
+        (0x0425, b"\1"),
+    ]  # fmt: skip
+    found = read(tlvs=tlv.encode([kept[0], *hop, *kept[1:]]))
+    assert tlv.parse(found.tlvs) == kept
+    assert read(tlvs=tlv.encode(hop)) == read()
+
+
 @pytest.mark.parametrize("key", [b"k" * 65, b"a b", b"caf\xe9", b"a\x00b"])
 def test_a_request_key_that_is_none_is_refused(key: bytes) -> None:
     assert refused(tlvs=tlv.encode([(0x1500, key)])) is Reason.INVALID_TLV_VALUE
