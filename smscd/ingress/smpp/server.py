@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -25,12 +26,7 @@ from protocols.smpp.events import (
     UnbindRequested,
 )
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import (
-    CancelSm,
-    QuerySm,
-    ReplaceSm,
-    Response,
-)
+from protocols.smpp.pdu import CancelSm, QuerySm, ReplaceSm, Response
 from protocols.smpp.state import SessionState
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.esme import BoundEsme, DeliverSink
@@ -174,6 +170,13 @@ class SmppServer:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
 
+    def unreadable_counts(self) -> Counter[int]:
+        """Requests that could not be read, by command, since the start."""
+        counts = self.figures.unreadable.copy()
+        for connection in self._listener.connections if self._listener is not None else ():
+            counts.update(connection.session.malformed)
+        return counts
+
     def traceable(self) -> Iterator[Traceable]:
         """Open connections by account, system_id and address."""
         for connection in self._listener.connections if self._listener is not None else ():
@@ -267,6 +270,7 @@ class SmppServer:
 
     def _on_closed(self, connection: SmppConnection, reason: str) -> None:
         self.figures.closed[str(reason)] += 1
+        self.figures.unreadable.update(connection.session.malformed)
         self._unflushed.discard(connection)
         context = connection.context
         if isinstance(context, BoundEsme):
