@@ -89,6 +89,7 @@ class Composition:
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)
         self.sessions = BoundSessions()
         self.tls: ServerTls | None = None
+        self.tracer = self._tracer()
         self.upstreams = self._upstreams()
         self.record = RecordReader(self.database.get, JournalReader(self.keys, self.shared))
         self.changes = MessageChanges(self.record, ChangeAsks(self.keys, self.shared))
@@ -152,7 +153,7 @@ class Composition:
             self.doors,
             self.outbox,  # after the doors, so that it drains before they say goodbye to the ESMEs
             self._pulse(),
-            self._tracer(),
+            TaskService("tracer", self.tracer.run),
         ]
 
     def _upstreams(self) -> Upstreams:
@@ -177,6 +178,7 @@ class Composition:
             wall_ms=self.redis_ms,
             chance=random.random,
             outbinds=self._outbind_limits(),
+            opened=self.tracer.opened,
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)
@@ -283,7 +285,7 @@ class Composition:
         pulse = Pulse(self.link("pulse"), self.keys, self.heartbeat)
         return TaskService("pulse", pulse.run, drain=pulse.end)
 
-    def _tracer(self) -> Service:
+    def _tracer(self) -> Tracer:
         traces = Traces(self.keys, self.link("traces"))
         tracer = Tracer(
             watched=traces.watched,
@@ -293,7 +295,7 @@ class Composition:
             away=(StorageUnavailable,),
         )
         self.bells.subscribe(b"t", tracer.ring)
-        return TaskService("tracer", tracer.run)
+        return tracer
 
     def heartbeat(self, at_ms: int) -> Heartbeat:
         """What this worker says of itself once a second."""

@@ -37,10 +37,11 @@ _WITHOUT_RESPONSE: Final = frozenset((int(CommandId.OUTBIND), int(CommandId.ALER
 
 
 class Session(Sender):
-    """The protocol of one connection."""
+    """The protocol of one connection. malformed: requests that were refused because they cannot be read, by command."""
 
     def __init__(self, role: Role, config: SessionConfig, now: float) -> None:
         super().__init__(role, config, now)
+        self.malformed: dict[int, int] = {}
         self._inbound = Reassembly()
         # What the PDUs of the present read amount to, until it is handed over: submits or delivers, and the answers to
         # ours; and the list inside the last event that holds others.
@@ -121,7 +122,7 @@ class Session(Sender):
                         requests.append(decode_request(buffer, position + 16, stop, command_status, sequence_number))
                         peer.unanswered += 1
                     except PduError as error:
-                        self._answer(request_id | RESPONSE_BIT, error.command_status, sequence_number)
+                        self._refuse_malformed(command_id, error, request_id | RESPONSE_BIT, sequence_number)
                 elif peer.throttle():
                     self._answer(request_id | RESPONSE_BIT, CommandStatus.ESME_RTHROTTLED, sequence_number)
                 else:
@@ -209,7 +210,7 @@ class Session(Sender):
         try:
             pdu = decoder(frame, HEADER_SIZE, len(frame), command_status, sequence_number)
         except PduError as error:
-            self._answer(response_id, error.command_status, sequence_number)
+            self._refuse_malformed(command_id, error, response_id, sequence_number)
             return True
         self._enter(after)
         if event_class is not None:
@@ -221,6 +222,10 @@ class Session(Sender):
             self._hand_over(happened, now)
             happened.append(self._receive_control(command_id, pdu, now))
         return True
+
+    def _refuse_malformed(self, command_id: int, error: PduError, response_id: int, sequence_number: int) -> None:
+        self.malformed[command_id] = self.malformed.get(command_id, 0) + 1
+        self._answer(response_id, error.command_status, sequence_number)
 
     def _receive_control(self, command_id: int, pdu: Any, now: float) -> Event:
         """outbind, unbind and the binds: what begins or ends a session."""

@@ -30,6 +30,7 @@ _TYPES_OF_AN_ESME: Final = frozenset((0, int(EsmClass.DELIVERY_ACK), int(EsmClas
 _REGISTERED_RESERVED: Final = 0xE0
 _MESSAGE_PAYLOAD: Final = int(TlvTag.MESSAGE_PAYLOAD)
 _SAR_MSG_REF_NUM: Final = int(TlvTag.SAR_MSG_REF_NUM)
+_SAR_SEQNUM_STARTS: Final = int(TlvTag.SAR_SEGMENT_SEQNUM).to_bytes(2, "big") + b"\0\1"
 _UCS2_CODINGS: Final = frozenset(
     data_coding
     for data_coding, coding in enumerate(map(classify, range(256)))
@@ -55,7 +56,8 @@ def check_submit(pdu: SubmitSm | SubmitMulti, interface_version: int = Interface
     if pdu.sm_default_msg_id > DEFAULT_MESSAGE_MAX:
         return CommandStatus.ESME_RINVDFTMSGID
     if pdu.esm_class or pdu.tlvs:
-        return _check_text(pdu.esm_class, pdu.short_message, pdu.tlvs, pdu.data_coding)
+        status = _check_text(pdu.esm_class, pdu.short_message, pdu.tlvs, pdu.data_coding)
+        return status or _check_sar(pdu.esm_class, pdu.short_message, pdu.tlvs)
     if len(pdu.short_message) & 1 and pdu.data_coding in _UCS2_CODINGS:
         return CommandStatus.ESME_RINVMSGLEN
     return None
@@ -74,7 +76,7 @@ def check_data(pdu: DataSm) -> CommandStatus | None:
         return CommandStatus.ESME_RINVSERTYP
     if pdu.registered_delivery & _REGISTERED_RESERVED:
         return CommandStatus.ESME_RINVREGDLVFLG
-    return _check_text(pdu.esm_class, b"", pdu.tlvs, pdu.data_coding)
+    return _check_text(pdu.esm_class, b"", pdu.tlvs, pdu.data_coding) or _check_sar(pdu.esm_class, b"", pdu.tlvs)
 
 
 def check_replace(pdu: ReplaceSm) -> CommandStatus | None:
@@ -108,6 +110,25 @@ def _check_text(esm_class: int, text: bytes, tlvs: bytes, data_coding: int = 0) 
                 return CommandStatus.ESME_RINVESMCLASS
     if len(octets) - header & 1 and data_coding in _UCS2_CODINGS and not _is_part(octets[:header], tlvs):
         return CommandStatus.ESME_RINVMSGLEN
+    return None
+
+
+def _check_sar(esm_class: int, text: bytes, tlvs: bytes) -> CommandStatus | None:
+    """sar_* that count wrong, or that a header contradicts by saying itself which part this is.
+
+    One of them without the others is no mistake: SMPP 3.4 section 5.3.2.22 has it ignored.
+    """
+    if _SAR_SEQNUM_STARTS not in tlvs:
+        return None
+    values = tlv.read(tlvs)
+    total, sequence = values.get(TlvTag.SAR_TOTAL_SEGMENTS), values.get(TlvTag.SAR_SEGMENT_SEQNUM)
+    if _SAR_MSG_REF_NUM not in values or not isinstance(total, int) or not isinstance(sequence, int):
+        return None
+    if not 1 <= sequence <= total:
+        return CommandStatus.ESME_RINVOPTPARAMVAL
+    octets = text or tlv.find(tlvs, _MESSAGE_PAYLOAD) or b""
+    if esm_class & _UDHI and _is_part(octets[: 1 + octets[0]], b""):
+        return CommandStatus.ESME_ROPTPARNOTALLWD
     return None
 
 

@@ -6,7 +6,7 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,9 @@ udh16: a customer's own parts have 16 bits only where they came with them: a pho
 ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex"]
 """How receipts write the id that submit_sm_resp gave (core.lifecycle); any: nobody knows, so every form counts."""
 ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
+ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DELETED", "ACCEPTD", "ENROUTE", "UNKNOWN"]
+"""The words of the specification for what became of a message."""
+StatWord: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?$")]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
 
 AS_IT_CAME: Final = -1
@@ -28,6 +31,7 @@ AS_IT_CAME: Final = -1
 ANY_SERVICE_TYPE: Final = "*"
 """No override of service_type; the empty string is one, the SMSC's default."""
 FIRST_WITH_TLVS: Final = 0x34
+_RECEIPT_STATS: Final[tuple[ReceiptStat, ...]] = get_args(ReceiptStat)
 OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
 """sar_* and message_payload: what carries the text is no profile's to name."""
 
@@ -144,7 +148,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     validity_offset_quarters: of an absolute validity's local time, in quarter hours ahead of UTC. source_ton to
     service_type, and priority_flag: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a
     deliver_sm with esm_class 0 is a receipt when it reads like one (quirk 5). strips_trailing_nul: of what it delivers
-    (quirk 42).
+    (quirk 42). receipt_stats: what other words of its receipts mean, in capitals, whatever case they came in (quirk 1).
     """
 
     id: str
@@ -195,14 +199,28 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     strips_trailing_nul: bool = False
     vendor_tlvs: tuple[VendorTlv, ...] = ()
     priority_flag: Annotated[int, Meta(ge=-1, le=3)] = AS_IT_CAME
+    receipt_stats: dict[StatWord, ReceiptStat] = {}
+
+    @property
+    def needs_tlvs(self) -> bool:
+        """True when messages to it are not what they should be without TLVs, which a bind before 3.4 does not have."""
+        return self.long_message in ("sar", "payload") or any(row.is_required for row in self.vendor_tlvs)
 
     def __post_init__(self) -> None:
-        """Raise ValueError when two rows of vendor_tlvs contradict each other, or the version its long messages."""
-        if self.long_message in ("sar", "payload") and self.interface_version < FIRST_WITH_TLVS:
-            raise ValueError(f"long_message {self.long_message} needs TLVs: interface_version 3.4 or later")
+        """Raise ValueError when two rows of vendor_tlvs contradict each other, or the version what needs TLVs."""
+        if self.needs_tlvs and self.interface_version < FIRST_WITH_TLVS:
+            what = f"long_message {self.long_message}" if self.long_message in ("sar", "payload") else "a required TLV"
+            raise ValueError(f"{what} needs TLVs: interface_version 3.4 or later")
         rows = self.vendor_tlvs
         if len({row.tag for row in rows}) != len(rows) or len({row.name for row in rows}) != len(rows):
             raise ValueError("two TLVs of a profile have the same tag or name")
+        if self.receipt_stats:
+            stats = {word.upper(): stat for word, stat in self.receipt_stats.items()}
+            if len(stats) != len(self.receipt_stats) or not stats.keys().isdisjoint(_RECEIPT_STATS):
+                raise ValueError(
+                    "receipt_stats has a word twice, or one of the specification, which means what it means"
+                )
+            msgspec.structs.force_setattr(self, "receipt_stats", stats)
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

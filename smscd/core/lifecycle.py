@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from enum import Enum, auto
 from typing import Final
 
@@ -110,20 +110,28 @@ _REPORTS: Final[dict[State, tuple[bytes, MessageState]]] = {
 }
 
 
-def state_of_receipt(stat: bytes, message_state: int | None) -> State:
+NO_WORDS: Final[Mapping[str, str]] = {}
+
+
+def state_of_receipt(stat: bytes, message_state: int | None, words: Mapping[str, str] = NO_WORDS) -> State | None:
     """What a receipt says of the message. The TLV message_state comes before the text's `stat`, in any case.
 
-    ACCEPTD is not final, though the specification has it so: carriers send it before DELIVRD. A `stat` that nobody
-    knows is SENT, no change: the receipt is recorded and does not end the message.
+    words: the upstream's `receipt_stats`, which come before the table of what is known of all upstreams (quirk 1).
+    ACCEPTD is not final, though the specification has it so: carriers send it before DELIVRD. None: nobody knows this
+    `stat`; the receipt is recorded and does not end the message.
     """
     if message_state is not None:
         known = _STATES_BY_MESSAGE_STATE.get(message_state)
         if known is not None:
             return known
     word = stat.strip().upper()
+    if words:
+        mapped = words.get(word.decode("latin-1"))
+        if mapped is not None:
+            return _STATES_BY_STAT[mapped.encode()]
     if word.isdigit():
-        return _STATES_BY_MESSAGE_STATE.get(int(word[:9]), State.SENT)
-    return _STATES_BY_STAT.get(word, State.SENT)
+        return _STATES_BY_MESSAGE_STATE.get(int(word[:9]))
+    return _STATES_BY_STAT.get(word)
 
 
 def ends_message(policy: str, segment: int, segments: int, state: State) -> int | None:

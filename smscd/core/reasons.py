@@ -161,7 +161,10 @@ REASONS: Final[dict[Reason, Answer]] = {
     Reason.INVALID_VALIDITY: Answer(CommandStatus.ESME_RINVEXPIRY, 422, _INVALID, "The validity period is invalid."),
     Reason.INVALID_SCHEDULE: Answer(CommandStatus.ESME_RINVSCHED, 422, _INVALID, "The message cannot be scheduled."),
     Reason.INVALID_REPLACE_FLAG: Answer(
-        CommandStatus.ESME_RINVREPFLAG, 422, _INVALID, "A pending message cannot be replaced by a submission."
+        CommandStatus.ESME_RINVREPFLAG,
+        422,
+        _INVALID,
+        "Neither a part of a long message nor a message to several numbers replaces another one.",
     ),
     Reason.INVALID_DEFAULT_MESSAGE: Answer(
         CommandStatus.ESME_RINVDFTMSGID, 422, _INVALID, "No predefined message has this number."

@@ -72,6 +72,7 @@ class UpstreamFigures:
     receipts_deferred: int = 0
     receipts_ambiguous: int = 0
     receipts_by_form: dict[str, int] = field(default_factory=dict)
+    receipts_unknown_stat: int = 0
     inbound: int = 0
     inbound_unknown: int = 0
     inbound_repeated: int = 0

@@ -73,6 +73,18 @@ class MessageChanges:
         oldest_id = first_id(now_ms - VALIDITY_MAX_MS)
         return await self._record.find_pending(account, source, dest, service_type, oldest_id, limit)
 
+    async def catch_up(self) -> None:
+        """Return when all that was admitted until now could be found."""
+        await self._record.catch_up()
+
+    async def replaced_by(self, record: MessageRecord, before_id: int, now_ms: int, limit: int) -> list[int]:
+        """Ids of messages that may not be sent yet, with the addresses and service_type of `record`; newest first.
+
+        Older than before_id; searched are the newest messages of the account, so far back that a search is short.
+        """
+        await self._record.catch_up()
+        return await self._record.find_replaced(record, first_id(now_ms - VALIDITY_MAX_MS), before_id, limit)
+
     async def cancel(self, account: str, message_id: int) -> Change:
         """End a message that was not sent."""
         return await self._change(ChangeKind.CANCEL, account, message_id, record_of)

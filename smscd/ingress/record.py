@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from storage.postgres.messages import StoredMessage, find_pending, get_group, get_messages, recorded_id
+from smscd.core.records import MessageRecord
+from storage.postgres.messages import (
+    StoredMessage,
+    find_pending,
+    find_replaced,
+    get_group,
+    get_messages,
+    recorded_id,
+)
 from storage.postgres.pool import Pool
 from storage.redis.journal import JournalReader, entry_order
 
@@ -41,6 +49,10 @@ class RecordReader:
     ) -> list[int]:
         """Ids of messages between two addresses that are not sent yet, oldest first. service_type b"": any."""
         return await find_pending(self._pool(), account, source, dest, service_type, oldest_id, limit)
+
+    async def find_replaced(self, record: MessageRecord, oldest_id: int, before_id: int, limit: int) -> list[int]:
+        """Ids of messages that are not sent yet and that `record` would replace, newest first."""
+        return await find_replaced(self._pool(), record, oldest_id, before_id, limit)
 
     async def catch_up(self) -> None:
         """Return when the record has all that the journal has now; all who wait share the look at PostgreSQL.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from protocols.smpp.constants import CommandId
 from smscd.egress.binds.upstreams import Upstreams
 from smscd.egress.figures import OutboxFigures, UpstreamFigures
 from smscd.egress.webhooks.webhooks import WebhookFigures
@@ -12,11 +13,13 @@ from smscd.ingress.http.figures import SECONDS_BOUNDS as HTTP_BOUNDS
 from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.smpp.server import SmppServer
 from smscd.monitoring.metrics import Sample, histogram_sample
+from smscd.transport.connection import CloseReason
 from smscd.transport.tls import ServerTls
 
 RESULTS: Final = (
     "accepted", "failed", "retried", "throttled", "expired", "canceled", "doubted", "resent", "unknown",
 )  # fmt: skip
+_SUBMITS: Final = (CommandId.SUBMIT_SM, CommandId.DATA_SM, CommandId.SUBMIT_MULTI)
 BREAKER_STATES: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
@@ -64,6 +67,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "unreadable": figures.receipts_unreadable,
         "deferred": figures.receipts_deferred,
         "ambiguous": figures.receipts_ambiguous,
+        "unknown_stat": figures.receipts_unknown_stat,
     }
     for form, count in figures.receipts_by_form.items():
         yield Sample("smscd_receipts_other_form_total", (figures.upstream, form), count)
@@ -93,7 +97,12 @@ def smpp_samples(server: SmppServer) -> Iterator[Sample]:
         yield Sample("smscd_smpp_refused_connections_total", (str(refusal),), count)
     for reason, count in server.figures.rejected.items():
         yield Sample("smscd_admission_messages_total", ("smpp", reason.name.lower()), count)
-    yield Sample("smscd_admission_messages_total", ("smpp", "malformed"), server.figures.malformed)
+    unreadable = server.unreadable_counts()
+    malformed = server.figures.malformed + sum(unreadable[command] for command in _SUBMITS)
+    yield Sample("smscd_admission_messages_total", ("smpp", "malformed"), malformed)
+    yield Sample("smscd_smpp_pdu_errors_total", ("unreadable",), unreadable.total())
+    yield Sample("smscd_smpp_pdu_errors_total", ("forbidden",), server.figures.malformed)
+    yield Sample("smscd_smpp_pdu_errors_total", ("framing",), server.figures.closed[CloseReason.FRAMING])
     for outcome_text, count in server.figures.outbinds.items():
         yield Sample("smscd_smpp_outbinds_total", (outcome_text,), count)
     for reason_text, count in server.figures.closed.items():

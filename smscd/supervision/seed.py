@@ -38,6 +38,7 @@ _TLS_OPTIONS = {
     "name": ("name=NAME", "tls_server_name"),
     "verify": ("verify=off", "tls_is_verified"),
 }
+_JSON_FIELDS = {"vendor_tlvs": "a list of objects", "receipt_stats": "an object of words"}
 _ADDRESS_FIELDS = frozenset({"id", "host", "port", "system_id", "password"})
 
 
@@ -106,7 +107,8 @@ def upstream_of_url(url: str, id: str) -> Upstream:
     """smpp://system_id:password@host:port?name=value as an upstream, smpps:// with TLS. Raises UpstreamUrlError.
 
     After smpps://...? may come, joined by &: ca=FILE, cert=FILE, key=FILE, name=NAME (in the certificate), verify=off.
-    Other names are fields of the upstream's profile: vendor_tlvs is JSON, a set or list of anything else has commas.
+    Other names are fields of the upstream's profile: vendor_tlvs and receipt_stats are JSON, a set or list of anything
+    else has commas.
     """
     parts = urlsplit(url)
     shown = "smpp://system_id:password@host:port"
@@ -142,11 +144,11 @@ def _profile_of(query: str, *, uses_tls: bool) -> dict[str, object]:
             found[_TLS_OPTIONS[name][1]] = value == "on" if name == "verify" else value
         elif name not in known or name in _ADDRESS_FIELDS:
             raise UpstreamUrlError(f"The profile of an upstream has no {name}.")
-        elif name == "vendor_tlvs":
+        elif name in _JSON_FIELDS:
             try:
                 found[name] = msgspec.json.decode(value)
             except msgspec.DecodeError as error:
-                raise UpstreamUrlError(f"vendor_tlvs is a list of objects in JSON: {error}.") from error
+                raise UpstreamUrlError(f"{name} is {_JSON_FIELDS[name]} in JSON: {error}.") from error
         elif isinstance(known[name].default, frozenset):
             try:
                 found[name] = [int(item, 0) for item in value.split(",") if item.strip()]

@@ -1,6 +1,7 @@
 """Live traces of sessions for an operator: PDUs of the connections that somebody watches, redacted, as they pass.
 
-A connection has a tap only while it is watched; else tracing costs one comparison a read and a write.
+A connection has a tap only while it is watched, or while anything is watched and it has not said who it is; else
+tracing costs one comparison a read and a write.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from protocols.smpp.constants import HEADER_SIZE
+from protocols.smpp.constants import HEADER_SIZE, CommandId
 from protocols.smpp.redaction import redacted
 from smscd.transport.connection import SmppConnection
 
 LOOK_SECONDS: Final = 0.5
 PUBLISH_SECONDS: Final = 0.1
 WAITING_MAX: Final = 2_000
+FIRST_PDUS_MAX: Final = 20
+_BINDS: Final = frozenset((CommandId.BIND_TRANSMITTER, CommandId.BIND_RECEIVER, CommandId.BIND_TRANSCEIVER))
 
 
 class TracedPdu(msgspec.Struct, array_like=True):
@@ -41,13 +44,29 @@ class Traceable(NamedTuple):
     names: frozenset[str]
 
 
+def traceable_by_address(connection: SmppConnection, *names: str) -> Traceable:
+    """A connection by the address of its peer, with the port and without, and by these names."""
+    host, port = connection.peer
+    return Traceable(connection, frozenset((*names, host, f"{host}:{port}")))
+
+
 class Tap:
-    """Cuts both directions of one connection into PDUs. targets: by which of its names it is watched."""
+    """Cuts both directions of one connection into PDUs.
 
-    __slots__ = ("_rest", "_take", "targets")
+    targets: by which of its names it is watched. claimed: the watched system_ids as which it has asked to be bound,
+    whatever it was answered.
+    """
 
-    def __init__(self, take: Callable[[bool, bytes], None], targets: frozenset[str] = frozenset()) -> None:
+    __slots__ = ("_rest", "_take", "claimed", "targets")
+
+    def __init__(
+        self,
+        take: Callable[[bool, bytes], None],
+        targets: frozenset[str] = frozenset(),
+        claimed: frozenset[str] = frozenset(),
+    ) -> None:
         self.targets = targets
+        self.claimed = claimed
         self._take = take
         self._rest = {False: b"", True: b""}
 
@@ -97,6 +116,31 @@ class Tracer:
         """Somebody begins to watch."""
         self._rung.set()
 
+    def opened(self, new: Traceable) -> None:
+        """A connection is up, nothing has passed yet. Who watches it, by a name that it has or will claim, sees all."""
+        if not self._targets:
+            return
+        connection, names = new
+        first: list[TracedPdu] = []
+
+        def take(is_ours: bool, frame: bytes) -> None:
+            name = "" if is_ours else system_id_of(frame)
+            if name in self._targets and name not in tap.targets:
+                tap.claimed |= {name}
+                tap.targets |= {name}
+                for shown in first:
+                    self._show(shown, (name,))
+            is_shown = bool(tap.targets) and self._has_room()
+            if is_shown or len(first) < FIRST_PDUS_MAX:
+                shown = self._traced(connection, is_ours, frame)
+                if len(first) < FIRST_PDUS_MAX:
+                    first.append(shown)
+                if is_shown:
+                    self._show(shown, tap.targets)
+
+        tap = Tap(take, names & self._targets)
+        connection.tap = tap
+
     async def run(self) -> None:
         """Trace what is watched, until cancelled."""
         looked = 0.0
@@ -117,29 +161,51 @@ class Tracer:
                 await self._rung.wait()
 
     def _set_taps(self) -> None:
-        """A tap for each connection that is watched and none for the others; a new one when others watch it."""
+        """A tap for each connection that is watched and none for the others; a new one when others watch it.
+
+        One that opened while something was watched keeps its first tap until it is bound.
+        """
         for connection, names in self._connections():
-            targets = names & self._targets
-            if not targets:
+            tap = connection.tap if isinstance(connection.tap, Tap) else None
+            claimed = tap.claimed if tap is not None else frozenset()
+            targets = (names | claimed) & self._targets
+            if targets:
+                if tap is None or tap.targets != targets:
+                    connection.tap = Tap(self._taker(connection, targets), targets, claimed)
+            elif not (tap is not None and self._targets and connection.session.state.is_before_bind):
                 connection.tap = None
-            elif not isinstance(connection.tap, Tap) or connection.tap.targets != targets:
-                connection.tap = Tap(self._taker(connection, sorted(targets)), targets)
 
-    def _taker(self, connection: SmppConnection, targets: list[str]) -> Callable[[bool, bytes], None]:
-        session = f"{connection.peer[0]}:{connection.peer[1]}"
-
+    def _taker(self, connection: SmppConnection, targets: Iterable[str]) -> Callable[[bool, bytes], None]:
         def take(is_ours: bool, frame: bytes) -> None:
-            if len(self._waiting) >= WAITING_MAX:
-                self._lost += 1
-                return
-            shown = TracedPdu(self._now_ms(), session, is_ours, redacted(frame), self._lost)
-            self._lost = 0
-            self._waiting.extend((target, shown) for target in targets)
+            if self._has_room():
+                self._show(self._traced(connection, is_ours, frame), targets)
 
         return take
+
+    def _traced(self, connection: SmppConnection, is_ours: bool, frame: bytes) -> TracedPdu:
+        host, port = connection.peer
+        return TracedPdu(self._now_ms(), f"{host}:{port}", is_ours, redacted(frame))
+
+    def _has_room(self) -> bool:
+        if len(self._waiting) < WAITING_MAX:
+            return True
+        self._lost += 1
+        return False
+
+    def _show(self, shown: TracedPdu, targets: Iterable[str]) -> None:
+        shown = msgspec.structs.replace(shown, lost=self._lost)
+        self._lost = 0
+        self._waiting.extend((target, shown) for target in targets)
 
     async def _send(self) -> None:
         if self._waiting:
             items = [(target, msgspec.msgpack.encode(shown)) for target, shown in self._waiting]
             self._waiting.clear()
             await self._publish(items)
+
+
+def system_id_of(frame: bytes) -> str:
+    """As whom a bind asks to be bound; empty for any other PDU."""
+    if int.from_bytes(frame[4:8], "big") not in _BINDS:
+        return ""
+    return frame[HEADER_SIZE:].split(b"\0", 1)[0].decode("latin-1")

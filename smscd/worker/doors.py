@@ -152,6 +152,7 @@ class Doors:
             sink=parts.outbox,
             request_key_tag=config.request_key_tag,
             limits=smpp_door.listener_limits(config),
+            opened=parts.tracer.opened,
         )
         parts.metrics.add_source(lambda: smpp_samples(server))
         return server

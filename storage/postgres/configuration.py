@@ -24,7 +24,7 @@ from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
 _SQL = load("configuration")
-_JSON_COLUMNS = frozenset({"vendor_tlvs"})
+_JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats"})
 _Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Price, Route, Upstream)
 
 

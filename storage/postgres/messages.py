@@ -8,10 +8,12 @@ from datetime import datetime
 
 import asyncpg
 
-from smscd.core.records import Conversion, State
+from smscd.core.records import Conversion, MessageRecord, State
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.rows import decode_conversion, stored_text, wire_bytes
 from storage.postgres.statements import load
+
+SEARCHED_MAX = 50_000
 
 _SQL = load("messages")
 
@@ -120,6 +122,21 @@ async def find_pending(
     texts = [stored_text(wire).decode() for wire in (source, dest, service_type)]
     async with acquired(database) as connection:
         rows = await connection.fetch(_SQL["find_pending"], account, *texts, oldest_id, limit)
+    return [row["id"] for row in rows]
+
+
+async def find_replaced(
+    database: Database, record: MessageRecord, oldest_id: int, before_id: int, limit: int
+) -> list[int]:
+    """Ids of messages that may not be sent yet and have the account, addresses and service_type of `record`.
+
+    Newest first, of the account's newest SEARCHED_MAX messages with ids from oldest_id up to before_id.
+    """
+    texts = [stored_text(wire).decode() for wire in (record.source, record.dest, record.service_type)]
+    async with acquired(database) as connection:
+        rows = await connection.fetch(
+            _SQL["find_replaced"], record.account, *texts, oldest_id, before_id, SEARCHED_MAX, limit
+        )
     return [row["id"] for row in rows]
 
 

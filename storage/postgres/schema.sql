@@ -295,6 +295,19 @@ CREATE FUNCTION vendor_tlvs_are_valid(tlvs jsonb) RETURNS boolean
                    AND jsonb_typeof(coalesce(row -> 'required', 'false')) = 'boolean', false)), true)
           FROM jsonb_array_elements(tlvs) AS rows (row)) END;
 
+-- True for what an upstream's profile may say of the words in its receipts: each, of no case, as one of the
+-- specification's, which themselves mean what they mean.
+CREATE FUNCTION receipt_stats_are_valid(stats jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN jsonb_typeof(stats) IS DISTINCT FROM 'object' THEN false ELSE (
+        SELECT count(*) <= 100 AND count(DISTINCT upper(word)) = count(*)
+               AND coalesce(bool_and(
+                   word ~ '^[!-~]([ -~]{0,30}[!-~])?$'
+                   AND upper(word) <> ALL ('{DELIVRD,UNDELIV,EXPIRED,REJECTD,DELETED,ACCEPTD,ENROUTE,UNKNOWN}')
+                   AND coalesce(meaning IN ('DELIVRD', 'UNDELIV', 'EXPIRED', 'REJECTD', 'DELETED', 'ACCEPTD', 'ENROUTE',
+                                            'UNKNOWN'), false)), true)
+          FROM jsonb_each_text(stats) AS rows (word, meaning)) END;
+
 CREATE TABLE upstreams (
     id text PRIMARY KEY CHECK (id <> ''),
     host text NOT NULL,
@@ -345,7 +358,11 @@ CREATE TABLE upstreams (
     receipt_by_text_alone boolean NOT NULL DEFAULT false,
     strips_trailing_nul boolean NOT NULL DEFAULT false,
     vendor_tlvs jsonb NOT NULL DEFAULT '[]' CHECK (vendor_tlvs_are_valid(vendor_tlvs)),
-    priority_flag smallint NOT NULL DEFAULT -1 CHECK (priority_flag BETWEEN -1 AND 3)
+    priority_flag smallint NOT NULL DEFAULT -1 CHECK (priority_flag BETWEEN -1 AND 3),
+    receipt_stats jsonb NOT NULL DEFAULT '{}' CHECK (receipt_stats_are_valid(receipt_stats)),
+    CHECK (
+    interface_version >= 52
+        OR (long_message NOT IN ('sar', 'payload') AND NOT vendor_tlvs @> '[{"required": true}]'))
 );
 
 -- account '' is a route for all.

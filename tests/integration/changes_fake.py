@@ -57,6 +57,19 @@ class FakeChanges:
             if (message.account, message.source, message.dest) == (account, source, dest)
         ]
 
+    async def catch_up(self) -> None:
+        if self.is_away:
+            raise StorageUnavailable("away")
+
+    async def replaced_by(self, record: MessageRecord, before_id: int, now_ms: int, limit: int) -> list[int]:
+        await self.catch_up()
+        return [
+            message.id
+            for message in self.messages.values()
+            if message.id < before_id
+            and (message.account, message.source, message.dest) == (record.account, record.source, record.dest)
+        ]
+
     async def replace(self, account: str, message_id: int, make: Callable[[StoredMessage], MessageRecord]) -> Change:
         self.replaced.append(make(self.messages[message_id]))
         return self.outcomes.get(message_id, Change.DONE)

@@ -88,7 +88,7 @@ PLANNED = [
     ({"source_addr": b"\xe9t\xe9"}, S.ESME_RINVSRCADR),
     ({"source_addr": b"twelve chars"}, S.ESME_RINVSRCADR),
     ({"sm_default_msg_id": 1, "short_message": b""}, S.ESME_RINVDFTMSGID),
-    ({"replace_if_present_flag": 1}, S.ESME_RINVREPFLAG),
+    ({"replace_if_present_flag": 1, "esm_class": 0x40, "short_message": b"\5\0\3\1\2\2hi"}, S.ESME_RINVREPFLAG),
     ({"esm_class": 0x40, "short_message": b"\5\0\x09\1\2\3hi"}, S.ESME_RINVESMCLASS),
     ({"short_message": b"", "tlvs": payload(b"a" * 3_000)}, S.ESME_RINVMSGLEN),
     ({"tlvs": tlv.encode([(0x1500, b"k" * 65)])}, S.ESME_RINVOPTPARAMVAL),

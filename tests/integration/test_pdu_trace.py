@@ -6,12 +6,12 @@ import json
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 import pytest
 
-from protocols.smpp.pdu import DeliverSm, DeliverSmResp, SubmitSm, SubmitSmResp
-from tests.integration.raw_esme import bound
+from protocols.smpp.pdu import BindTransceiver, DeliverSm, DeliverSmResp, SubmitSm, SubmitSmResp
+from tests.integration.raw_esme import RawEsme, bound
 from tools.children import SMSCD, DemoChild, ending
 
 TEXT = "canary 4711"
@@ -29,8 +29,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoChild]:
         assert child.stop() == 0
 
 
-def traced(demo: DemoChild, session: str, send: Callable[[], None]) -> dict[str, object]:
-    """The submit_sm of a trace that has shown every command that is wanted. send: makes the traffic."""
+def traced(
+    demo: DemoChild, session: str, send: Callable[[], None], wanted: Set[str] = WANTED
+) -> dict[object, dict[str, object]]:
+    """By command the first PDU of a trace that has shown every command that is wanted. send: makes the traffic."""
     command = [*SMSCD, "pdu", "trace", session, "--data-dir", str(demo.data), "--json", "--seconds", "20"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as trace:
         assert trace.stdout is not None
@@ -39,7 +41,7 @@ def traced(demo: DemoChild, session: str, send: Callable[[], None]) -> dict[str,
             sender = threading.Thread(target=send_until, args=(send, is_seen))
             sender.start()
             shown: list[dict[str, object]] = []
-            while not {pdu["command"] for pdu in shown} >= WANTED:
+            while not {pdu["command"] for pdu in shown} >= wanted:
                 line = trace.stdout.readline()
                 assert line, trace.stderr.read() if trace.stderr else ""
                 assert "canary" not in line and "447700900123" not in line
@@ -48,12 +50,12 @@ def traced(demo: DemoChild, session: str, send: Callable[[], None]) -> dict[str,
             is_seen.set()
             sender.join()
             trace.kill()
-    return next(pdu for pdu in shown if pdu["command"] == "submit_sm")
+    return {pdu["command"]: pdu for pdu in reversed(shown)}
 
 
 @pytest.mark.timeout(120)
 def test_the_pdus_of_an_upstream_are_shown_without_texts_and_numbers(demo: DemoChild) -> None:
-    submit = traced(demo, "carrier", lambda: send_over_http(demo))
+    submit = traced(demo, "carrier", lambda: send_over_http(demo))["submit_sm"]
     assert (submit["direction"], submit["destination_addr"]) == ("to", "44770*******")
     assert submit["short_message"] == "*" * len(TEXT)
 
@@ -72,9 +74,21 @@ def test_the_pdus_of_an_esme_are_shown_by_its_system_id(demo: DemoChild) -> None
             assert isinstance(receipt, DeliverSm)
             esme.write(DeliverSmResp(sequence_number=receipt.sequence_number))
 
-        submit = traced(demo, demo.ready.smpp.system_id, send)
+        submit = traced(demo, demo.ready.smpp.system_id, send)["submit_sm"]
     assert (submit["direction"], submit["destination_addr"]) == ("from", "44770*******")
     assert submit["short_message"] == "*" * len(TEXT)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("session", ["127.0.0.1", "nobody"])
+def test_an_esme_that_is_refused_and_hangs_up_is_shown(demo: DemoChild, session: str) -> None:
+    def knock() -> None:
+        with RawEsme(demo) as esme:
+            esme.ask(BindTransceiver(system_id=b"nobody", password=b"canary"))
+
+    refused = traced(demo, session, knock, {"bind_transceiver", "bind_transceiver_resp"})
+    assert refused["bind_transceiver"]["system_id"] == "nobody"
+    assert refused["bind_transceiver_resp"]["command_status"] == "ESME_RINVPASWD (0x0000000e)"
 
 
 def send_until(send: Callable[[], None], is_seen: threading.Event) -> None:

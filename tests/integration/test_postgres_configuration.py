@@ -32,6 +32,7 @@ UPSTREAM = Upstream(
         VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4),
         VendorTlv(tag=0x1402, name="raw", kind="octets", size_min=0, size_max=9),
     ),
+    receipt_stats={"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV"},
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
@@ -182,6 +183,13 @@ def tlvs(*, twice: bool = False, **changes: object) -> str:
         ("upstreams", "vendor_tlvs", tlvs(max=0)),
         ("upstreams", "vendor_tlvs", tlvs(required=1)),
         ("upstreams", "vendor_tlvs", tlvs(requird=True)),
+        ("upstreams", "receipt_stats", "'[]'"),
+        ("upstreams", "receipt_stats", """'{"": "DELIVRD"}'"""),
+        ("upstreams", "receipt_stats", """'{"acked": "DELIVERED"}'"""),
+        ("upstreams", "receipt_stats", """'{"acked": null}'"""),
+        ("upstreams", "receipt_stats", """'{"acked": "DELIVRD", "ACKED": "UNDELIV"}'"""),
+        ("upstreams", "receipt_stats", """'{"delivrd": "UNDELIV"}'"""),
+        ("upstreams", "interface_version", "51"),
     ],
 )
 async def test_a_profile_that_means_nothing_is_refused_when_it_is_written(
@@ -191,6 +199,21 @@ async def test_a_profile_that_means_nothing_is_refused_when_it_is_written(
     with pytest.raises((asyncpg.CheckViolationError, asyncpg.DataError, asyncpg.ObjectNotInPrerequisiteStateError)):
         await daemon.execute(f"UPDATE {table} SET {column} = {value}")
     assert await configuration.load_snapshot(daemon) == SNAPSHOT
+
+
+async def test_quirk_1_a_word_written_in_any_case_is_read_in_capitals(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    await daemon.execute("""UPDATE upstreams SET receipt_stats = '{"acked": "ACCEPTD"}'""")
+    assert (await configuration.load_snapshot(daemon)).upstreams[0].receipt_stats == {"ACKED": "ACCEPTD"}
+
+
+@pytest.mark.parametrize("change", ["long_message = 'payload'", f"vendor_tlvs = {tlvs(required=True)}"])
+async def test_quirk_25_an_upstream_without_tlvs_needs_none(daemon: Connection, change: str) -> None:
+    await configuration.add_upstream(
+        daemon, Upstream(id="old", host="h", port=1, system_id="s", password="p", interface_version=0x33)
+    )
+    with pytest.raises(asyncpg.CheckViolationError):
+        await daemon.execute(f"UPDATE upstreams SET {change}")
 
 
 async def test_a_row_that_cannot_be_read_is_named(owner: Connection, daemon: Connection) -> None:

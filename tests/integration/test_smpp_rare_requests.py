@@ -31,8 +31,11 @@ from smscd.core.verdicts import Refused
 from smscd.ingress.changes import Change
 from smscd.ingress.smpp.multi import submit_of_data
 from tests.integration.changes_fake import stored
-from tests.integration.test_smpp_server import Esme, Rig, running, until
+from tests.integration.test_smpp_server import Esme, Rig, running, submit_sm, until
 
+SARS = tlv.encode(
+    [(TlvTag.SAR_MSG_REF_NUM, b"\0\1"), (TlvTag.SAR_TOTAL_SEGMENTS, b"\2"), (TlvTag.SAR_SEGMENT_SEQNUM, b"\2")]
+)
 PAYLOAD = tlv.encode([(TlvTag.MESSAGE_PAYLOAD, b"hello")])
 DESTS = (b"447700900001", b"447700900002", b"447700900003")
 
@@ -179,6 +182,88 @@ async def test_the_request_key_of_a_submit_multi_stands_for_all_its_destinations
         first, again, other = rig.admitter.planned
         assert first.idem_key == b"order-1"
         assert first.body_hash == again.body_hash != other.body_hash
+
+
+async def test_quirk_45_a_submit_multi_that_would_replace_is_refused_as_a_whole() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        [answer] = await answers(esme, multi(*DESTS, replace_if_present_flag=1))
+        assert answer.command_status == CommandStatus.ESME_RINVREPFLAG
+        assert not rig.admitter.planned
+
+
+# --- replace_if_present_flag ----------------------------------------------------------------------------------------
+
+REPLACING = submit_sm(replace_if_present_flag=1)
+
+
+async def test_quirk_45_a_submit_replaces_what_is_pending_after_it_was_admitted() -> None:
+    async with running() as rig:
+        rig.changes.messages = {
+            1: stored(1), 2: stored(2), 3: stored(3, dest=b"447700900999"), 4: stored(4, account="another"),
+            1 << 62: stored(1 << 62),
+        }  # fmt: skip
+        rig.changes.outcomes = {2: Change.LATE}
+        esme = await rig.bound()
+        rig.admitter.is_holding = True
+        esme.submit(REPLACING)
+        await until(lambda: rig.admitter.planned)
+        assert not rig.changes.cancelled and not esme.answers
+        rig.admitter.release()
+        await until(lambda: esme.answers)
+        [planned] = rig.admitter.planned
+        assert esme.answers == [(0, 0, b"%d" % planned.record.id)]
+        assert sorted(rig.changes.cancelled) == [1, 2]
+
+
+async def test_quirk_45_a_submit_that_is_not_admitted_replaces_nothing() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1)}
+        rig.admitter.verdict = lambda planned: Refused(Reason.INSUFFICIENT_BALANCE)
+        esme = await rig.bound()
+        assert await esme.answered(REPLACING) == [(0, CommandStatus.ESME_RSUBMITFAIL, b"")]
+        assert not rig.changes.cancelled
+
+
+async def test_quirk_45_while_the_record_is_away_a_replacement_is_refused_and_nothing_admitted() -> None:
+    async with running() as rig:
+        rig.changes.is_away = True
+        esme = await rig.bound()
+        found = await esme.answered(REPLACING, submit_sm())
+        assert [status for _, status, _ in found] == [CommandStatus.ESME_RSYSERR, 0]
+        [planned] = rig.admitter.planned
+        assert found[1] == (1, 0, b"%d" % planned.record.id)
+
+
+async def test_quirk_45_what_was_admitted_is_answered_so_when_the_record_goes_away_after_it() -> None:
+    async with running() as rig:
+        rig.changes.messages = {1: stored(1)}
+        esme = await rig.bound()
+        rig.admitter.is_holding = True
+        esme.submit(REPLACING)
+        await until(lambda: rig.admitter.planned)
+        rig.changes.is_away = True
+        rig.admitter.release()
+        await until(lambda: esme.answers)
+        assert [status for _, status, _ in esme.answers] == [0]
+        assert not rig.changes.cancelled
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"esm_class": 0x40, "short_message": b"\5\0\3\1\2\2hi"}, CommandStatus.ESME_RINVREPFLAG),
+        ({"esm_class": 0x40, "short_message": b"\6\5\4\1\2\3\4hi"}, 0),
+        ({"tlvs": SARS}, CommandStatus.ESME_RINVREPFLAG),
+    ],
+)
+async def test_quirk_45_a_part_of_a_long_message_does_not_replace_the_parts_before_it(
+    changes: dict[str, Any], status: int
+) -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        [(_, told, _)] = await esme.answered(submit_sm(replace_if_present_flag=1, **changes))
+        assert told == status
 
 
 # --- query_sm -------------------------------------------------------------------------------------------------------

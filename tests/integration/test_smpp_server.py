@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from protocols.smpp import tlv
-from protocols.smpp.codec import encode_body
-from protocols.smpp.constants import CommandStatus
+from protocols.smpp.codec import HEADER, encode_body
+from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.events import (
     BindAccepted,
     BindRefused,
@@ -34,6 +34,7 @@ from smscd.core.verdicts import Accepted, Duplicate, Refused, Verdict, VerdictSi
 from smscd.ingress.smpp.auth import Authenticator, BindOutcome, password_hmac
 from smscd.ingress.smpp.operations import Operations
 from smscd.ingress.smpp.server import SmppServer
+from smscd.monitoring.samples import smpp_samples
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.registry import BoundSessions
@@ -407,6 +408,31 @@ async def test_what_the_specification_forbids_is_refused_with_its_status(
         assert await esme.answered(submit_sm(**changes)) == [(0, status, b"")]
         assert not rig.admitter.planned
         assert rig.server.figures.malformed == 1
+
+
+async def test_what_the_session_itself_refuses_is_counted_and_stays_counted() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        unreadable = HEADER.pack(17, CommandId.SUBMIT_SM, 0, 7) + b"x", HEADER.pack(17, CommandId.QUERY_SM, 0, 8) + b"x"
+        esme.connection._transport.write(b"".join(unreadable))  # type: ignore[union-attr]  # what no session writes
+        await until(lambda: rig.server.unreadable_counts().total() == 2)
+        await esme.answered(submit_sm(priority_flag=9))
+        expected = {
+            ("smscd_admission_messages_total", ("smpp", "malformed")): 2,
+            ("smscd_smpp_pdu_errors_total", ("unreadable",)): 2,
+            ("smscd_smpp_pdu_errors_total", ("forbidden",)): 1,
+            ("smscd_smpp_pdu_errors_total", ("framing",)): 0,
+        }
+        assert shown(rig, expected) == expected
+        esme.connection._transport.write(HEADER.pack(15, 0, 0, 9))  # type: ignore[union-attr]  # what no session writes
+        await until(lambda: esme.closed_reason and not rig.server.connection_count)
+        expected["smscd_smpp_pdu_errors_total", ("framing",)] = 1
+        assert shown(rig, expected) == expected
+
+
+def shown(rig: Rig, names: Container[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], float]:
+    samples = smpp_samples(rig.server)
+    return {(found.name, found.labels): found.value for found in samples if (found.name, found.labels) in names}
 
 
 @pytest.mark.parametrize(

@@ -165,27 +165,53 @@ def multi_of(count: int) -> bytes:
 
 
 PAYLOAD = b"\x04\x24\0\2hi"
+SAR = b"\2\x0c\0\2\0\7\2\x0e\0\1\2\2\x0f\0\1"  # and the number of the part, of two
 UCS2 = b"\0\0\0\0\x08\0\3\0hi"  # as REST, with half a character too much
+PART = b"\0\0\0\0\0\0\x08\5\0\3\7\2\1hi"
 READ = [
     Row("priority_flag", C.SUBMIT_SM, submit_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_SM, submit_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
     Row("replace_if_present_flag", C.SUBMIT_SM, submit_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
+    Row("replace_if_present_flag: 255", C.SUBMIT_SM, submit_with(rest=b"\0\0\0\xff\0\0\2hi"), S.ESME_RINVREPFLAG),
     Row("sm_default_msg_id", C.SUBMIT_SM, submit_with(rest=b"\0\0\0\0\0\xff\2hi"), S.ESME_RINVDFTMSGID),
     Row("esm_class: UDHI without UDH", C.SUBMIT_SM, submit_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_SM, submit_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_SM, submit_with() + PAYLOAD, S.ESME_RINVMSGLEN),
     Row("short_message: half a UCS-2 character", C.SUBMIT_SM, submit_with(rest=UCS2), S.ESME_RINVMSGLEN),
+    Row("sar_segment_seqnum: 0", C.SUBMIT_SM, submit_with() + SAR + b"\0", S.ESME_RINVOPTPARAMVAL),
+    Row("sar_segment_seqnum: 3 of 2", C.SUBMIT_SM, submit_with() + SAR + b"\3", S.ESME_RINVOPTPARAMVAL),
+    Row(
+        "sar_*: beside a UDH of a part",
+        C.SUBMIT_SM,
+        submit_with(b"\x40\0\0", PART) + SAR + b"\1",
+        S.ESME_ROPTPARNOTALLWD,
+    ),
     Row("number_of_dests: 255 before 5.0", C.SUBMIT_MULTI, multi_of(255), S.ESME_RINVNUMDESTS),
     Row("priority_flag", C.SUBMIT_MULTI, multi_with(b"\0\0\4"), S.ESME_RINVPRTFLG),
     Row("registered_delivery", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\x80\0\0\0\2hi"), S.ESME_RINVREGDLVFLG),
     Row("replace_if_present_flag", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\2\0\0\2hi"), S.ESME_RINVREPFLAG),
+    Row("replace_if_present_flag: 255", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\xff\0\0\2hi"), S.ESME_RINVREPFLAG),
     Row("sm_default_msg_id", C.SUBMIT_MULTI, multi_with(rest=b"\0\0\0\0\0\xff\2hi"), S.ESME_RINVDFTMSGID),
     Row("esm_class: UDHI without UDH", C.SUBMIT_MULTI, multi_with(b"\x40\0\0"), S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.SUBMIT_MULTI, multi_with(b"\x04\0\0"), S.ESME_RINVESMCLASS),
     Row("short_message: two texts", C.SUBMIT_MULTI, multi_with() + PAYLOAD, S.ESME_RINVMSGLEN),
     Row("short_message: half a UCS-2 character", C.SUBMIT_MULTI, multi_with(rest=UCS2), S.ESME_RINVMSGLEN),
+    Row("sar_segment_seqnum: 0", C.SUBMIT_MULTI, multi_with() + SAR + b"\0", S.ESME_RINVOPTPARAMVAL),
+    Row("sar_segment_seqnum: 3 of 2", C.SUBMIT_MULTI, multi_with() + SAR + b"\3", S.ESME_RINVOPTPARAMVAL),
+    Row(
+        "sar_*: beside a UDH of a part",
+        C.SUBMIT_MULTI,
+        multi_with(b"\x40\0\0", PART) + SAR + b"\1",
+        S.ESME_ROPTPARNOTALLWD,
+    ),
     Row("esm_class: UDHI without UDH", C.DATA_SM, b"\0" + AD + AD + b"\x40\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
     Row("esm_class: type of an SMSC", C.DATA_SM, b"\0" + AD + AD + b"\x04\0\0" + PAYLOAD, S.ESME_RINVESMCLASS),
+    Row(
+        "sar_segment_seqnum: 3 of 2",
+        C.DATA_SM,
+        b"\0" + AD + AD + b"\0\0\0" + PAYLOAD + SAR + b"\3",
+        S.ESME_RINVOPTPARAMVAL,
+    ),
     Row("service_type", C.DATA_SM, b"x" * 6 + b"\0" + AD + AD + b"\0\0\0" + PAYLOAD, S.ESME_RINVSERTYP),
     Row("registered_delivery", C.DATA_SM, b"\0" + AD + AD + b"\0\x20\0" + PAYLOAD, S.ESME_RINVREGDLVFLG),
     Row(

@@ -12,23 +12,26 @@ from typing import Final, cast
 import structlog
 
 from protocols.smpp import events as ev
-from protocols.smpp.limits import SessionConfig
+from protocols.smpp.negotiation import takes_tlvs
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
 from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
 from smscd.egress.binds.pauses import SessionEnd, pause_after
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
+from smscd.egress.binds.terms import identity_of, session_config, tls_of
 from smscd.egress.dispatch.blobs import Item
 from smscd.egress.dispatch.turn import Answers, Ref
 from smscd.egress.wake import Wake
 from smscd.transport.connection import Callbacks, SmppConnection
-from smscd.transport.tls import ClientTls
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
 ANSWERS_SHARE: Final = 0.6
-UNANSWERED_DELIVERS_MAX: Final = 1000
 SEEN_RATE_MIN: Final = 20.0
+LACKS_TLVS: Final = (
+    "the upstream speaks SMPP before 3.4, which has no TLVs, and the profile needs them: let long_message be as_is, "
+    "udh8 or udh16 and no vendor_tlvs be required, or have the upstream announce 3.4"
+)
 _ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +97,7 @@ class Link:
         self._timeouts_in_a_row = 0
         self._is_stopping = False
         self._is_held_reading = False
+        self._lacks_tlvs = False
         now = clock()
         self._adaptive = AdaptiveRate(0.0, now, _ADAPTIVE)
         self._bucket = TokenBucket(0.0, 1.0, now)
@@ -113,6 +117,11 @@ class Link:
             and connection.is_writable
             and connection.session.can_submit
         )
+
+    @property
+    def takes_tlvs(self) -> bool:
+        """False when the session leaves TLVs out, because the upstream is older than 3.4."""
+        return self.connection is not None and takes_tlvs(self.connection.session.peer_interface_version)
 
     @property
     def free(self) -> int:
@@ -223,11 +232,12 @@ class Link:
         self._bound_at = 0.0
         self._timeouts_in_a_row = 0
         self._is_held_reading = False
+        self._lacks_tlvs = False
         self._ended = asyncio.get_running_loop().create_future()
         config = session_config(profile)
         try:
             callbacks = Callbacks(self._on_open, self._on_events, self._on_closed)
-            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=_tls_of(profile))
+            await self._dial(profile.host, profile.port, config=config, callbacks=callbacks, tls=tls_of(profile))
         except ssl.SSLError as error:
             _log.warning("upstream.tls_failed", upstream=profile.id, error=str(error))
             self.tls_failures += 1
@@ -274,11 +284,13 @@ class Link:
         """Go on under a changed profile; a held bind tries again at once. Another address ends the session."""
         before, self.profile = self.profile, profile
         self._wake.set()
-        is_elsewhere = _identity(before) != _identity(profile)
+        is_elsewhere = identity_of(before) != identity_of(profile)
         connection = self.connection
-        if is_elsewhere and connection is not None and connection.session.state.is_bound:
-            self.state = LinkState.DRAINING
-            self._go_on_draining()
+        if connection is not None and connection.session.state.is_bound:
+            self._lacks_tlvs = not is_elsewhere and self._is_too_old()
+            if is_elsewhere or self._lacks_tlvs:
+                self.state = LinkState.DRAINING
+                self._go_on_draining()
 
     # --- what the connection tells ----------------------------------------------------------------------------------
 
@@ -322,10 +334,19 @@ class Link:
         self._go_on_draining()
 
     def _on_bound(self) -> None:
+        if self._is_too_old():
+            # Nothing is sent, and _on_events goes on to unbind: a bind that was only dropped would count on.
+            self._lacks_tlvs = True
+            self.state = LinkState.DRAINING
+            return
         self.state = LinkState.BOUND
         self._bound_at = self._clock()
         _log.info("upstream.bound", upstream=self.profile.id, bind=self.kind.name.lower())
         self._sink.links_changed()
+
+    def _is_too_old(self) -> bool:
+        """True when messages would go over this bind without what the profile puts into TLVs."""
+        return self.profile.needs_tlvs and self.kind is not BindKind.RECEIVER and not self.takes_tlvs
 
     def _on_timed_out(self, connection: SmppConnection, refs: list[Ref]) -> None:
         self._sink.timed_out(refs)
@@ -362,34 +383,5 @@ class Link:
             _log.info("upstream.unbound", upstream=self.profile.id, reason=reason, unanswered=len(refs))
         self._sink.lost(self, refs)
         if self._ended is not None and not self._ended.done():
-            self._ended.set_result(SessionEnd(reason, self._refused, bound_seconds))
-
-
-def session_config(profile: Upstream) -> SessionConfig:
-    """The limits and timers of a session with this upstream."""
-    return SessionConfig(
-        response_seconds=profile.response_timeout_seconds,
-        enquire_link_seconds=profile.enquire_link_seconds,
-        window_size=UNANSWERED_DELIVERS_MAX,
-        assumed_interface_version=profile.interface_version,
-    )
-
-
-def _identity(profile: Upstream) -> tuple[object, ...]:
-    """What a session cannot change while it is bound."""
-    return (
-        profile.host, profile.port, profile.system_id, profile.password, profile.system_type, profile.bind_mode,
-        profile.interface_version, _tls_of(profile),
-    )  # fmt: skip
-
-
-def _tls_of(profile: Upstream) -> ClientTls | None:
-    if not profile.uses_tls:
-        return None
-    return ClientTls(
-        ca_file=profile.tls_ca_file,
-        certificate_file=profile.tls_certificate_file,
-        key_file=profile.tls_key_file,
-        server_name=profile.tls_server_name,
-        is_verified=profile.tls_is_verified,
-    )
+            why = LACKS_TLVS if self._lacks_tlvs else reason
+            self._ended.set_result(SessionEnd(why, self._refused, bound_seconds, self._lacks_tlvs))

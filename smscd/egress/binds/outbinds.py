@@ -15,8 +15,8 @@ import structlog
 
 from protocols.smpp.pdu import Outbind
 from smscd.core.directory import Upstream
-from smscd.egress.binds.links import session_config
 from smscd.egress.binds.pool import UpstreamPool
+from smscd.egress.binds.terms import session_config
 from smscd.egress.wake import Wake
 from smscd.transport.outbinds import Caller, OutbindLimits, OutbindListener
 from smscd.transport.tls import ServerFiles, ServerTls

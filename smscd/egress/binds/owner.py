@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
+from protocols.smpp.limits import SessionConfig
 from smscd.core.breaker import Breaker
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
@@ -20,7 +21,10 @@ from smscd.egress.receipts.receipts import Receipts
 from smscd.egress.wake import Wake
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.services import run_supervised
+from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.outbinds import OutbindLimits
+from smscd.transport.tls import ClientTls
+from smscd.transport.trace import Traceable, traceable_by_address
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import Fenced, StorageUnavailable
 from storage.redis.receipts import ReceiptStore
@@ -52,7 +56,8 @@ class Surroundings(NamedTuple):
     """What every upstream of a process shares.
 
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
-    not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere.
+    not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere. opened: told of each new
+    connection that was dialed, before anything has passed, for traces.
     """
 
     open_stores: OpenStores
@@ -64,6 +69,7 @@ class Surroundings(NamedTuple):
     wall_ms: Callable[[], int]
     chance: Callable[[], float]
     outbinds: OutbindLimits | None = None
+    opened: Callable[[Traceable], None] | None = None
 
 
 class UpstreamOwner:
@@ -168,7 +174,7 @@ class UpstreamOwner:
         )
         pool = UpstreamPool(
             self.profile,
-            dial=around.dial,
+            dial=self._dial,
             delivers=receipts,
             figures=figures,
             clock=around.clock,
@@ -187,6 +193,17 @@ class UpstreamOwner:
             chance=around.chance,
         )
         return dispatcher, receipts, pool
+
+    async def _dial(
+        self, host: str, port: int, *, config: SessionConfig, callbacks: Callbacks, tls: ClientTls | None = None
+    ) -> SmppConnection:
+        def on_open(connection: SmppConnection) -> None:
+            if self._around.opened is not None:
+                self._around.opened(traceable_by_address(connection, self.profile.id))
+            callbacks.on_open(connection)
+
+        told = callbacks._replace(on_open=on_open)
+        return await self._around.dial(host, port, config=config, callbacks=told, tls=tls)
 
     async def _own(self) -> None:
         """From taking the roles to losing or giving them up."""

@@ -28,12 +28,14 @@ _BIND_FAILED: Final = Backoff(base_seconds=2.0, max_seconds=60.0)
 class SessionEnd:
     """How a session ended. refused: the status of the bind's refusal, 0 when there was none.
 
-    bound_seconds: how long it had been bound. reason: for the log.
+    bound_seconds: how long it had been bound. lacks_tlvs: the bind is of a version without the TLVs that the profile
+    needs. reason: for the log.
     """
 
     reason: str
     refused: int = 0
     bound_seconds: float = 0.0
+    lacks_tlvs: bool = False
 
     @property
     def is_steady(self) -> bool:
@@ -43,7 +45,7 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """is_held: somebody must look at the credentials; a changed configuration ends the pause at once.
+    """is_held: somebody must look at the profile; a changed configuration ends the pause at once.
 
     The bind is tried again all the same after a long while, because the mistake may have been the upstream's.
     """
@@ -54,7 +56,7 @@ class Pause:
 
 def pause_after(end: SessionEnd, failures: int, chance: float) -> Pause:
     """Never a tight loop. failures: sessions in a row, this one excluded, that ended early. chance: 0..1."""
-    if end.refused in BAD_CREDENTIALS:
+    if end.refused in BAD_CREDENTIALS or end.lacks_tlvs:
         return Pause(HOLD_SECONDS, is_held=True)
     if end.refused == CommandStatus.ESME_RALYBND:
         return Pause(_ALREADY_BOUND.delay_seconds(failures, chance))

@@ -145,7 +145,8 @@ class UpstreamPool:
         """A bind was refused for good: one alert, however many binds are and however often."""
         if not self._is_alerted:
             self._is_alerted = True
-            _log.error("upstream.held", upstream=self.profile.id, command_status=end.refused, seconds=seconds)
+            _log.error("upstream.held", upstream=self.profile.id, reason=end.reason, command_status=end.refused,
+                       seconds=seconds)  # fmt: skip
 
     def _set_rate(self) -> None:
         rate = self.profile.rate_per_second

@@ -12,7 +12,7 @@ from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.binds.owner import Surroundings, UpstreamOwner
 from smscd.egress.figures import UpstreamFigures
-from smscd.transport.trace import Traceable
+from smscd.transport.trace import Traceable, traceable_by_address
 
 REMOVED_SECONDS: Final = 30.0
 
@@ -77,8 +77,7 @@ class Upstreams:
             for link in owner.pool.links if owner.pool is not None else ():
                 connection = link.connection
                 if connection is not None:
-                    host, port = connection.peer
-                    yield Traceable(connection, frozenset((name, host, f"{host}:{port}")))
+                    yield traceable_by_address(connection, name)
 
     async def drain(self) -> None:
         """Let every window run empty; the caller bounds the time."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import structlog
 
+from protocols.smpp.constants import CommandStatus
 from protocols.smpp.errors import EncodeError
 from smscd.egress.binds.links import Link
 from smscd.egress.dispatch.backlog import Backlog
 from smscd.egress.dispatch.blobs import SENDING, WAITING, Item
-from smscd.egress.dispatch.submits import SubmitEncoder
+from smscd.egress.dispatch.submits import SubmitEncoder, is_in_tlvs
 from smscd.egress.dispatch.turn import Draft, Ref
 from storage.redis.dispatch import Intent
 
@@ -20,17 +21,24 @@ _log = structlog.get_logger(__name__)
 class Lot:
     """What one bind is to send after the turn: bodies and refs in the same order.
 
-    intents: for each ref its index in the turn's intents, -1 for a message of the rest.
+    intents: for each ref its index in the turn's intents, -1 for a message of the rest. takes_tlvs: whether the bind
+    sends TLVs, as the lot was made for.
     """
 
-    __slots__ = ("bodies", "intents", "link", "refs", "room")
+    __slots__ = ("bodies", "intents", "link", "refs", "room", "takes_tlvs")
 
     def __init__(self, link: Link, room: int) -> None:
         self.link = link
         self.room = room
+        self.takes_tlvs = link.takes_tlvs
         self.bodies: list[bytes] = []
         self.refs: list[Ref] = []
         self.intents: list[int] = []
+
+    @property
+    def can_send(self) -> bool:
+        """False when the bind cannot send, or is a new one, of a version before that of the lot."""
+        return self.link.can_send and (self.link.takes_tlvs or not self.takes_tlvs)
 
     def send(self, now: float) -> int:
         """Write all of it; how many that were."""
@@ -88,6 +96,10 @@ def _place(draft: Draft, lot: Lot, item: Item, limit: int, encoder: SubmitEncode
         return 0
     if record.valid_until_ms <= draft.now_ms:
         draft.end_of_validity((item,))
+        return 0
+    if not lot.takes_tlvs and is_in_tlvs(record):
+        _log.error("message.unsendable", message_id=record.id, error="it needs TLVs; the bind is older than SMPP 3.4")
+        draft.unsendable(item, 0, CommandStatus.ESME_ROPTPARNOTALLWD)
         return 0
     states, blob = item.states, item.blob
     intents = draft.turn.intents

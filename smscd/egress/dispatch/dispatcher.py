@@ -361,7 +361,7 @@ class Dispatcher:
         now = self._clock()
         may_write = self._may_write()
         for lot in lots:
-            if may_write and lot.link.can_send:
+            if may_write and lot.can_send:
                 self.figures.sent += lot.send(now)
             else:
                 self.figures.unwritten += len(lot.refs)

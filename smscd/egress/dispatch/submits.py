@@ -15,7 +15,7 @@ from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import SubmitSm
 from protocols.smpp.times import format_absolute, format_relative
 from smscd.core.conversion import wide_reference_of
-from smscd.core.directory import ANY_SERVICE_TYPE, AS_IT_CAME, Upstream
+from smscd.core.directory import ANY_SERVICE_TYPE, AS_IT_CAME, OUR_TLV_TAGS, Upstream
 from smscd.core.records import Form, MessageRecord
 
 SHORT_MESSAGE_MAX: Final = 254
@@ -107,6 +107,15 @@ class SubmitEncoder:
             known = format_absolute(second * SECOND_MS, self._profile.validity_offset_quarters)
             self._validities[second] = known
         return known
+
+
+def is_in_tlvs(record: MessageRecord) -> bool:
+    """True when without TLVs a message would lose its text, or what says which part of a text it is."""
+    if record.conversion is not None and record.conversion.form in (_SAR, _PAYLOAD):
+        return True
+    if record.tlvs and any(tag in OUR_TLV_TAGS for tag, _ in tlv.parse(record.tlvs)):
+        return True
+    return any(len(text) > SHORT_MESSAGE_MAX for text in record.segments)
 
 
 def _put_text(pdu: SubmitSm, record: MessageRecord, segment: int) -> None:

@@ -186,9 +186,9 @@ class Draft:
                 self._leave(item, State.CANCELED)
                 self.turn.dropped.append(item.record.id)
 
-    def unsendable(self, item: Item, segment: int) -> None:
-        """A segment does not fit into submit_sm at all: the message fails here."""
-        item.refusal = int(CommandStatus.ESME_RINVMSGLEN)
+    def unsendable(self, item: Item, segment: int, status: int = CommandStatus.ESME_RINVMSGLEN) -> None:
+        """A segment does not fit into submit_sm at all, or not into the upstream's: the message fails here."""
+        item.refusal = int(status)
         item.refused_segment = segment
         self._conclude(item)
 

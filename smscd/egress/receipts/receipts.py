@@ -42,6 +42,7 @@ RECEIPTS_GATHERED: Final = 50
 GATHER_SECONDS: Final = 0.01
 DEFER_SECONDS: Final = 10.0
 STORAGE_RETRY_SECONDS: Final = 0.1
+UNKNOWN_STATS_MAX: Final = 100
 UNREADABLE_PREFIX: Final = b"unreadable:"
 
 _ROK: Final = int(CommandStatus.ESME_ROK)
@@ -108,6 +109,7 @@ class Receipts:
         self._next_sweep = 0.0
         self._parked = ParkedReceipts(profile, store, figures, self.apply_parked)
         self._repeats = InboundRepeats(store, figures)
+        self._unknown_stats: set[bytes] = set()
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile; what comes from now on is read by it."""
@@ -226,7 +228,7 @@ class Receipts:
         figures = self._figures
         batch = ReceiptBatch()
         if receipts:
-            parked = [parked_receipt(pdu, receipt, now_ms) for pdu, receipt in receipts]
+            parked = [parked_receipt(pdu, receipt, self._state_of(receipt), now_ms) for pdu, receipt in receipts]
             if self._reader.names_tlvs:
                 for kept, (pdu, _) in zip(parked, receipts, strict=True):
                     kept.named_tlvs = self._reader.named_tlvs(pdu.tlvs)
@@ -259,6 +261,19 @@ class Receipts:
             )
         if marks:
             await self._repeats.remember(marks, now_ms, window_ms)
+
+    def _state_of(self, receipt: Receipt) -> State:
+        """What it says of its message. A word that nobody knows ends nothing, and is told once."""
+        state = state_of_receipt(receipt.stat, receipt.message_state, self.profile.receipt_stats)
+        if state is not None:
+            return state
+        self._figures.receipts_unknown_stat += 1
+        known = self._unknown_stats
+        if receipt.stat and receipt.stat not in known and len(known) < UNKNOWN_STATS_MAX:
+            known.add(receipt.stat)
+            stat = receipt.stat.decode("ascii", "backslashreplace")
+            _log.warning("receipt.stat_unknown", upstream=self.profile.id, stat=stat, setting="receipt_stats")
+        return State.SENT
 
     def _canonical(self, receipt: ParkedReceipt, form: str) -> bytes:
         """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
@@ -307,9 +322,8 @@ class Receipts:
             _log.info("receipts.not_unparked", upstream=self.profile.id, error=str(error))
 
 
-def parked_receipt(pdu: Delivered, receipt: Receipt, now_ms: int) -> ParkedReceipt:
+def parked_receipt(pdu: Delivered, receipt: Receipt, state: State, now_ms: int) -> ParkedReceipt:
     """A receipt as it is kept until somebody knows what it speaks of."""
-    state = state_of_receipt(receipt.stat, receipt.message_state)
     return ParkedReceipt(
         receipt.message_id,
         receipt.stat,

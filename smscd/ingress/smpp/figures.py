@@ -12,15 +12,17 @@ class SmppFigures:
     """What the server counts: plain numbers, added to once a batch.
 
     rejected: submits refused before admission, by reason. malformed: those with a field that the specification forbids.
-    closed: ends of connections by reason. outbinds: calls to ESMEs, "sent" or "failed".
+    unreadable: requests of closed connections that could not be read, by command. closed: ends of connections by
+    reason. outbinds: calls to ESMEs, "sent" or "failed".
     """
 
-    __slots__ = ("binds", "closed", "malformed", "outbinds", "rejected", "submits")
+    __slots__ = ("binds", "closed", "malformed", "outbinds", "rejected", "submits", "unreadable")
 
     def __init__(self) -> None:
         self.binds: Counter[BindOutcome] = Counter()
         self.closed: Counter[str] = Counter()
         self.rejected: Counter[Reason] = Counter()
         self.outbinds: Counter[str] = Counter()
+        self.unreadable: Counter[int] = Counter()
         self.malformed = 0
         self.submits = 0

@@ -50,7 +50,6 @@ def plan_multi(
         schedule_delivery_time=pdu.schedule_delivery_time,
         validity_period=pdu.validity_period,
         registered_delivery=pdu.registered_delivery,
-        replace_if_present_flag=pdu.replace_if_present_flag,
         data_coding=pdu.data_coding,
         sm_default_msg_id=pdu.sm_default_msg_id,
         short_message=pdu.short_message,

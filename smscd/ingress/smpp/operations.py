@@ -57,7 +57,7 @@ class Operations:
     def __init__(
         self, changes: MessageChanges, directory: Callable[[], DirectoryIndex], now_ms: Callable[[], int]
     ) -> None:
-        self._changes = changes
+        self.changes = changes
         self._directory = directory
         self._now_ms = now_ms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,10 +117,10 @@ class Operations:
         if message_id is None:
             return []
         account = entry.account.id
-        found = await self._changes.find(account, message_id)
+        found = await self.changes.find(account, message_id)
         if found is None:
             return []
-        return [found] if found.group_id != found.id else await self._changes.group(account, found.id)
+        return [found] if found.group_id != found.id else await self.changes.group(account, found.id)
 
     # --- cancel_sm --------------------------------------------------------------------------------------------------
 
@@ -139,10 +139,10 @@ class Operations:
             ids = [message.id for message in messages]
         else:
             source, dest = _bytes_of_source(entry, pdu), _bytes_of_dest(pdu)
-            ids = await self._changes.pending(account, source, dest, pdu.service_type, self._now_ms(), PENDING_MAX)
+            ids = await self.changes.pending(account, source, dest, pdu.service_type, self._now_ms(), PENDING_MAX)
             if not ids:
                 return cancel_answer(pdu, _RCANCELFAIL)
-        outcomes = [await self._changes.cancel(account, message_id) for message_id in ids]
+        outcomes = [await self.changes.cancel(account, message_id) for message_id in ids]
         worst = next((change for change in outcomes if change is not Change.DONE), Change.DONE)
         return cancel_answer(pdu, STATUS_OF_CHANGE[worst])
 
@@ -164,7 +164,7 @@ class Operations:
         made = replacement(pdu, messages[0], entry, self._directory(), self._now_ms())
         if isinstance(made, int):
             return replace_answer(pdu, made)
-        change = await self._changes.replace(entry.account.id, made.id, lambda _: made)
+        change = await self.changes.replace(entry.account.id, made.id, lambda _: made)
         return replace_answer(pdu, _RREPLACEFAIL if change is Change.LATE else STATUS_OF_CHANGE[change])
 
 

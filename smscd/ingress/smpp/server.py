@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -25,12 +26,7 @@ from protocols.smpp.events import (
     UnbindRequested,
 )
 from protocols.smpp.limits import SessionConfig
-from protocols.smpp.pdu import (
-    CancelSm,
-    QuerySm,
-    ReplaceSm,
-    Response,
-)
+from protocols.smpp.pdu import CancelSm, QuerySm, ReplaceSm, Response
 from protocols.smpp.state import SessionState
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.esme import BoundEsme, DeliverSink
@@ -41,13 +37,14 @@ from smscd.ingress.smpp.auth import Authenticator, BindOutcome
 from smscd.ingress.smpp.binds import Ask, BindDesk
 from smscd.ingress.smpp.figures import SmppFigures
 from smscd.ingress.smpp.operations import Operations, cancel_answer, query_refused, replace_answer
+from smscd.ingress.smpp.replacing import Replacing
 from smscd.ingress.smpp.submissions import REQUEST_KEY_TAG
 from smscd.ingress.smpp.submits import STATUSES, Submits
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
 from smscd.transport.listener import Listener, ListenerLimits, Refusal, listen
 from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ClientTls, ServerTls
-from smscd.transport.trace import Traceable
+from smscd.transport.trace import Traceable, traceable_by_address
 
 CALL_SECONDS: Final = 5.0
 _REFUSALS: Final = {
@@ -73,8 +70,9 @@ class SmppServer:
     authenticator: the desk that decides on binds, or what one that knows only this process is made of.
     directory: gives the current directory. ids: of this process's leased node; with now_ms (milliseconds since the
     Unix epoch, by Redis TIME) they date what is admitted.
-    operations: answers query_sm, cancel_sm and replace_sm.
+    operations: answers query_sm, cancel_sm and replace_sm, and says what a submit_sm may replace.
     sessions: who is bound here; kept by this server. sink: hears of deliver_sm on each session, see BoundEsme.
+    opened: told of each new connection before anything has passed, for traces.
     """
 
     def __init__(
@@ -92,6 +90,7 @@ class SmppServer:
         system_id: bytes = b"smscd",
         request_key_tag: int = REQUEST_KEY_TAG,
         limits: ListenerLimits | None = None,
+        opened: Callable[[Traceable], None] | None = None,
     ) -> None:
         self.figures = SmppFigures()
         self._config = config
@@ -99,6 +98,7 @@ class SmppServer:
         self._submits = Submits(
             directory=directory,
             admitter=admitter,
+            replacing=Replacing(operations.changes, admitter, now_ms),
             ids=ids,
             now_ms=now_ms,
             request_key_tag=request_key_tag,
@@ -111,6 +111,7 @@ class SmppServer:
         self._sink = sink
         self._system_id = system_id
         self._limits = limits
+        self._opened = opened
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unflushed: set[SmppConnection] = set()
@@ -169,14 +170,19 @@ class SmppServer:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
 
+    def unreadable_counts(self) -> Counter[int]:
+        """Requests that could not be read, by command, since the start."""
+        counts = self.figures.unreadable.copy()
+        for connection in self._listener.connections if self._listener is not None else ():
+            counts.update(connection.session.malformed)
+        return counts
+
     def traceable(self) -> Iterator[Traceable]:
         """Open connections by account, system_id and address."""
         for connection in self._listener.connections if self._listener is not None else ():
-            names = {connection.peer[0], f"{connection.peer[0]}:{connection.peer[1]}"}
             context = connection.context
-            if isinstance(context, BoundEsme):
-                names |= {context.account, context.system_id.decode("latin-1")}
-            yield Traceable(connection, frozenset(names))
+            names = (context.account, context.system_id.decode("latin-1")) if isinstance(context, BoundEsme) else ()
+            yield traceable_by_address(connection, *names)
 
     async def call(self, host: str, port: int, system_id: bytes, password: bytes, tls: ClientTls | None = None) -> None:
         """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""
@@ -224,6 +230,8 @@ class SmppServer:
     def _on_open(self, connection: SmppConnection) -> None:
         """Nothing else to do before the bind; the session has its own timer for it."""
         connection.session.congestion_state = self._congestion_state
+        if self._opened is not None:
+            self._opened(traceable_by_address(connection))
 
     def _on_events(self, connection: SmppConnection, events: list[Event]) -> None:
         for event in events:
@@ -262,6 +270,7 @@ class SmppServer:
 
     def _on_closed(self, connection: SmppConnection, reason: str) -> None:
         self.figures.closed[str(reason)] += 1
+        self.figures.unreadable.update(connection.session.malformed)
         self._unflushed.discard(connection)
         context = connection.context
         if isinstance(context, BoundEsme):

@@ -25,12 +25,10 @@ def submission_of(
 ) -> Submission | Rejected:
     """The submission that a submit_sm asks for; a refusal where we cannot do what it says.
 
-    request_key_tag: the vendor TLV with the ESME's own request key.
+    request_key_tag: the vendor TLV with the ESME's own request key. The caller looks at replace_if_present_flag.
     """
     if pdu.schedule_delivery_time:
         return Rejected(Reason.INVALID_SCHEDULE)
-    if pdu.replace_if_present_flag:
-        return Rejected(Reason.INVALID_REPLACE_FLAG)
     content = pdu.short_message
     if pdu.sm_default_msg_id and not content:
         return Rejected(Reason.INVALID_DEFAULT_MESSAGE)

@@ -24,6 +24,7 @@ from smscd.core.reasons import REASONS, Reason, Rejected
 from smscd.core.verdicts import Accepted, Admitter, Duplicate, Verdict
 from smscd.ingress.smpp.figures import SmppFigures
 from smscd.ingress.smpp.multi import plan_multi, submit_of_data
+from smscd.ingress.smpp.replacing import Replacing, is_part
 from smscd.ingress.smpp.submissions import submission_of
 from smscd.transport.connection import SmppConnection
 
@@ -47,6 +48,7 @@ class Submits:
         *,
         directory: Callable[[], DirectoryIndex],
         admitter: Admitter,
+        replacing: Replacing,
         ids: IdSource,
         now_ms: Callable[[], int],
         request_key_tag: int,
@@ -55,6 +57,7 @@ class Submits:
     ) -> None:
         self._directory = directory
         self._admitter = admitter
+        self._replacing = replacing
         self._ids = ids
         self._now_ms = now_ms
         self._request_key_tag = request_key_tag
@@ -85,6 +88,8 @@ class Submits:
             if isinstance(result, Rejected):
                 self._figures.rejected[result.reason] += 1
                 answers.append((pdu.sequence_number, STATUSES[result.reason], b""))
+            elif pdu.replace_if_present_flag:
+                self._replace(connection, pdu, result)
             else:
                 planned.append(result)
                 numbers.append(pdu.sequence_number)
@@ -92,6 +97,13 @@ class Submits:
             connection.session.answer_submits(answers)
         if planned:
             self._admitter.submit(planned, partial(self._answer, connection, numbers))
+
+    def _replace(self, connection: SmppConnection, pdu: SubmitSm, planned: Planned) -> None:
+        """A message in place of what is pending; parts of a long one are refused, as replace_sm refuses them."""
+        if is_part(pdu):
+            self._refuse_all(connection, [pdu], Reason.INVALID_REPLACE_FLAG)
+        else:
+            self._replacing.begin(planned, partial(self._answer, connection, [pdu.sequence_number]))
 
     def _begin_submits(self, connection: SmppConnection, count: int, now_ms: int) -> tuple[Account, list[int]] | Reason:
         """The account and `count` fresh ids, or why nothing of it is taken."""
@@ -140,7 +152,10 @@ class Submits:
             self._admitter.submit(planned, partial(self._respond, connection, respond))
 
     def multis(self, connection: SmppConnection, pdus: list[SubmitMulti]) -> None:
-        """submit_multi: the destinations that can be served are one group for the admitter."""
+        """submit_multi: the destinations that can be served are one group for the admitter.
+
+        Deviation: replace_if_present_flag is refused. It would be a search for each destination.
+        """
         now_ms = self._now_ms()
         planned: list[Planned] = []
         respond: list[Respond] = []
@@ -154,6 +169,9 @@ class Submits:
             if status is not None:
                 self._figures.malformed += 1
                 connection.session.answer([answer(command_status=int(status))])
+                continue
+            if pdu.replace_if_present_flag:
+                self._refuse(connection, Reason.INVALID_REPLACE_FLAG, answer)
                 continue
             multi = plan_multi(pdu, taken[0], self._directory(), taken[1], now_ms, self._request_key_tag)
             if multi.planned is None:

@@ -24,7 +24,8 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password,
        default_alphabet, is_little_endian, is_zero_padded,
        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
-       service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag
+       service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
+       receipt_stats
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -80,10 +81,11 @@ INSERT INTO upstreams
         receiver_binds, receipt_segments, mo_repeat_seconds, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, is_little_endian, is_zero_padded,
         long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
-        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag)
+        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
+        receipt_stats)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
         $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-        $47, $48)
+        $47, $48, $49)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -107,7 +109,8 @@ ON CONFLICT (id) DO UPDATE SET
        source_ton = excluded.source_ton, source_npi = excluded.source_npi, dest_ton = excluded.dest_ton,
        dest_npi = excluded.dest_npi, service_type = excluded.service_type,
        receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
-       vendor_tlvs = excluded.vendor_tlvs, priority_flag = excluded.priority_flag;
+       vendor_tlvs = excluded.vendor_tlvs, priority_flag = excluded.priority_flag,
+       receipt_stats = excluded.receipt_stats;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)

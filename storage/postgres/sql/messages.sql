@@ -20,6 +20,14 @@ SELECT id FROM messages
    AND ($4 = '' OR service_type = $4)
  ORDER BY id LIMIT $6;
 
+-- What a submit_sm with replace_if_present_flag replaces: the same, but for a service_type that is the same and an end.
+-- name: find_replaced
+SELECT id FROM (
+       SELECT id, direction, state, source, dest, service_type FROM messages
+        WHERE account = $1 AND id >= $5 AND id < $6 ORDER BY id DESC LIMIT $7) AS newest
+ WHERE direction = 1 AND state <= 2 AND source = $2 AND dest = $3 AND coalesce(service_type, '') = $4
+ ORDER BY id DESC LIMIT $8;
+
 -- Oldest first; what happened at the same time, in the order of its cause.
 -- name: get_timeline
 SELECT at, what, segment, attempt, upstream, detail FROM message_timeline WHERE message_id = $1

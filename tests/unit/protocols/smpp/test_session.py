@@ -190,6 +190,7 @@ def test_a_bad_body_is_answered_with_its_response_and_costs_only_itself(link: An
     assert answer.sequence_number == 8
     assert answer.command_status != 0
     assert link.smsc.unanswered_count == 2
+    assert link.smsc.malformed == {CommandId.SUBMIT_SM: 1}
 
 
 @pytest.mark.parametrize(

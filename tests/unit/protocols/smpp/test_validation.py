@@ -76,7 +76,32 @@ HALVES: list[tuple[dict[str, Any], CommandStatus | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "status"), SUBMITS + HALVES)
+def sar(reference: bytes = b"\0\7", total: int = 2, sequence: int = 1) -> dict[str, Any]:
+    return {"tlvs": tlv.encode([(0x020C, reference), (0x020E, bytes((total,))), (0x020F, bytes((sequence,)))])}
+
+
+PARTS: list[tuple[dict[str, Any], CommandStatus | None]] = [
+    (sar(), None),
+    (sar(total=255, sequence=255), None),
+    (sar(sequence=0), S.ESME_RINVOPTPARAMVAL),
+    (sar(sequence=3), S.ESME_RINVOPTPARAMVAL),
+    (sar(total=0, sequence=0), S.ESME_RINVOPTPARAMVAL),
+    (sar(total=0), S.ESME_RINVOPTPARAMVAL),
+    (sar() | {"esm_class": 0x40, "short_message": UDH + b"hi"}, S.ESME_ROPTPARNOTALLWD),
+    (sar() | {"esm_class": 0x40, "short_message": b"\6\x08\4\0\x2a\2\1hi"}, S.ESME_ROPTPARNOTALLWD),
+    (sar() | {"esm_class": 0x40, "short_message": PORTS + b"hi"}, None),
+    ({"esm_class": 0x40, "short_message": b"", "tlvs": payload(UDH) + SAR}, S.ESME_ROPTPARNOTALLWD),
+    # Section 5.3.2.22: one without the others is ignored, and so is one that cannot be read.
+    *(({"tlvs": SAR[:at]}, None) for at in (6, 11)),
+    ({"tlvs": SAR[6:]}, None),
+    ({"tlvs": tlv.encode([(0x020F, b"\0")])}, None),
+    (sar(reference=b"\7", sequence=0), None),
+    # The octets of the tag and its length in another value are no TLV.
+    ({"tlvs": b"\x14\0\0\4\2\x0f\0\1"}, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), SUBMITS + HALVES + PARTS)
 def test_a_submit_is_refused_by_what_is_wrong_with_it(
     submit: Callable[..., SubmitSm], fields: dict[str, Any], status: CommandStatus | None
 ) -> None:
@@ -118,6 +143,8 @@ def test_5_0_has_one_priority_more(submit: Callable[..., SubmitSm]) -> None:
         ({"data_coding": 8, "tlvs": payload(b"\0a\0")}, S.ESME_RINVMSGLEN),
         ({"data_coding": 8, "tlvs": payload(b"\0a\0") + SAR}, None),
         ({"data_coding": 8, "tlvs": payload(b"\0a\0b")}, None),
+        ({"tlvs": payload(b"hi") + sar(sequence=3)["tlvs"]}, S.ESME_RINVOPTPARAMVAL),
+        ({"esm_class": 0x40, "tlvs": payload(UDH) + SAR}, S.ESME_ROPTPARNOTALLWD),
     ],
 )
 def test_a_data_sm_is_refused_by_what_is_wrong_with_it(fields: dict[str, Any], status: CommandStatus | None) -> None:

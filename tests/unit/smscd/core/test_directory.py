@@ -18,6 +18,7 @@ def test_the_default_profile_rewrites_nothing() -> None:
     assert (account.default_alphabet, account.languages, account.is_little_endian) == ("unknown", frozenset(), False)
     assert (upstream.default_alphabet, upstream.long_message, upstream.receipt_id) == ("unknown", "as_is", "same")
     assert (upstream.validity_form, upstream.service_type, upstream.vendor_tlvs) == ("relative", "*", ())
+    assert upstream.receipt_stats == {}
     overrides = (upstream.esm_mode, upstream.source_ton, upstream.source_npi, upstream.dest_ton, upstream.dest_npi)
     assert (*overrides, upstream.priority_flag) == (-1,) * 6
     assert not any(
@@ -52,11 +53,22 @@ def test_the_default_profile_rewrites_nothing() -> None:
         ("vendor_tlvs", [TLV | {"requird": True}]),
         ("vendor_tlvs", [TLV, TLV | {"tag": 0x1401}]),
         ("vendor_tlvs", [TLV, TLV | {"name": "other"}]),
+        ("receipt_stats", []),
+        ("receipt_stats", {"": "DELIVRD"}),
+        ("receipt_stats", {"x" * 33: "DELIVRD"}),
+        ("receipt_stats", {"ACKED": "DELIVERED"}),
+        ("receipt_stats", {"acked": "DELIVRD", "ACKED": "UNDELIV"}),
+        ("receipt_stats", {"delivrd": "UNDELIV"}),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_when_it_is_read(field: str, value: object) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(UPSTREAM | {field: value}, Upstream)
+
+
+def test_quirk_1_words_of_receipts_have_no_case() -> None:
+    read = msgspec.convert(UPSTREAM | {"receipt_stats": {"acked": "DELIVRD", "No Route": "UNDELIV"}}, Upstream)
+    assert read.receipt_stats == {"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV"}
 
 
 def test_named_tlvs_are_read_as_the_database_writes_them() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from protocols.smpp.constants import CommandStatus, MessageState
+from smscd.core.directory import ReceiptStat
 from smscd.core.lifecycle import (
     StatusKind,
     ends_message,
@@ -67,23 +70,48 @@ def test_retries_back_off_and_a_full_queue_gets_more_patience() -> None:
         (b"BUFFRED", None, State.SENT),
         (b"2", None, State.DELIVERED),
         (b"5", None, State.UNDELIVERED),
-        (b"99999999999999999999", None, State.SENT),
-        (b"SOMETHING", None, State.SENT),
-        (b"", None, State.SENT),
+        (b"99999999999999999999", None, None),
+        (b"SOMETHING", None, None),
+        (b"", None, None),
         (b"", MessageState.DELIVERED, State.DELIVERED),
         (b"UNDELIV", MessageState.DELIVERED, State.DELIVERED),
         (b"DELIVRD", 200, State.DELIVERED),
         (b"", MessageState.SKIPPED, State.REJECTED),
     ],
 )
-def test_a_receipt_leads_to_a_state(stat: bytes, message_state: int | None, state: State) -> None:
+def test_a_receipt_leads_to_a_state(stat: bytes, message_state: int | None, state: State | None) -> None:
     assert state_of_receipt(stat, message_state) is state
+
+
+@pytest.mark.parametrize(
+    ("stat", "message_state", "state"),
+    [
+        (b"ACKED", None, State.DELIVERED),
+        (b"no route", None, State.UNDELIVERED),
+        (b"42", None, State.REJECTED),
+        (b"2", None, State.DELIVERED),
+        (b"ACKED", MessageState.EXPIRED, State.EXPIRED),
+        (b"ACKED", 200, State.DELIVERED),
+        (b"OTHER", None, None),
+        (b"\xff", None, None),
+    ],
+)
+def test_quirk_1_the_profile_says_what_a_word_means(
+    stat: bytes, message_state: int | None, state: State | None
+) -> None:
+    words = {"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV", "42": "REJECTD"}
+    assert state_of_receipt(stat, message_state, words) is state
+
+
+def test_quirk_1_every_meaning_that_a_profile_may_give_is_one() -> None:
+    assert None not in {state_of_receipt(b"x", None, {"X": stat}) for stat in get_args(ReceiptStat)}
 
 
 def test_what_we_report_is_read_back_as_the_same_finality() -> None:
     for state in State:
         assert len(stat_of(state)) == 7
         read = state_of_receipt(stat_of(state), message_state_of(state))
+        assert read is not None
         assert read.is_final is state.is_final
         assert (read is State.DELIVERED) is (state is State.DELIVERED)
 

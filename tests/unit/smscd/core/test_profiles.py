@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from protocols.gsm.transcode import DefaultAlphabet, Dialect
@@ -52,8 +53,17 @@ def test_only_what_nobody_has_to_rewrite_is_plain() -> None:
 @pytest.mark.parametrize("form", ["sar", "payload"])
 def test_quirk_25_what_is_a_tlv_is_no_long_form_of_an_upstream_that_has_none(form: str) -> None:
     assert upstream(long_message=form, interface_version=0x34).long_message == form
-    with pytest.raises(ValueError, match="needs TLVs"):
+    with pytest.raises(ValueError, match=f"long_message {form} needs TLVs"):
         upstream(long_message=form, interface_version=0x33)
+
+
+def test_quirk_25_an_upstream_without_tlvs_can_require_none() -> None:
+    row = VendorTlv(tag=0x1400, name="dlt", kind="octets", size_min=1, size_max=9)
+    assert not upstream(vendor_tlvs=(row,), interface_version=0x33).needs_tlvs
+    required = msgspec.structs.replace(row, is_required=True)
+    assert upstream(vendor_tlvs=(required,), interface_version=0x34).needs_tlvs
+    with pytest.raises(ValueError, match="a required TLV needs TLVs"):
+        upstream(vendor_tlvs=(required,), interface_version=0x33)
 
 
 # --- quirk 44: what the customer passes -------------------------------------------------------------------------------

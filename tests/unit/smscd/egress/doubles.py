@@ -358,6 +358,7 @@ class FakeLink:
     def __init__(self, window: int = 100) -> None:
         self.window = window
         self.can_send = True
+        self.takes_tlvs = True
         self.begun: deque[Item] = deque()
         self.written: list[tuple[bytes, Ref]] = []
         self.pending: list[Ref] = []

@@ -75,11 +75,13 @@ class Smsc:
     """An SMSC in memory. dial() is what transport.dial.connect is to egress.
 
     refuses: the status with which binds are refused. answers: what is said to a submit_sm, None to say nothing.
+    tells_version: whether a bind is answered with sc_interface_version.
     """
 
     def __init__(self, config: SessionConfig | None = None) -> None:
         self.config = config
         self.refuses = 0
+        self.tells_version = True
         self.is_down = False
         self.answers: Callable[[SubmitSm], tuple[int, bytes] | None] = lambda pdu: (0, b"id-" + pdu.short_message)
         self.submits: list[SubmitSm] = []
@@ -120,6 +122,8 @@ class Smsc:
                 if self.refuses:
                     session.refuse_bind(event.pdu.sequence_number, self.refuses)
                 else:
+                    if not self.tells_version:
+                        event.pdu.interface_version = 0x33  # as if asked by an ESME that takes no TLV
                     session.accept_bind(event.pdu.sequence_number, b"smsc", asyncio.get_running_loop().time())
             elif isinstance(event, ev.SubmitsReceived):
                 self.submits += event.pdus

@@ -101,12 +101,14 @@ def test_the_query_of_an_upstreams_url_is_its_profile() -> None:
     upstream = upstream_of_url(
         "smpp://a:b@host:1?default_alphabet=latin1&long_message=sar&source_ton=99&receipt_by_text_alone=true"
         "&temporary_statuses=0x58,20&binds=2&window_size=7"
+        "&receipt_stats={%22acked%22:%22DELIVRD%22}"
         "&vendor_tlvs=[{%22tag%22:5120,%22name%22:%22entity%22,%22type%22:%22c_octets%22,%22min%22:2,%22max%22:20}]",
         "one",
     )
     assert (upstream.default_alphabet, upstream.long_message, upstream.source_ton) == ("latin1", "sar", 99)
     assert (upstream.receipt_by_text_alone, upstream.binds, upstream.window_size) == (True, 2, 7)
     assert upstream.temporary_statuses == {0x58, 20}
+    assert upstream.receipt_stats == {"ACKED": "DELIVRD"}
     assert upstream.vendor_tlvs == (VendorTlv(tag=0x1400, name="entity", kind="c_octets", size_min=2, size_max=20),)
 
 
@@ -121,6 +123,8 @@ def test_the_query_of_an_upstreams_url_is_its_profile() -> None:
         ("temporary_statuses=x", "numbers"),
         ("vendor_tlvs=x", "JSON"),
         ("vendor_tlvs=[{}]", "tag"),
+        ("receipt_stats=acked", "receipt_stats is an object of words in JSON"),
+        ("receipt_stats={%22acked%22:%22YES%22}", "receipt_stats"),
     ],
 )
 def test_a_profile_that_is_none_is_refused_by_name(query: str, said: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +12,9 @@ import msgspec
 import pytest
 
 from protocols.smpp.codec import encode
-from protocols.smpp.pdu import EnquireLink, SubmitSm
+from protocols.smpp.pdu import BindTransceiver, BindTransceiverResp, EnquireLink, SubmitSm
 from smscd.transport.connection import SmppConnection
-from smscd.transport.trace import WAITING_MAX, Tap, Traceable, TracedPdu, Tracer
+from smscd.transport.trace import FIRST_PDUS_MAX, WAITING_MAX, Tap, Traceable, TracedPdu, Tracer, traceable_by_address
 
 
 class Away(Exception):
@@ -28,6 +29,7 @@ class Rig:
         self.sent: list[tuple[str, TracedPdu]] = []
         self.is_away = False
         self.looks = 0
+        self.others: list[Traceable] = []
         self.esme = cast(SmppConnection, SimpleNamespace(peer=("10.0.0.1", 4000), tap=None))
         self.carrier = cast(SmppConnection, SimpleNamespace(peer=("10.0.0.2", 2775), tap=None))
         self.tracer = Tracer(
@@ -36,6 +38,7 @@ class Rig:
             connections=lambda: [
                 Traceable(self.esme, frozenset({"acme", "10.0.0.1"})),
                 Traceable(self.carrier, frozenset({"carrier"})),
+                *self.others,
             ],
             now_ms=lambda: 1000,
             away=(Away,),
@@ -117,6 +120,91 @@ async def test_who_begins_to_watch_what_is_watched_already_sees_it_too() -> None
     assert {target for target, _ in rig.sent} == {"acme", "10.0.0.1"}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+# --- connections that open while something is watched -----------------------------------------------------------------
+
+BIND = encode(BindTransceiver(system_id=b"stranger", password=b"guess", sequence_number=1))
+REFUSED = encode(BindTransceiverResp(command_status=0x0E, sequence_number=1))
+
+
+@asynccontextmanager
+async def watching(*targets: str) -> AsyncIterator[Rig]:
+    rig = Rig()
+    rig.targets = set(targets)
+    task = asyncio.create_task(rig.tracer.run())
+    await until(lambda: rig.looks)
+    yield rig
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def newcomer(*, is_before_bind: bool = True) -> Any:
+    session = SimpleNamespace(state=SimpleNamespace(is_before_bind=is_before_bind))
+    return SimpleNamespace(peer=("10.0.0.3", 4003), tap=None, session=session)
+
+
+def commands(rig: Rig) -> list[tuple[str, int]]:
+    return [(target, int.from_bytes(shown.frame[4:8], "big")) for target, shown in rig.sent]
+
+
+async def test_a_new_connection_costs_nothing_while_nothing_is_watched() -> None:
+    async with watching() as rig:
+        connection = newcomer()
+        rig.tracer.opened(traceable_by_address(connection))
+        assert connection.tap is None
+
+
+@pytest.mark.parametrize("target", ["10.0.0.3", "10.0.0.3:4003", "stranger"])
+async def test_who_is_refused_at_once_is_seen_by_its_address_and_by_the_name_that_it_claimed(target: str) -> None:
+    async with watching(target, "another") as rig:
+        connection = newcomer()
+        rig.tracer.opened(traceable_by_address(connection))
+        tap = rig.tap(connection)
+        tap(False, encode(EnquireLink(sequence_number=9)) + BIND)
+        tap(True, REFUSED)
+        await until(lambda: len(rig.sent) == 3)
+        assert commands(rig) == [(target, 0x15), (target, 0x09), (target, 0x80000009)]
+        assert not any(b"guess" in shown.frame for _, shown in rig.sent)
+
+
+async def test_a_connection_that_claims_no_watched_name_is_shown_to_nobody_and_keeps_little() -> None:
+    async with watching("another") as rig:
+        connection = newcomer()
+        rig.tracer.opened(traceable_by_address(connection))
+        tap = rig.tap(connection)
+        tap(False, BIND + encode(EnquireLink(sequence_number=9)) * (3 * FIRST_PDUS_MAX))
+        tap(False, BIND.replace(b"stranger\0", b"another\0\0"))
+        await until(lambda: rig.sent)
+        assert len(rig.sent) == FIRST_PDUS_MAX + 1 and commands(rig)[-1] == ("another", 0x09)
+
+
+@pytest.mark.parametrize("is_before_bind", [True, False])
+async def test_the_first_tap_stays_until_the_connection_is_bound_as_somebody_else(is_before_bind: bool) -> None:
+    async with watching("another") as rig:
+        connection = newcomer(is_before_bind=is_before_bind)
+        rig.others.append(traceable_by_address(connection))
+        rig.tracer.opened(rig.others[0])
+        looks = rig.looks
+        await until(lambda: rig.looks > looks)
+        assert (connection.tap is not None) is is_before_bind
+        rig.targets = set()
+        await until(lambda: connection.tap is None)
+
+
+async def test_who_was_refused_under_a_watched_name_is_watched_on() -> None:
+    async with watching("stranger") as rig:
+        connection = newcomer()
+        rig.others.append(traceable_by_address(connection))
+        rig.tracer.opened(rig.others[0])
+        first = rig.tap(connection)
+        first(False, BIND)
+        rig.targets = {"stranger", "10.0.0.3"}
+        await until(lambda: connection.tap is not first)
+        rig.sent.clear()
+        rig.tap(connection)(True, REFUSED)
+        await until(lambda: len(rig.sent) == 2)
+        assert {target for target, _ in rig.sent} == {"stranger", "10.0.0.3"}
 
 
 async def test_too_many_pdus_are_counted_and_a_redis_that_is_away_costs_the_trace_alone() -> None:

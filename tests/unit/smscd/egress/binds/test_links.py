@@ -15,7 +15,7 @@ from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import AlertNotification, DataSm, DataSmResp, DeliverSm, SubmitSm
-from smscd.core.directory import Upstream
+from smscd.core.directory import Upstream, VendorTlv
 from smscd.egress.binds import links
 from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.egress.binds.pauses import HOLD_SECONDS, Pause, SessionEnd, pause_after
@@ -23,6 +23,8 @@ from smscd.egress.binds.ports import Delivered
 from smscd.transport.tls import ClientTls
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
+
+DLT = VendorTlv(tag=0x1400, name="dlt", kind="octets", size_min=1, size_max=9, is_required=True)
 
 
 class Sink:
@@ -145,6 +147,42 @@ async def test_quirk_21_bad_credentials_hold_the_link_until_the_configuration_ch
             link.reconfigure(profile(password="right"))
             await until(lambda: link.state is LinkState.BOUND)
     assert not any("right" in str(log) or "secret" in str(log) for log in logs)
+
+
+@pytest.mark.parametrize("change", [{"long_message": "payload"}, {"long_message": "sar"}, {"vendor_tlvs": (DLT,)}])
+async def test_quirk_25_a_bind_without_the_tlvs_that_the_profile_needs_is_held_until_that_changes(
+    change: dict[str, Any],
+) -> None:
+    smsc = Smsc(SessionConfig(interface_version=0x33))
+    async with running(smsc, upstream=profile(**change)) as (link, sink):
+        await until(lambda: link.state is LinkState.HELD)
+        assert sink.held == [(0, HOLD_SECONDS)] and smsc.dialed == 1 and not smsc.connections
+        assert not link.can_send
+        link.reconfigure(profile(long_message="udh8"))
+        await until(lambda: link.can_send)
+        assert not link.takes_tlvs
+        link.reconfigure(profile(**change))
+        assert not link.can_send
+        await until(lambda: len(sink.held) == 2)
+        smsc.config = SessionConfig(interface_version=0x34)
+        link.reconfigure(profile(**change, window_size=7))
+        await until(lambda: link.can_send)
+        assert link.takes_tlvs
+
+
+async def test_quirk_25_an_upstream_that_tells_no_version_is_taken_for_that_of_its_profile() -> None:
+    smsc = Smsc()
+    smsc.tells_version = False
+    async with running(smsc, upstream=profile(long_message="payload")) as (link, sink):
+        await until(lambda: link.can_send)
+        assert link.takes_tlvs and not sink.held
+
+
+async def test_quirk_25_a_bind_that_only_receives_may_be_of_any_version() -> None:
+    smsc = Smsc(SessionConfig(interface_version=0x33))
+    async with running(smsc, BindKind.RECEIVER, profile(long_message="payload")) as (link, sink):
+        await until(lambda: link.state is LinkState.BOUND)
+        assert not sink.held
 
 
 async def test_quirk_21_an_upstream_that_holds_us_for_bound_is_tried_again_after_a_wait(

@@ -13,6 +13,10 @@ def test_bad_credentials_are_held(status: CommandStatus) -> None:
     assert pause_after(SessionEnd("refused", int(status)), 0, 0.5) == Pause(HOLD_SECONDS, is_held=True)
 
 
+def test_quirk_25_a_bind_without_the_tlvs_that_the_profile_needs_is_held() -> None:
+    assert pause_after(SessionEnd("too old", lacks_tlvs=True), 0, 0.5) == Pause(HOLD_SECONDS, is_held=True)
+
+
 def test_already_bound_waits_longer_than_a_lost_connection() -> None:
     bound = pause_after(SessionEnd("refused", int(CommandStatus.ESME_RALYBND)), 0, 0.0)
     lost = pause_after(SessionEnd("closed"), 0, 0.0)

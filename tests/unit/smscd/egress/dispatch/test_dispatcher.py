@@ -15,6 +15,7 @@ from smscd.core.directory import Upstream
 from smscd.core.records import MessageRecord, Outcome, ParkedReceipt, State, Tariff
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
+from storage.redis.dispatch import Turn, TurnReply
 from storage.redis.errors import Fenced
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,
@@ -34,6 +35,7 @@ from tests.unit.smscd.egress.doubles import (
 ROK = 0
 RSYSERR = int(CommandStatus.ESME_RSYSERR)
 RTHROTTLED = int(CommandStatus.ESME_RTHROTTLED)
+ROPTPARNOTALLWD = int(CommandStatus.ESME_ROPTPARNOTALLWD)
 RINVDSTADR = int(CommandStatus.ESME_RINVDSTADR)
 
 
@@ -268,6 +270,37 @@ async def test_a_cancelled_message_is_not_sent_but_paid_back_without_a_callback(
     assert rig.outcomes() == [Outcome.CANCELED]
     assert rig.redis.states == {FIRST_ID + 1: State.CANCELED} and not rig.redis.out
     assert rig.redis.refunded == {FIRST_ID + 1: 70_000} and not rig.redis.changes
+
+
+async def test_quirk_25_a_text_is_never_left_out_with_the_tlvs_that_an_old_upstream_does_not_take() -> None:
+    rig = Rig()
+    rig.link.takes_tlvs = False
+    rig.redis.admit(message(1, segments=[b"x" * 255]), message(2))
+    await rig.work()
+    assert [pdu.short_message for pdu in rig.sent()] == [b"text 2"]
+    [result] = rig.redis.results()
+    assert (result.id, result.outcome, result.command_status) == (FIRST_ID + 1, Outcome.FAILED, ROPTPARNOTALLWD)
+    assert rig.redis.refunded == {FIRST_ID + 1: 70_000}
+    assert [callback.id for callback in rig.redis.callbacks()] == [FIRST_ID + 1]
+
+
+async def test_quirk_25_what_was_meant_for_tlvs_waits_when_the_bind_comes_back_without() -> None:
+    rig = Rig(links=2)
+    rig.links[1].can_send = False
+    rig.redis.admit(message(1, segments=[b"x" * 255]))
+    record_turn = rig.store.turn
+
+    async def turn(draft: Turn) -> TurnReply:
+        rig.link.takes_tlvs = False
+        return await record_turn(draft)
+
+    rig.store.turn = turn  # type: ignore[method-assign]  # the bind is another one when the turn is recorded
+    rig.dispatcher.wake()
+    await rig.dispatcher.cycle()
+    assert rig.sent() == [] and rig.figures.unwritten == 1
+    rig.links[0].can_send, rig.links[1].can_send = False, True
+    await rig.work()
+    assert len(rig.sent(rig.links[1])) == 1
 
 
 async def test_a_time_out_alone_never_sends_again_and_the_late_answer_counts() -> None:

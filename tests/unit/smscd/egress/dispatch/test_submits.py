@@ -11,7 +11,7 @@ from protocols.smpp.constants import CommandId, TlvTag
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.pdu import SubmitSm
 from smscd.core.records import Conversion, Form, MessageRecord
-from smscd.egress.dispatch.submits import VALIDITIES_REMEMBERED, SubmitEncoder
+from smscd.egress.dispatch.submits import VALIDITIES_REMEMBERED, SubmitEncoder, is_in_tlvs
 from tests.unit.smscd.egress.doubles import NOW_MS, message, profile
 
 
@@ -61,6 +61,24 @@ def test_validities_beyond_a_relative_time_are_cut() -> None:
 def test_what_does_not_fit_is_an_error() -> None:
     with pytest.raises(EncodeError):
         pdu_of(message(1, source=b"x" * 21))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"segments": [b"x" * 254]}, False),
+        ({"segments": [b"a", b"x" * 255]}, True),
+        ({"tlvs": tlv.encode([(0x1400, b"dlt")])}, False),
+        ({"tlvs": tlv.encode([(TlvTag.SAR_TOTAL_SEGMENTS, b"\2")])}, True),
+        ({"tlvs": tlv.encode([(TlvTag.MESSAGE_PAYLOAD, b"text")]), "segments": [b""]}, True),
+        ({"conversion": Conversion(int(Form.SAR), 2, b"x", 0, 0, b"", b"x")}, True),
+        ({"conversion": Conversion(int(Form.PAYLOAD), 2, b"x", 0, 0, b"", b"x")}, True),
+        ({"conversion": Conversion(int(Form.AS_THEY_ARE), 2, b"x", 0, 0, b"", b"x")}, False),
+    ],
+)
+def test_quirk_25_what_is_nothing_without_tlvs_is_known(changes: dict[str, object], expected: bool) -> None:
+    assert is_in_tlvs(message(1, **changes)) is expected
 
 
 # --- profiles ---------------------------------------------------------------------------------------------------------

@@ -170,10 +170,38 @@ async def test_parked_receipts_are_applied_and_then_unparked() -> None:
     await rig.settle()
     context = sent_context(message(1), 0)
     pdu = receipt(b"abc", b"UNDELIV", b"042")
-    parked = [module.parked_receipt(pdu, parse_receipt(pdu), NOW_MS)]  # type: ignore[arg-type]
+    parked = [module.parked_receipt(pdu, parse_receipt(pdu), State.UNDELIVERED, NOW_MS)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     assert only(rig.redis.receipt_records).state == State.UNDELIVERED
     assert not rig.redis.park
+
+
+async def test_quirk_1_a_word_that_nobody_knows_ends_nothing_and_is_told_once_until_the_profile_maps_it() -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    with capture_logs() as logs:
+        for number in range(3):
+            rig.come(receipt(b"abc", b"TXSENT"))
+            rig.come(receipt(b"abc", b"WORD%d" % number))
+            await rig.settle()
+    told = [log["stat"] for log in logs if log["event"] == "receipt.stat_unknown"]
+    assert sorted(told) == ["TXSENT", "WORD0", "WORD1", "WORD2"]
+    assert rig.figures.receipts_unknown_stat == 6
+    assert not rig.redis.states and {record.state for record in rig.redis.receipt_records} == {State.SENT}
+    rig.receipts.profile = profile(receipt_stats={"txsent": "DELIVRD"})
+    rig.come(receipt(b"abc", b"TXSENT"))
+    await rig.settle()
+    assert list(rig.redis.states.values()) == [State.DELIVERED]
+    assert rig.redis.callbacks()[-1].stat == b"DELIVRD" and rig.figures.receipts_unknown_stat == 6
+
+
+async def test_quirk_1_an_upstream_that_invents_words_fills_neither_memory_nor_log() -> None:
+    rig = Rig()
+    with capture_logs() as logs:
+        rig.come(*(receipt(b"abc", b"W%05d" % number) for number in range(module.UNKNOWN_STATS_MAX + 50)))
+        await rig.settle()
+    assert sum(log["event"] == "receipt.stat_unknown" for log in logs) == module.UNKNOWN_STATS_MAX
+    assert rig.figures.receipts_unknown_stat == module.UNKNOWN_STATS_MAX + 50
 
 
 async def test_a_pair_that_a_dead_process_left_parked_is_applied_by_the_next_owner() -> None:
@@ -502,7 +530,7 @@ async def test_quirk_7_a_notification_without_a_date_is_known_again_also_after_i
     rig.know(b"abc", registered_delivery=0x11)
     context = sent_context(message(1, registered_delivery=0x11), 0)
     pdu = DeliverSm(**undated)
-    parked = [module.parked_receipt(pdu, parse_receipt(pdu), NOW_MS - 5000)]  # type: ignore[arg-type]
+    parked = [module.parked_receipt(pdu, parse_receipt(pdu), State.SENT, NOW_MS - 5000)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     rig.come(DeliverSm(**undated))
     await rig.settle()

@@ -126,7 +126,6 @@ def test_a_relative_validity_reads_the_same_a_second_later() -> None:
         ({"validity_period": b"tomorrow"}, Reason.INVALID_VALIDITY),
         ({"validity_period": b"261322154839000+"}, Reason.INVALID_VALIDITY),
         ({"schedule_delivery_time": b"261122154839000+"}, Reason.INVALID_SCHEDULE),
-        ({"replace_if_present_flag": 1}, Reason.INVALID_REPLACE_FLAG),
         ({"sm_default_msg_id": 3, "short_message": b""}, Reason.INVALID_DEFAULT_MESSAGE),
     ],
 )
