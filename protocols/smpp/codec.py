@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from protocols.smpp import codegen
@@ -19,6 +20,21 @@ HEADER = struct.Struct(">IIII")
 _unpack_header, _pack_header = HEADER.unpack_from, HEADER.pack
 _SUBMIT_SM_RESP = int(CommandId.SUBMIT_SM_RESP)
 _DELIVER_SM_RESP = int(CommandId.DELIVER_SM_RESP)
+
+# submit_sm_resp as nearly all are: a message_id that we could have sent, its NUL, nothing else. By the octets of the
+# whole PDU: what its length and command_id are as one integer, and what takes the PDU apart. By the octets of the id:
+# what puts a sequence_number and the id after the rest of a good answer's header.
+_ID_SIZE_MAX = next(form.size for form in format_of(SubmitSmResp) if form.name == "message_id") - 1
+ID_RESPONSE_MAX = HEADER_SIZE + _ID_SIZE_MAX + 1
+_ID_RESPONSE_HEADS = tuple(size << 32 | _SUBMIT_SM_RESP for size in range(ID_RESPONSE_MAX + 1))
+_UNPACK_ID_RESPONSE = tuple(
+    struct.Struct(f">QII{max(0, size - HEADER_SIZE - 1)}sB").unpack for size in range(ID_RESPONSE_MAX + 1)
+)
+_PACK_ID_RESPONSE = tuple(
+    partial(struct.Struct(f">12sI{size}sx").pack, struct.pack(">III", HEADER_SIZE + size + 1, _SUBMIT_SM_RESP, 0))
+    for size in range(_ID_SIZE_MAX + 1)
+)
+_new = object.__new__
 
 BodyDecoder = Callable[[bytes, int, int, int, int], Any]
 BodyEncoder = Callable[[Any], bytes]
@@ -37,6 +53,10 @@ def encode(pdu: Pdu) -> bytes:
     Responses with an error status are sent without a body (SMPP 3.4 section 4.4.2).
     """
     command_id, command_status = pdu.command_id, pdu.command_status
+    if type(pdu) is SubmitSmResp and not (command_status or pdu.tlvs):
+        message_id = pdu.message_id
+        if len(message_id) <= _ID_SIZE_MAX and 0 not in message_id:
+            return _PACK_ID_RESPONSE[len(message_id)](pdu.sequence_number, message_id)
     body = b"" if command_status and command_id.is_response else _ENCODERS[command_id](pdu)
     return _pack_header(HEADER_SIZE + len(body), command_id, command_status & 0xFFFFFFFF, pdu.sequence_number) + body
 
@@ -52,12 +72,22 @@ def decode(data: bytes) -> Pdu:
     Raises FramingError when data is not exactly one PDU long, PduError when its command is unknown (then it is an
     UnknownCommandError) or its body is bad.
     """
+    size = len(data)
+    if HEADER_SIZE < size <= ID_RESPONSE_MAX:
+        head, command_status, sequence_number, message_id, last = _UNPACK_ID_RESPONSE[size](data)
+        if head == _ID_RESPONSE_HEADS[size] and not (last or 0 in message_id):
+            answer = _new(SubmitSmResp)
+            answer.command_status = command_status
+            answer.sequence_number = sequence_number
+            answer.message_id = message_id
+            answer.tlvs = b""
+            return answer
     try:
         length, command_id, command_status, sequence_number = _unpack_header(data)
     except struct.error:
-        raise FramingError(f"{len(data)} octets are less than a header") from None
-    if length != len(data):
-        raise FramingError(f"command_length is {length} in a PDU of {len(data)} octets")
+        raise FramingError(f"{size} octets are less than a header") from None
+    if length != size:
+        raise FramingError(f"command_length is {length} in a PDU of {size} octets")
     decoder = DECODERS.get(command_id)
     if decoder is None:
         raise UnknownCommandError(command_id)
@@ -102,7 +132,7 @@ def read_message_id(buffer: bytes, position: int, end: int) -> bytes:
 
 
 def encode_submit_sm_resps(answers: Iterable[tuple[int, int, bytes]], tlvs: bytes = b"") -> list[bytes]:
-    """submit_sm_resp of (sequence_number, command_status, message_id of at most 64 octets) each.
+    """submit_sm_resp of (sequence_number, command_status, message_id of at most 64 octets, or EncodeError) each.
 
     tlvs: the optional part of each; then an error has an empty message_id before it, or nobody could find it.
     """
@@ -115,12 +145,16 @@ def encode_submit_sm_resps(answers: Iterable[tuple[int, int, bytes]], tlvs: byte
             else pack(size + len(message_id), _SUBMIT_SM_RESP, 0, sequence_number) + message_id + tail
             for sequence_number, command_status, message_id in answers
         ]
-    return [
-        pack(HEADER_SIZE, _SUBMIT_SM_RESP, command_status, sequence_number)
-        if command_status
-        else pack(HEADER_SIZE + 1 + len(message_id), _SUBMIT_SM_RESP, 0, sequence_number) + message_id + b"\0"
-        for sequence_number, command_status, message_id in answers
-    ]
+    pack_answer = _PACK_ID_RESPONSE
+    try:
+        return [
+            pack(HEADER_SIZE, _SUBMIT_SM_RESP, command_status, sequence_number)
+            if command_status
+            else pack_answer[len(message_id)](sequence_number, message_id)
+            for sequence_number, command_status, message_id in answers
+        ]
+    except IndexError:
+        raise EncodeError(f"a message_id has more than {_ID_SIZE_MAX} octets") from None
 
 
 def encode_deliver_sm_resps(answers: Iterable[tuple[int, int]], tlvs: bytes = b"") -> list[bytes]:

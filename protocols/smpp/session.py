@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from protocols.smpp import codec, events
-from protocols.smpp.codec import DECODERS, HEADER
+from protocols.smpp.codec import DECODERS, HEADER, ID_RESPONSE_MAX
 from protocols.smpp.constants import HEADER_SIZE, RESPONSE_BIT, CommandId, CommandStatus
 from protocols.smpp.errors import FramingError, PduError, StateError
 from protocols.smpp.events import Event
@@ -106,7 +106,7 @@ class Session(Sender):
         request_id, answer_id, is_smsc = self._request_id, self._answer_id, self._is_smsc
         is_terse = is_smsc and not self._is_congestion_told  # its answers are a status and nothing else
         decode_request, unpack, read_message_id = DECODERS[request_id], HEADER.unpack_from, self._read_message_id
-        peer, settle = self._peer, self._own.settle
+        peer, settle, settle_pending = self._peer, self._own.settle, self._own.pending.pop
         start, end = position, len(buffer)
         while end - position >= HEADER_SIZE:
             length, command_id, command_status, sequence_number = unpack(buffer, position)
@@ -129,7 +129,7 @@ class Session(Sender):
                     self._inbound.keep_unread(buffer, position)
                     break
             elif command_id == answer_id:
-                entry = settle(sequence_number)
+                entry = settle_pending(sequence_number, None) or settle(sequence_number)
                 if entry is None:
                     pass  # an answer to nothing that we know
                 elif is_terse:
@@ -138,7 +138,11 @@ class Session(Sender):
                     self._note_congestion(buffer, position + 16, stop)
                     answers.append((entry[0], command_status) if is_smsc else (entry[0], command_status, b""))
                 else:
-                    answers.append((entry[0], 0, read_message_id(buffer, position + 16, stop)))
+                    # What read_message_id finds in nearly every response, without the call.
+                    message_id = buffer[position + 16 : stop - 1]
+                    if length > ID_RESPONSE_MAX or buffer[stop - 1] or 0 in message_id:
+                        message_id = read_message_id(buffer, position + 16, stop)
+                    answers.append((entry[0], 0, message_id))
             else:
                 if not self._receive_other(command_id, buffer[position:stop], happened, now):
                     self._inbound.keep_unread(buffer, position)

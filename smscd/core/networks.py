@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 SITE_PREFIX_LENGTH: Final = 64
+# A connection asks several times about its peer, and peers come again.
+_REMEMBERED: Final = 4_096
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
+@lru_cache(_REMEMBERED)
 def normalised(address: str) -> str:
     """An address as it is shown and compared: IPv4 that came in over IPv6 as IPv4, without a zone.
 
@@ -21,6 +25,7 @@ def normalised(address: str) -> str:
     return str(found) if found is not None else address
 
 
+@lru_cache(_REMEMBERED)
 def peer_group(address: str) -> str:
     """What limits by address count together: one IPv4 address, or the /64 that one IPv6 peer can choose from."""
     found = _parsed(address)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, cast
 
+from protocols.smpp.constants import HEADER_SIZE
 from protocols.smpp.errors import FramingError
 from protocols.smpp.events import ConnectionDead, Event
 from protocols.smpp.limits import SessionConfig
@@ -98,6 +99,7 @@ class SmppConnection(asyncio.Protocol):
         self._is_paused = False
         self._is_pumping = False
         self._is_aborted = False
+        self._is_drowsy = False
         self._stalled_at: float | None = None
         self._closing_at: float | None = None
 
@@ -171,8 +173,12 @@ class SmppConnection(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
             self.peer = (normalised(str(name[0])), int(name[1]))
-        self.certificate = peer_certificate(transport.get_extra_info("ssl_object"))
-        _set_options(transport.get_extra_info("socket"))
+        tls = transport.get_extra_info("ssl_object")
+        self.certificate = peer_certificate(tls)
+        tcp = transport.get_extra_info("socket")
+        if tcp is not None and tcp.family in (socket.AF_INET, socket.AF_INET6):
+            self._is_drowsy = self._on_bound is not None and tls is None
+            _set_options(tcp, is_drowsy=self._is_drowsy)
         # Half of the bound is for what one flush adds after the buffer is called full.
         self._transport.set_write_buffer_limits(high=self._limits.write_buffer_max // 2)
         self._callbacks.on_open(self)
@@ -182,6 +188,8 @@ class SmppConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse everything that came, hand it over, write the answers."""
         self.heard_at = self._loop.time()
+        if self._is_drowsy:
+            self._wake_up()
         self._pump(self._receive(data))
 
     def eof_received(self) -> bool:
@@ -212,6 +220,12 @@ class SmppConnection(asyncio.Protocol):
         self.session.close(reason)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _wake_up(self) -> None:
+        """Be told of every octet from now on: how many the next PDU lacks, the kernel does not know."""
+        self._is_drowsy = False
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def _receive(self, data: bytes) -> list[Event]:
         if self._closing_at is not None:
@@ -315,12 +329,20 @@ class SmppConnection(asyncio.Protocol):
         self._arm()
 
 
-def _set_options(tcp: socket.socket | None) -> None:
-    """Send at once, and let the kernel find peers that vanished. A transport without a socket has no options."""
-    if tcp is None or tcp.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_SECONDS)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+def _set_options(given: socket.socket, *, is_drowsy: bool) -> None:
+    """Send at once, and let the kernel find peers that vanished.
+
+    is_drowsy: a peer that has to bind is not heard octet by octet: the kernel wakes us for a header, or for the end.
+    """
+    # uvloop's own sockets build one like this for each option.
+    tcp = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
+    try:
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_SECONDS)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+        if is_drowsy:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, HEADER_SIZE)
+    finally:
+        tcp.detach()

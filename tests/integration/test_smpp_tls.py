@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,22 @@ async def test_a_bind_in_the_same_packet_as_the_end_of_the_handshake_is_read(
         assert len(smsc.bound) == 2
 
 
-def _bind_eagerly(port: int, context: ssl.SSLContext) -> bytes:
+async def test_the_last_octets_of_a_record_are_heard_however_few(authority: Authority, server_pair: Pair) -> None:
+    """Without TLS an ESME is not heard before it has sent a header; of a record any octet may be the one that lacks."""
+    smsc = Smsc()
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    async with listening(server(server_pair), smsc) as listener:
+
+        def others_are_served() -> None:
+            _bind_eagerly(listener.tls_port, context)
+
+        answer = await asyncio.to_thread(_bind_eagerly, listener.tls_port, context, others_are_served)
+        assert answer[4:12] == bytes.fromhex("80000009 00000000")
+
+
+def _bind_eagerly(
+    port: int, context: ssl.SSLContext, before_the_last_octets: Callable[[], None] | None = None
+) -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as tcp:
@@ -264,7 +279,12 @@ def _bind_eagerly(port: int, context: ssl.SSLContext) -> bytes:
                 tcp.sendall(outgoing.read())
                 incoming.write(tcp.recv(65_536))
         tls.write(BIND)
-        tcp.sendall(outgoing.read())
+        octets = outgoing.read()
+        if before_the_last_octets is not None:
+            tcp.sendall(octets[:-5])
+            before_the_last_octets()
+            octets = octets[-5:]
+        tcp.sendall(octets)
         while True:
             try:
                 return tls.read(1_000)

@@ -251,6 +251,51 @@ def test_a_peer_that_sends_an_octet_at_a_time_and_never_binds_is_closed(run: Run
     run(main())
 
 
+async def bind_another(port: int) -> None:
+    """Whoever was there before has been looked after when this returns."""
+    async with plain_peer(port) as (reader, writer):
+        writer.write(BIND)
+        assert (await read_pdu(reader)).command_status == CommandStatus.ESME_ROK
+
+
+def test_a_peer_that_has_to_bind_is_heard_once_it_has_sent_a_header(run: Run) -> None:
+    """Then every octet is heard: the kernel does not know how many the next PDU lacks."""
+
+    async def main() -> None:
+        smsc, heard = Smsc(), []
+        async with listening(smsc) as listener, plain_peer(listener.port) as (reader, writer):
+            await until(lambda: bool(smsc.connections))
+            smsc.connections[0].tap = lambda is_ours, octets: None if is_ours else heard.append(octets)
+            for at in range(15):
+                writer.write(BIND[at : at + 1])
+                await bind_another(listener.port)
+            assert heard == []
+            writer.write(BIND[15:20])
+            await until(lambda: heard == [BIND[:20]])
+            writer.write(BIND[20:-1])
+            await until(lambda: heard == [BIND[:20], BIND[20:-1]])
+            writer.write(BIND[-1:])
+            assert (await read_pdu(reader)).command_status == CommandStatus.ESME_ROK
+
+    run(main())
+
+
+@pytest.mark.parametrize("octets", [b"", BIND[:3]])
+def test_the_end_of_a_peer_that_has_to_bind_is_noticed_at_once(run: Run, octets: bytes) -> None:
+    async def main() -> None:
+        smsc = Smsc()
+        config = SessionConfig(session_init_seconds=60.0)
+        async with listening(smsc, config=config) as listener, plain_peer(listener.port) as (_, writer):
+            writer.write(octets)
+            await bind_another(listener.port)
+            await until(lambda: len(smsc.closed) == 1)
+            writer.write_eof()
+            await until(lambda: len(smsc.closed) == 2)
+            assert smsc.closed == [CloseReason.PEER] * 2
+
+    run(main())
+
+
 def test_noise_is_answered_with_generic_nack_and_the_connection_closed(run: Run) -> None:
     async def main() -> None:
         smsc = Smsc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -218,6 +219,39 @@ def test_a_message_id_is_read_with_no_nul_one_or_two(octets: bytes) -> None:
         assert decoded == type(pdu)(
             command_status=pdu.command_status, message_id=octets.rstrip(b"\0"), tlvs=b"\0" if len(octets) == 5 else b""
         )
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0\0", b"\0\x04\x28\0\1\0", b"\0x"])
+def test_a_submit_sm_resp_of_any_length_is_read_whole_as_its_body_is_read(tail: bytes) -> None:
+    decoder = codec.DECODERS[CommandId.SUBMIT_SM_RESP]
+
+    def read(decode: Callable[..., Pdu], *arguments: object) -> Pdu | tuple[int, str]:
+        try:
+            return decode(*arguments)
+        except PduError as error:
+            return error.command_status, str(error)
+
+    for status, size in itertools.product((0, 8), range(300)):
+        octets, number = b"x" * size + tail, 0x01020300 + size
+        data = codec.HEADER.pack(16 + len(octets), CommandId.SUBMIT_SM_RESP, status, number) + octets
+        wanted = read(decoder, data, 16, len(data), status, number)
+        assert read(codec.decode, data) == wanted
+        assert read(codec.decode, bytearray(data)) == wanted
+
+
+@pytest.mark.parametrize("size", range(66))
+def test_a_submit_sm_resp_is_written_with_an_id_of_up_to_64_octets(size: int) -> None:
+    message_id = b"x" * size
+    response = SubmitSmResp(sequence_number=7, message_id=message_id)
+    if size <= 64:
+        header = codec.HEADER.pack(17 + size, CommandId.SUBMIT_SM_RESP, 0, 7)
+        assert codec.encode(response) == header + message_id + b"\0"
+        assert codec.encode_submit_sm_resps([(7, 0, message_id)]) == [header + message_id + b"\0"]
+    else:
+        with pytest.raises(EncodeError, match="message_id does not fit"):
+            codec.encode(response)
+        with pytest.raises(EncodeError, match="more than 64 octets"):
+            codec.encode_submit_sm_resps([(6, 0, b"id"), (7, 0, message_id)])
 
 
 @pytest.mark.parametrize(

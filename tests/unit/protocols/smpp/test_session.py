@@ -74,6 +74,23 @@ def test_answers_may_come_in_any_order_and_carry_errors(link: Any) -> None:
     assert link.to_esme() == [SubmitAnswers([(2, 0, b"c"), (0, CommandStatus.ESME_RINVDSTADR, b""), (1, 0, b"")])]
 
 
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0\0", b"\0\x04\x28\0\1\0"])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 254, 255, 256, 300])
+def test_an_answer_among_others_gives_the_id_that_its_body_has(link: Any, size: int, tail: bytes) -> None:
+    link.submit(4)
+    body = b"x" * size + tail
+    numbers = (2, 3, 4, 5)
+    data = b"".join(raw(CommandId.SUBMIT_SM_RESP, number, body) for number in numbers)
+    message_id = codec.read_message_id(body, 0, len(body))
+    assert link.esme.receive_data(data, link.now) == [SubmitAnswers([(n - 2, 0, message_id) for n in numbers])]
+
+
+def test_an_answer_without_a_body_has_no_id_whatever_its_number(link: Any) -> None:
+    link.submit(300)
+    data = b"".join(raw(CommandId.SUBMIT_SM_RESP, number) for number in range(2, 302))
+    assert link.esme.receive_data(data, link.now) == [SubmitAnswers([(number, 0, b"") for number in range(300)])]
+
+
 def test_delivers_go_the_other_way(link: Any, deliver: Deliver) -> None:
     link.smsc.send_delivers([(codec.encode_body(deliver()), "a"), (codec.encode_body(deliver()), "b")], link.now)
     assert link.smsc.pending_count == 2
