@@ -116,6 +116,12 @@ class WriterConfig(msgspec.Struct, frozen=True, kw_only=True):
     partition: Literal["year", "month", "day"] = "year"
 
 
+class AuditConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The audit of a sample of the ledger. every_seconds 0: never."""
+
+    every_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+
+
 class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries to customers' URLs."""
 
@@ -159,6 +165,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     admin: AdminConfig = AdminConfig()
     admission: AdmissionConfig = AdmissionConfig()
     writer: WriterConfig = WriterConfig()
+    audit: AuditConfig = AuditConfig()
     webhooks: WebhookConfig = WebhookConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     log: LogConfig = LogConfig()

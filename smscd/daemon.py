@@ -1,4 +1,4 @@
-"""The composition root of a worker: all that it is made of is constructed here, and its doors in smscd.worker.doors."""
+"""The composition root of a worker: all that it is made of, but its doors and its archive (smscd.worker)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import random
 import time
 from collections.abc import Callable
 
-from smscd.archive.partitions_task import PartitionsTask
-from smscd.archive.writer import Writer, WriterLimits
-from smscd.archive.writer_work import WriterWork
 from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from smscd.egress.binds.upstreams import Upstreams
 from smscd.egress.esme.outbox import Outbox
@@ -19,7 +16,6 @@ from smscd.ingress.changes import MessageChanges
 from smscd.ingress.record import RecordReader
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics, Sample
-from smscd.monitoring.observers import PartitionMetrics, WriterMetrics
 from smscd.monitoring.samples import outbox_samples, tls_samples, upstream_samples, webhook_samples
 from smscd.monitoring.vitals import Pulse
 from smscd.roles.leases import LeaseKeeper
@@ -33,6 +29,7 @@ from smscd.transport.registry import BoundSessions
 from smscd.transport.tls import ServerTls
 from smscd.transport.trace import Tracer
 from smscd.worker import smpp_door
+from smscd.worker.archive import Archive
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.doors import Doors
@@ -95,6 +92,7 @@ class Composition:
         self.changes = MessageChanges(self.record, ChangeAsks(self.keys, self.shared))
         self.outbox_figures = OutboxFigures()
         self.outbox = self._outbox()
+        self.archive = Archive(self)
         self.doors = Doors(self)
 
     # --- what is shared ---------------------------------------------------------------------------------------------
@@ -146,8 +144,7 @@ class Composition:
             TaskService("leases", self.leases.run),
             TaskService("directory", self.directory.run),
             self.node,
-            self._writer(),
-            self._partitions(),
+            *self.archive.services(),
             self.upstreams,
             self._webhooks(),
             self.doors,
@@ -215,50 +212,6 @@ class Composition:
             chance=random.random,
         )
 
-    def _writer(self) -> Service:
-        config = self.config
-        limits = WriterLimits(
-            linger_seconds=config.writer.linger_seconds,
-            batch_records=config.writer.rows_max,
-            trim_after_seconds=config.writer.trim_after_seconds,
-            trim_after_bytes=config.writer.trim_after_bytes,
-        )
-        journal = JournalReader(self.keys, self.link("journal"))
-        observer = WriterMetrics(self.metrics)
-        self.writer_metrics = observer
-
-        def writer() -> Writer:
-            return Writer(
-                shard=0,
-                journal=journal,
-                connect=lambda: postgres.connect(
-                    config.postgres_dsn, name="smscd writer", settings=postgres.WRITER_SETTINGS
-                ),
-                observer=observer,
-                now_ms=self.redis_ms,
-                limits=limits,
-            )
-
-        work = WriterWork(writer)
-        self.writer = RoleService("write", self.session("write"), self.leases, work.run, work.finish)
-        return self.writer
-
-    def _partitions(self) -> Service:
-        observer = PartitionMetrics(self.metrics)
-
-        async def work() -> None:
-            await PartitionsTask(
-                database=self.database.get(),
-                granularity=self.config.writer.partition,
-                observer=observer,
-                now_ms=self.redis_ms,
-            ).run()
-
-        async def finish() -> None:
-            """A partition is made in one transaction: there is nothing to finish."""
-
-        return RoleService("partitions", self.session("partitions"), self.leases, work, finish)
-
     def _webhooks(self) -> Service:
         config = self.config.webhooks
         figures = WebhookFigures()
@@ -313,7 +266,8 @@ class Composition:
             at_ms=at_ms,
             version=self.worker.version,
             upstreams=beats,
-            writer_lag_seconds=self.writer_metrics.behind_seconds if self.writer.is_held else None,
+            writer_lag_seconds=self.archive.writer_lag_seconds,
+            ledger_differences=self.archive.ledger_differences,
         )
 
 

@@ -28,9 +28,9 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(location: Location) -> AsyncIterator[Opened]:
-    """Both storages of an instance, closed at the end."""
-    database = await connect(location.postgres_dsn, name="smscd command")
+async def opened(location: Location, *, command_seconds: float | None = 60.0) -> AsyncIterator[Opened]:
+    """Both storages of an instance, closed at the end. command_seconds: for a query; None: as long as it takes."""
+    database = await connect(location.postgres_dsn, name="smscd command", command_seconds=command_seconds)
     link = RedisLink(location.redis_url, name="smscd-command")
     try:
         yield Opened(database=database, link=link, balances=Balances(ShardKeys(0), link))

@@ -29,7 +29,9 @@ class UpstreamBeat(msgspec.Struct):
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
-    """One worker's sign of life. at_ms: Redis time. upstreams: those that it owns. lag: only from the writer."""
+    """One worker's sign of life. at_ms: Redis time. upstreams: those that it owns. lag: only from the writer.
+    ledger_differences: of the last audit, only from who audits.
+    """
 
     owner: str
     at_ms: int
@@ -37,6 +39,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     roles: tuple[str, ...] = ROLES
     upstreams: dict[str, UpstreamBeat] = {}
     writer_lag_seconds: float | None = None
+    ledger_differences: int | None = None
     is_draining: bool = False
 
 
@@ -79,6 +82,9 @@ def judge(facts: Facts, version: str) -> Health:
         "upstreams": _upstreams(facts, live),
         "writer": _writer(facts, live),
     }
+    audited = [beat.ledger_differences for beat in live if beat.ledger_differences is not None]
+    if audited:
+        checks["ledger"] = {"status": "warn" if any(audited) else "pass", "differences": sum(audited)}
     if facts.disk_free_bytes is not None:
         enough = facts.disk_free_bytes >= facts.disk_free_bytes_min
         checks["disk"] = {"status": "pass" if enough else "fail", "free_bytes": facts.disk_free_bytes}

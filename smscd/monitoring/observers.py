@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from smscd.archive.audit import DIFFERENCE_KINDS, Difference
 from smscd.archive.writer import Commit
 from smscd.ingress.admission import AdmissionMetrics
 from smscd.monitoring.metrics import Metrics
@@ -71,6 +73,25 @@ class WriterMetrics:
     def interrupted(self, error: BaseException) -> None:
         """PostgreSQL or Redis is away; logged by the writer itself."""
         self._interruptions.value += 1
+
+
+class AuditMetrics:
+    """A smscd.archive.audit_task.AuditObserver. differences: of the last audit; None before the first."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.differences: int | None = None
+        self._metrics = metrics
+        self._audits = metrics.counter("smscd_ledger_audits_total")
+        self._entries = metrics.counter("smscd_ledger_audited_entries_total")
+
+    def audited(self, entries: int, differences: Sequence[Difference]) -> None:
+        """An audit is over."""
+        self.differences = len(differences)
+        self._audits.value += 1
+        self._entries.value += entries
+        for kind in DIFFERENCE_KINDS:
+            found = sum(difference.kind == kind for difference in differences)
+            self._metrics.counter("smscd_ledger_differences", kind).value = found
 
 
 class PartitionMetrics:

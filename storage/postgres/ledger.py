@@ -11,6 +11,7 @@ Amounts are signed: a charge is negative. balance_micros is the balance after th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -119,6 +120,19 @@ def chain_fault(head: Head, entry: LedgerEntry) -> str | None:
         return f"the balance of entry {entry.seq} of {entry.account} does not add up"
     if entry_hash(entry) != entry.hash:
         return f"entry {entry.seq} of {entry.account} was changed after it was written"
+    return None
+
+
+def end_fault(entries: Sequence[LedgerEntry]) -> str | None:
+    """What is wrong among entries that follow each other, or None; the first one's own place is believed."""
+    if not entries:
+        return None
+    first = entries[0]
+    head = Head(first.seq - 1, first.balance_micros - first.amount_micros, first.prev_hash)
+    for entry in entries:
+        if fault := chain_fault(head, entry):
+            return fault
+        head = head_of(entry)
     return None
 
 

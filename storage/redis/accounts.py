@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +11,7 @@ from redis.exceptions import ResponseError
 from smscd.core.records import LedgerRecord
 from storage.redis import scripts
 from storage.redis.blobs import pack_array
+from storage.redis.journal import last_id_of
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Arg, RedisLink
 
@@ -40,6 +42,13 @@ class Balances:
         """Micro-units, or None for an account that never had any."""
         held = await self._link.command("HGET", self._keys.acct(account), "balance")
         return None if held is None else int(held)
+
+    async def at_once(self, accounts: Sequence[str]) -> tuple[str, list[int]]:
+        """The balances of some accounts (0 for one that never had any), and where the journal ended at that moment."""
+        names = [("HGET", self._keys.acct(account), "balance") for account in accounts]
+        commands = [("MULTI",), *names, ("XINFO", "STREAM", self._keys.journal), ("EXEC",)]
+        *held, info = (await self._link.pipeline(commands))[-1]
+        return last_id_of(info), [int(balance or 0) for balance in held]
 
     async def top_up(self, record: LedgerRecord) -> TopUp:
         """Add to (or take from) a balance, once for each reference; asking again is harmless.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
 
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
@@ -59,7 +62,13 @@ async def last_journal_id(link: RedisLink, keys: ShardKeys) -> str:
     """The last id that the journal gave out; "0-0" when there is no journal."""
     if not await link.command("EXISTS", keys.journal):
         return "0-0"
-    info = await link.command("XINFO", "STREAM", keys.journal)
+    return last_id_of(await link.command("XINFO", "STREAM", keys.journal))
+
+
+def last_id_of(info: list[Any] | ResponseError) -> str:
+    """The last id in the answer to XINFO STREAM; "0-0" when that was an error, as for a stream that is not there."""
+    if isinstance(info, ResponseError):
+        return "0-0"
     named = dict(zip(info[::2], info[1::2], strict=True))
     last: bytes = named[b"last-generated-id"]
     return last.decode()

@@ -1,0 +1,97 @@
+"""`smscd ledger verify`: shows that the money adds up, or where it does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, run
+
+if TYPE_CHECKING:
+    from smscd.archive.audit import Audit
+    from smscd.supervision.locate import Location
+
+NAMES = {"balances": "balances in Redis", "chains": "chains", "entries": "entries from their messages"}
+
+
+@click.group()
+def ledger() -> None:
+    """The ledger: verify."""
+
+
+@ledger.command()
+@instance_options
+@click.option("--account", "accounts", multiple=True, help="Only this account: its chain and its balance. Repeatable.")
+@json_option
+def verify(config_file: Path | None, data_dir: Path | None, accounts: tuple[str, ...], as_json: bool) -> None:
+    """Recompute every entry from its messages, every chain, and every balance in Redis, while traffic flows.
+
+    Exit status 1 when anything does not add up.
+    """
+    location = find_instance(config_file, data_dir, as_json=as_json)
+    with _progress(as_json=as_json) as progress:
+        found = run(lambda: _audit(location, list(accounts) or None, progress, as_json=as_json), as_json=as_json)
+    if as_json:
+        print_json(
+            {
+                "accounts": found.accounts,
+                "entries": found.entries,
+                "entries_without_record": found.old_entries,
+                "journal_entries": found.tail_entries,
+                "differences": [difference._asdict() for difference in found.differences],
+            }
+        )
+    else:
+        _print(found, is_whole=not accounts)
+    sys.exit(1 if found.differences else 0)
+
+
+async def _audit(
+    location: Location, accounts: list[str] | None, progress: Callable[[str, float], None], *, as_json: bool
+) -> Audit:
+    from smscd.archive.audit import audit
+    from smscd.cli.storage import opened
+    from storage.postgres.audit import snapshot
+    from storage.redis.journal import JournalReader
+    from storage.redis.keys import ShardKeys
+
+    async with opened(location, command_seconds=None) as storage, snapshot(storage.database) as record:
+        if strangers := sorted(set(accounts or ()) - set(await record.accounts())):
+            give_up(f"There is no account {strangers[0]}: `smscd account list` shows all.", as_json=as_json)
+        journal = JournalReader(ShardKeys(0), storage.link)
+        return await audit(record, storage.balances, journal, accounts=accounts, progress=progress)
+
+
+def _print(found: Audit, *, is_whole: bool) -> None:
+    click.echo(f"accounts  {found.accounts:,}, {found.entries:,} entries in their chains")
+    if is_whole:
+        old = f"; of {found.old_entries:,} older ones the record is gone, only their chain" if found.old_entries else ""
+        click.echo(f"record    every charge and refund made again from its messages{old}")
+    click.echo(f"redis     balances against the ledger and {found.tail_entries:,} journal entries after it")
+    for difference in found.differences:
+        click.echo(f"{difference.kind:<8}  {difference.account}: {difference.what}")
+    click.echo(f"{len(found.differences)} difference{'' if len(found.differences) == 1 else 's'}")
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error, when somebody looks at it."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda what, share: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        tasks = {what: bars.add_task(name, total=1.0, start=False) for what, name in NAMES.items()}
+
+        def show(what: str, share: float) -> None:
+            bars.start_task(tasks[what])
+            bars.update(tasks[what], completed=share)
+
+        yield show

@@ -1,0 +1,108 @@
+"""What keeps the record in PostgreSQL: the writer, the partitions ahead of it, and the audit after it, a role each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from smscd.archive.audit_task import AuditTask
+from smscd.archive.partitions_task import PartitionsTask
+from smscd.archive.writer import Writer, WriterLimits
+from smscd.archive.writer_work import WriterWork
+from smscd.monitoring.observers import AuditMetrics, PartitionMetrics, WriterMetrics
+from smscd.roles.role import RoleService
+from storage.postgres import pool as postgres
+from storage.redis.accounts import Balances
+from storage.redis.journal import JournalReader
+
+if TYPE_CHECKING:
+    from smscd.daemon import Composition
+
+
+class Archive:
+    """The services, and what a heartbeat says of them."""
+
+    def __init__(self, parts: Composition) -> None:
+        self._parts = parts
+        self._written = WriterMetrics(parts.metrics)
+        self._audited = AuditMetrics(parts.metrics)
+        self._writer = self._make_writer()
+        self._audit = self._make_audit()
+
+    def services(self) -> list[RoleService]:
+        """In the order in which they start."""
+        services = [self._writer, self._make_partitions()]
+        return [*services, self._audit] if self._parts.config.audit.every_seconds else services
+
+    @property
+    def writer_lag_seconds(self) -> float | None:
+        """How far PostgreSQL is behind the journal; None when another worker writes."""
+        return self._written.behind_seconds if self._writer.is_held else None
+
+    @property
+    def ledger_differences(self) -> int | None:
+        """What the last audit found; None when another worker audits, or none has yet."""
+        return self._audited.differences if self._audit.is_held else None
+
+    def _make_writer(self) -> RoleService:
+        parts, config = self._parts, self._parts.config
+        limits = WriterLimits(
+            linger_seconds=config.writer.linger_seconds,
+            batch_records=config.writer.rows_max,
+            trim_after_seconds=config.writer.trim_after_seconds,
+            trim_after_bytes=config.writer.trim_after_bytes,
+        )
+        journal = JournalReader(parts.keys, parts.link("journal"))
+
+        def writer() -> Writer:
+            return Writer(
+                shard=0,
+                journal=journal,
+                connect=lambda: postgres.connect(
+                    config.postgres_dsn, name="smscd writer", settings=postgres.WRITER_SETTINGS
+                ),
+                observer=self._written,
+                now_ms=parts.redis_ms,
+                limits=limits,
+            )
+
+        work = WriterWork(writer)
+        return self._role("write", work.run, work.finish)
+
+    def _make_partitions(self) -> RoleService:
+        parts = self._parts
+        observer = PartitionMetrics(parts.metrics)
+
+        async def work() -> None:
+            await PartitionsTask(
+                database=parts.database.get(),
+                granularity=parts.config.writer.partition,
+                observer=observer,
+                now_ms=parts.redis_ms,
+            ).run()
+
+        return self._role("partitions", work)
+
+    def _make_audit(self) -> RoleService:
+        parts, config = self._parts, self._parts.config
+        link = parts.link("audit")
+        task = AuditTask(
+            connect=lambda: postgres.connect(config.postgres_dsn, name="smscd audit"),
+            balances=Balances(parts.keys, link),
+            journal=JournalReader(parts.keys, link),
+            observer=self._audited,
+            chance=random.random,
+            every_seconds=config.audit.every_seconds,
+        )
+        return self._role("audit", task.run)
+
+    def _role(
+        self, name: str, work: Callable[[], Awaitable[None]], finish: Callable[[], Awaitable[None]] | None = None
+    ) -> RoleService:
+        parts = self._parts
+        return RoleService(name, parts.session(name), parts.leases, work, finish or _nothing)
+
+
+async def _nothing() -> None:
+    """A partition is made, and a sample audited, in one transaction: there is nothing to finish."""
