@@ -176,6 +176,26 @@ def append_lives(journal: FakeJournal, count: int, *, batch: int = 200, step_ms:
     return ids
 
 
+def append_money(journal: FakeJournal) -> None:
+    """Five seconds of charges to two accounts and one that pays nothing, with a refund each, and a correction."""
+    for step in range(5):
+        journal.now_ms += 1_000
+        batch = [
+            message(message_id(journal.now_ms, number), account=account, price_micros=7 + number)
+            for number, account in enumerate(["demo", "acme", "demo", "free"])
+        ]
+        batch[3].price_micros = 0
+        journal.append(b"A", batch)
+        refund = sent(
+            batch[0], journal.now_ms, outcome=Outcome.FAILED, upstream_message_id=b"", state=State.FAILED,
+            refund_micros=7, account="demo",
+        )  # fmt: skip
+        journal.append(b"T", [refund], b"1")
+        if step == 2:
+            fine = LedgerRecord(account="acme", kind="correction", amount_micros=-3, reference="", at_ms=NOW_MS)
+            journal.append(b"L", [fine])
+
+
 def total_price(records: Iterable[MessageRecord]) -> int:
     """What was charged for these."""
     return sum(record.price_micros for record in records)

@@ -14,11 +14,20 @@ from smscd.archive.audit import Audit, Difference, audit
 from smscd.archive.audit_task import AuditTask
 from smscd.archive.merge import Batch
 from smscd.archive.writer import WriterLimits
-from smscd.core.records import LedgerRecord, Outcome, State
+from smscd.core.records import Outcome, State
 from storage.postgres.audit import snapshot
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import Connection, connect
-from tests.integration.journal_fake import NOW_MS, FakeJournal, append_lives, message, message_id, sent, top_up
+from tests.integration.journal_fake import (
+    NOW_MS,
+    FakeJournal,
+    append_lives,
+    append_money,
+    message,
+    message_id,
+    sent,
+    top_up,
+)
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.writer_fixture import QUICK, write_all
 
@@ -52,23 +61,7 @@ def fill(journal: FakeJournal) -> None:
     """Charges, refunds, a top-up and a correction of two accounts, over some minutes."""
     journal.append(b"L", [top_up(50_000_000, NOW_MS), top_up(900_000, NOW_MS, account="acme")])
     append_lives(journal, 2_000, step_ms=10_000)
-    for step in range(5):
-        journal.now_ms += 1_000
-        batch = [
-            message(message_id(journal.now_ms, number), account=account, price_micros=7 + number)
-            for number, account in enumerate(["demo", "acme", "demo", "free"])
-        ]
-        batch[3].price_micros = 0
-        journal.append(b"A", batch)
-        failed = sent(
-            batch[0], journal.now_ms, outcome=Outcome.FAILED, upstream_message_id=b"", state=State.FAILED,
-            refund_micros=7, account="demo",
-        )  # fmt: skip
-        journal.append(b"T", [failed], b"1")
-        if step == 2:
-            journal.append(
-                b"L", [LedgerRecord(account="acme", kind="adjust", amount_micros=-3, reference="", at_ms=NOW_MS)]
-            )
+    append_money(journal)
 
 
 async def audited(connection: Connection, journal: FakeJournal, balances: FakeBalances | None = None) -> Audit:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smscd.archive.writer import WriterLimits
-from smscd.core.records import CallbackOutcome, Conversion, LedgerRecord, Outcome, State, Tariff
+from smscd.core.records import CallbackOutcome, Conversion, Outcome, State, Tariff
 from storage.postgres import ledger, messages
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import Connection
@@ -16,6 +16,7 @@ from tests.integration.journal_fake import (
     NOW_MS,
     FakeJournal,
     append_lives,
+    append_money,
     delivered_callback,
     inbound,
     message,
@@ -241,22 +242,7 @@ async def test_the_ledger_is_a_chain_whose_sums_can_be_made_again(
 ) -> None:
     journal = FakeJournal()
     journal.append(b"L", [top_up(1_000_000, NOW_MS)])
-    for step in range(5):
-        journal.now_ms += 1_000
-        batch = [
-            message(message_id(journal.now_ms, number), account=account, price_micros=7 + number)
-            for number, account in enumerate(["demo", "acme", "demo", "free"])
-        ]
-        batch[3].price_micros = 0
-        journal.append(b"A", batch)
-        refund = sent(
-            batch[0], journal.now_ms, outcome=Outcome.FAILED, upstream_message_id=b"", state=State.FAILED,
-            refund_micros=7, account="demo",
-        )  # fmt: skip
-        journal.append(b"T", [refund], b"1")
-        if step == 2:
-            fine = LedgerRecord(account="acme", kind="correction", amount_micros=-3, reference="", at_ms=NOW_MS)
-            journal.append(b"L", [fine])
+    append_money(journal)
     await write_all(record_database.dsn, journal, SMALL)
     heads = {}
     for account in ("demo", "acme"):
