@@ -205,6 +205,7 @@ class Link:
         """Keep the bind up until stopped; one that was adopted, until its session ends."""
         failures = 0
         while not self._is_stopping:
+            profile = self.profile
             end = await self._live()
             if self.is_adopted:
                 _log.info("upstream.call_ended", upstream=self.profile.id, reason=end.reason,
@@ -213,6 +214,8 @@ class Link:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
+            if pause.is_held and self.profile != profile:
+                continue  # it changed while the bind was refused, and may be right by now
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
             if pause.is_held:
                 self._on_held(end, pause.seconds)
