@@ -52,6 +52,8 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
     yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)
+    yield Sample("smscd_upstream_pdu_errors_total", (figures.upstream, "unreadable"), figures.unreadable)
+    yield Sample("smscd_upstream_pdu_errors_total", (figures.upstream, "framing"), figures.framing_errors)
     yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
     yield Sample("smscd_upstream_held_binds", labels, figures.binds_held)
