@@ -36,17 +36,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     for reason in ("failed", "expired", "unknown"):
         yield Sample("sms_failed_total", (reason,), getattr(tally, reason))
     yield Sample("sms_failed_total", ("undelivered",), figures.receipts_undelivered)
-    for outcome in (
-        "accepted",
-        "failed",
-        "retried",
-        "throttled",
-        "expired",
-        "canceled",
-        "doubted",
-        "resent",
-        "unknown",
-    ):
+    for outcome in RESULTS:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_results_total", (figures.upstream, "without_id"), tally.without_id)
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
