@@ -68,7 +68,8 @@ def canonical_id(raw: bytes, form: str = "same", *, is_receipt: bool = False) ->
 def candidates(receipt: bytes) -> tuple[bytes, ...]:
     """The ids of responses to look for, given that of a receipt: itself first, each once.
 
-    A response with leading zeros that the receipt does not have is not among them: nobody knows how many.
+    A response with leading zeros that the receipt does not have is not among them: nobody knows how many. Nor is a
+    number of more digits than a message_id has octets.
     """
     given = bare(receipt)
     if not given:
@@ -77,13 +78,17 @@ def candidates(receipt: bytes) -> tuple[bytes, ...]:
     decimal, hexadecimal = _number(given, 10), _number(given, 16)
     if decimal is not None:
         found += [b"%X" % decimal, b"%x" % decimal]
-    if hexadecimal is not None:
+    if hexadecimal is not None and hexadecimal < 10**DIGITS_MAX:
         found.append(b"%d" % hexadecimal)
     return tuple(dict.fromkeys(found))
 
 
+DIGITS_MAX: Final = 64
 _PADDING: Final = b"\0 \t\r\n"
-_DIGITS: Final = {10: re.compile(rb"[0-9]{1,64}"), 16: re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{1,64}")}
+_DIGITS: Final = {
+    10: re.compile(rb"[0-9]{1,%d}" % DIGITS_MAX),
+    16: re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{1,%d}" % DIGITS_MAX),
+}
 
 
 def _number(octets: bytes, base: int) -> int | None:

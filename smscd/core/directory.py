@@ -32,6 +32,7 @@ ANY_SERVICE_TYPE: Final = "*"
 """No override of service_type; the empty string is one, the SMSC's default."""
 FIRST_WITH_TLVS: Final = 0x34
 _RECEIPT_STATS: Final[tuple[ReceiptStat, ...]] = get_args(ReceiptStat)
+_TLV_SIZES: Final[dict[TlvType, tuple[int, int]]] = {"integer": (1, 8), "c_octets": (1, 0xFFFF), "octets": (0, 0xFFFF)}
 OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
 """sar_* and message_payload: what carries the text is no profile's to name."""
 
@@ -115,18 +116,22 @@ class VendorTlv(
     forbid_unknown_fields=True,
     rename={"kind": "type", "size_min": "min", "size_max": "max", "is_required": "required"},
 ):
-    """A TLV that an upstream's profile names (quirk 44). Sizes are octets, a C-octet string's NUL included."""
+    """A TLV that an upstream's profile names (quirk 44). Sizes are octets, a C-octet string's NUL included.
+
+    An integer has 64 bits at most, as in JSON.
+    """
 
     tag: Annotated[int, Meta(ge=1, le=0xFFFF)]
     name: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,39}$")]
     kind: TlvType
-    size_min: Annotated[int, Meta(ge=0)]
-    size_max: Annotated[int, Meta(le=0xFFFF)]
+    size_min: int
+    size_max: int
     is_required: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for a row that no value fits."""
-        if self.size_min < (self.kind != "octets") or self.size_max < self.size_min:
+        least, most = _TLV_SIZES[self.kind]
+        if not least <= self.size_min <= self.size_max <= most:
             raise ValueError(f"TLV {self.name} of {self.size_min} to {self.size_max} octets")
         if self.tag in OUR_TLV_TAGS:
             raise ValueError(f"TLV {self.name}: tag 0x{self.tag:04x} carries the text, or says which part it is")

@@ -16,7 +16,6 @@ from smscd.core.reasons import Reason, Rejected
 PLAIN: Final = Dialect(default=DefaultAlphabet.GSM)
 """What we write ourselves: septets one to an octet, UCS-2 with the high octet first."""
 
-_INTEGER_END: Final = 1 << 64
 _KINDS: Final = {"integer": TlvKind.INTEGER, "c_octets": TlvKind.C_OCTETS, "octets": TlvKind.OCTETS}
 
 
@@ -82,15 +81,12 @@ def _rule(row: NamedTlv) -> str:
 
 
 def decode_named(profile: TlvProfile, raw: bytes) -> dict[str, int | str]:
-    """The opposite: what an upstream's TLVs say, as JSON has it. Text that is no ASCII keeps its octets as Latin-1.
-
-    An integer that 64 bits do not hold is given in hexadecimal digits.
-    """
+    """The opposite: what an upstream's TLVs say, as JSON has it. Text that is no ASCII keeps its octets as Latin-1."""
     kinds = {row.name: row.kind for row in profile.rows}
     found: dict[str, int | str] = {}
     for name, value in profile.decode(raw).items():
         if isinstance(value, int):
-            found[name] = value if value < _INTEGER_END else f"{value:x}"
+            found[name] = value
         else:
             found[name] = value.hex() if kinds[name] is TlvKind.OCTETS else value.decode("latin-1")
     return found

@@ -54,6 +54,7 @@ class UpstreamFigures:
     breaker_state. The rest only grows.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'.
+    unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
     sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
     """
 
@@ -64,6 +65,8 @@ class UpstreamFigures:
     unwritten: int = 0
     breaker_opened: int = 0
     tls_failures: int = 0
+    unreadable: int = 0
+    framing_errors: int = 0
     receipts: int = 0
     receipts_parked: int = 0
     receipts_repeated: int = 0

@@ -78,6 +78,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_timeouts_total", C, "submit_sm without an answer in time.", ("upstream",)),
     Family("smscd_upstream_turns_total", C, "Turns of the dispatcher.", ("upstream",)),
     Family("smscd_upstream_tls_failures_total", C, "Dials that ended in the TLS handshake.", ("upstream",)),
+    Family(
+        "smscd_upstream_pdu_errors_total", C, "PDUs of an upstream answered with an error or fatal to the session.",
+        ("upstream", "kind"),
+    ),
     Family("smscd_receipt_seconds", H, "From a receipt's arrival to its answer, durable by then.", ("upstream",)),
     Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
     Family(

@@ -36,22 +36,14 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     for reason in ("failed", "expired", "unknown"):
         yield Sample("sms_failed_total", (reason,), getattr(tally, reason))
     yield Sample("sms_failed_total", ("undelivered",), figures.receipts_undelivered)
-    for outcome in (
-        "accepted",
-        "failed",
-        "retried",
-        "throttled",
-        "expired",
-        "canceled",
-        "doubted",
-        "resent",
-        "unknown",
-    ):
+    for outcome in RESULTS:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_results_total", (figures.upstream, "without_id"), tally.without_id)
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
     yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)
+    yield Sample("smscd_upstream_pdu_errors_total", (figures.upstream, "unreadable"), figures.unreadable)
+    yield Sample("smscd_upstream_pdu_errors_total", (figures.upstream, "framing"), figures.framing_errors)
     yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
     yield Sample("smscd_upstream_held_binds", labels, figures.binds_held)

@@ -76,8 +76,8 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
 -- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
 -- for all its messages (the id of the first). conversion: msgpack of records.Conversion, for a message that was
--- rewritten for its upstream. priority_flag: of the ESME, null for 0. The columns that change are in no index, so that updates stay in
--- their page (HOT).
+-- rewritten for its upstream. priority_flag: of the ESME, null for 0. The columns that change are in no index, so that
+-- updates stay in their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
     price_micros bigint NOT NULL,
@@ -279,7 +279,8 @@ CREATE TABLE smpp_credentials (
 );
 CREATE INDEX smpp_credentials_account ON smpp_credentials (account);
 
--- True for the rows that an upstream's profile may name TLVs by: tag, name, type, octets, and whether it is required.
+-- True for the rows that an upstream's profile may name TLVs by: tag, name, type, octets, and whether it is required. An
+-- integer has 64 bits at most, as in JSON.
 CREATE FUNCTION vendor_tlvs_are_valid(tlvs jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_typeof(tlvs) IS DISTINCT FROM 'array' THEN false ELSE (
@@ -291,7 +292,8 @@ CREATE FUNCTION vendor_tlvs_are_valid(tlvs jsonb) RETURNS boolean
                    AND row ->> 'name' ~ '^[A-Za-z][A-Za-z0-9_.-]{0,39}$'
                    AND row ->> 'type' IN ('integer', 'c_octets', 'octets')
                    AND (row ->> 'min')::integer >= CASE row ->> 'type' WHEN 'octets' THEN 0 ELSE 1 END
-                   AND (row ->> 'max')::integer BETWEEN (row ->> 'min')::integer AND 65535
+                   AND (row ->> 'max')::integer
+                       BETWEEN (row ->> 'min')::integer AND CASE row ->> 'type' WHEN 'integer' THEN 8 ELSE 65535 END
                    AND jsonb_typeof(coalesce(row -> 'required', 'false')) = 'boolean', false)), true)
           FROM jsonb_array_elements(tlvs) AS rows (row)) END;
 
@@ -361,8 +363,8 @@ CREATE TABLE upstreams (
     priority_flag smallint NOT NULL DEFAULT -1 CHECK (priority_flag BETWEEN -1 AND 3),
     receipt_stats jsonb NOT NULL DEFAULT '{}' CHECK (receipt_stats_are_valid(receipt_stats)),
     CHECK (
-    interface_version >= 52
-        OR (long_message NOT IN ('sar', 'payload') AND NOT vendor_tlvs @> '[{"required": true}]'))
+        interface_version >= 52
+            OR (long_message NOT IN ('sar', 'payload') AND NOT vendor_tlvs @> '[{"required": true}]'))
 );
 
 -- account '' is a route for all.

@@ -180,6 +180,7 @@ def tlvs(*, twice: bool = False, **changes: object) -> str:
         ("upstreams", "vendor_tlvs", tlvs(tag=0x0424)),
         ("upstreams", "vendor_tlvs", tlvs(type="float")),
         ("upstreams", "vendor_tlvs", tlvs(type="integer", min=0)),
+        ("upstreams", "vendor_tlvs", tlvs(type="integer", max=9)),
         ("upstreams", "vendor_tlvs", tlvs(max=0)),
         ("upstreams", "vendor_tlvs", tlvs(required=1)),
         ("upstreams", "vendor_tlvs", tlvs(requird=True)),

@@ -7,10 +7,13 @@ from dataclasses import replace
 from importlib.resources import files
 
 import asyncpg
+import msgspec
 import pytest
 
+from smscd.core.directory import VendorTlv
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres import migrate as runner
+from storage.postgres.configuration import load_snapshot
 from storage.postgres.migrate import LOCK_KEY, MigrationError, migrate, migrations, status, unsafe_settings
 from storage.postgres.pool import Connection, connect
 from tests.integration.postgres_databases import RecordDatabase, create_database, drop_database
@@ -74,6 +77,49 @@ async def test_migrating_twice_applies_each_migration_once(empty_database: Recor
     assert await migrate(empty_database.owner_dsn) == names
     assert await migrate(empty_database.owner_dsn) == []
     assert {line.state for line in await status(empty_database.dsn)} == {"applied"}
+
+
+async def test_upstreams_of_before_get_the_profile_that_the_constraints_want(
+    empty_database: RecordDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0011: what needs TLVs needs a bind of 3.4. 0012: an integer of more than 64 bits is octets."""
+    known = migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "migrations", lambda: known[:10])
+        await migrate(empty_database.owner_dsn)
+    owner = await connect(empty_database.owner_dsn)
+    daemon = await connect(empty_database.dsn)
+    needed = VendorTlv(tag=0x1400, name="entity", kind="octets", size_min=1, size_max=9, is_required=True)
+    number = VendorTlv(tag=0x1401, name="number", kind="integer", size_min=1, size_max=8)
+    before: dict[str, tuple[str, tuple[VendorTlv, ...]]] = {
+        "sar": ("sar", ()),
+        "payload": ("payload", (number,)),
+        "required": ("as_is", (number, needed)),
+        "optional": ("udh8", (number,)),
+    }
+    for name, (form, rows) in before.items():
+        await owner.execute(
+            "INSERT INTO upstreams (id, host, port, system_id, password, interface_version, long_message, vendor_tlvs)"
+            " VALUES ($1, 'h', 1, 's', 'p', 51, $2, $3)",
+            name, form, msgspec.json.encode(rows).decode(),
+        )  # fmt: skip
+    await owner.execute(
+        """UPDATE upstreams SET vendor_tlvs = jsonb_set(vendor_tlvs, '{0,max}', '16') WHERE id = 'required'"""
+    )
+    try:
+        assert await migrate(empty_database.owner_dsn) == [f"{new.version:04d}_{new.name}" for new in known[10:]]
+        found = {row.id: row for row in (await load_snapshot(daemon)).upstreams}
+    finally:
+        await daemon.close()
+        await owner.close()
+    assert {name: row.interface_version for name, row in found.items()} == {
+        "sar": 52, "payload": 52, "required": 52, "optional": 51
+    }  # fmt: skip
+    octets = msgspec.structs.replace(number, kind="octets", size_max=16)
+    assert found["required"].vendor_tlvs == (octets, needed)
+    assert {name: row.vendor_tlvs for name, row in found.items() if name != "required"} == {
+        "sar": (), "payload": (number,), "optional": (number,)
+    }  # fmt: skip
 
 
 async def test_two_at_once_apply_each_migration_once(empty_database: RecordDatabase) -> None:

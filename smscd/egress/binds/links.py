@@ -23,7 +23,7 @@ from smscd.egress.binds.terms import identity_of, session_config, tls_of
 from smscd.egress.dispatch.blobs import Item
 from smscd.egress.dispatch.turn import Answers, Ref
 from smscd.egress.wake import Wake
-from smscd.transport.connection import Callbacks, SmppConnection
+from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
 ANSWERS_SHARE: Final = 0.6
@@ -59,7 +59,8 @@ class LinkState(Enum):
 class Link:
     """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
 
-    tls_failures: dials that ended in the handshake, and that nobody has counted yet.
+    tls_failures, framing_errors, unreadable: dials that ended in the handshake, sessions that ended because what came
+    was no PDU, and requests of ended sessions that could not be read; as far as nobody has counted them yet.
     on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
     is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
     """
@@ -84,6 +85,8 @@ class Link:
         self.begun: deque[Item] = deque()
         self.connection: SmppConnection | None = None
         self.tls_failures = 0
+        self.framing_errors = 0
+        self.unreadable = 0
         self._dial = dial
         self._sink = sink
         self._delivers = delivers
@@ -205,6 +208,7 @@ class Link:
         """Keep the bind up until stopped; one that was adopted, until its session ends."""
         failures = 0
         while not self._is_stopping:
+            profile = self.profile
             end = await self._live()
             if self.is_adopted:
                 _log.info("upstream.call_ended", upstream=self.profile.id, reason=end.reason,
@@ -213,6 +217,8 @@ class Link:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
+            if pause.is_held and self.profile != profile:
+                continue  # it changed while the bind was refused, and may be right by now
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
             if pause.is_held:
                 self._on_held(end, pause.seconds)
@@ -376,6 +382,8 @@ class Link:
     def _on_closed(self, connection: SmppConnection, reason: str) -> None:
         refs = cast("list[Ref]", connection.session.close(reason))
         self.connection = None
+        self.unreadable += sum(connection.session.malformed.values())
+        self.framing_errors += reason == CloseReason.FRAMING
         was_bound = self._bound_at > 0
         bound_seconds = self._clock() - self._bound_at if was_bound else 0.0
         self.state = LinkState.DOWN

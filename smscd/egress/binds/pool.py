@@ -136,8 +136,7 @@ class UpstreamPool:
         figures.binds_held = sum(link.state is LinkState.HELD for link in self.links)
         figures.in_flight = self.pending
         for link in self.links:
-            figures.tls_failures += link.tls_failures
-            link.tls_failures = 0
+            self._count_errors(link)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -147,6 +146,17 @@ class UpstreamPool:
             self._is_alerted = True
             _log.error("upstream.held", upstream=self.profile.id, reason=end.reason, command_status=end.refused,
                        seconds=seconds)  # fmt: skip
+
+    def _count_errors(self, link: Link) -> None:
+        figures = self._figures
+        figures.tls_failures += link.tls_failures
+        figures.framing_errors += link.framing_errors
+        figures.unreadable += link.unreadable
+        link.tls_failures = link.framing_errors = link.unreadable = 0
+        if link.connection is not None:
+            malformed = link.connection.session.malformed
+            figures.unreadable += sum(malformed.values())
+            malformed.clear()
 
     def _set_rate(self) -> None:
         rate = self.profile.rate_per_second
@@ -187,6 +197,7 @@ class UpstreamPool:
         if link in self.links:
             self.links.remove(link)
             self._tasks.pop(link, None)
+            self._count_errors(link)
             if self._sink is not None:
                 self._sink.links_changed()
 

@@ -27,6 +27,22 @@ def other_keys(receipt_id: bytes, pinned: str) -> dict[bytes, bytes]:
     return keys
 
 
+def former_keys(receipt_id: bytes, pinned: str) -> dict[bytes, bytes]:
+    """The same for responses that were kept while the profile said "same", which are those of the profile's form now.
+
+    Whoever pins a form must not lose the receipts of what was sent before. Numbers are left out: a response of now may
+    be kept under them.
+    """
+    if pinned == "same":
+        return {}
+    tried = canonical_id(receipt_id, pinned, is_receipt=True)
+    return {
+        response: response
+        for response in candidates(receipt_id)
+        if response != tried == canonical_id(response, pinned) and not response.isdigit()
+    }
+
+
 def meant(
     receipts: Sequence[ParkedReceipt], keys: Mapping[bytes, bytes], known: Mapping[bytes, SentContext | None]
 ) -> tuple[bytes, SentContext] | bool | None:
@@ -64,26 +80,20 @@ def _is_same_number(one: bytes, other: bytes) -> bool:
 
 
 class FormWatch:
-    """Learns by which form all receipts of an upstream would have been understood.
-
-    by_form: how many were matched by another form than the profile's, by the plainest that explains it.
-    """
+    """Learns by which form all receipts of an upstream would have been understood."""
 
     def __init__(self, pinned: str) -> None:
-        self.by_form: dict[IdForm, int] = {}
         self.pinned = pinned
         self._common: set[IdForm] | None = None
         self._pairs = 0
         self._is_told = False
 
     def matched(self, response: bytes, receipt: bytes) -> IdForm:
-        """Note a pair that belongs together, and say by which form."""
+        """Note a pair that belongs together, and say by which form: the plainest that explains it."""
         forms = relations(response, receipt)
         self._common = set(forms) if self._common is None else self._common.intersection(forms)
         self._pairs += 1
-        plainest = forms[0]
-        self.by_form[plainest] = self.by_form.get(plainest, 0) + 1
-        return plainest
+        return forms[0]
 
     def is_open(self, in_profiles_form: int) -> bool:
         """True while other forms are worth a look: an upstream writes its ids in one form.

@@ -10,10 +10,11 @@ from typing import Final
 
 import structlog
 
+from protocols.smpp.message_ids import canonical_id
 from smscd.core.directory import Upstream
 from smscd.core.records import ParkedReceipt, SentContext
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.receipts.forms import FormWatch, meant, other_keys
+from smscd.egress.receipts.forms import FormWatch, former_keys, meant, other_keys
 from storage.redis.errors import StorageUnavailable
 from storage.redis.receipts import ReceiptStore
 
@@ -73,15 +74,13 @@ class ParkedReceipts:
         return 2 * len(pairs) >= SWEPT_AT_ONCE
 
     async def _in_other_forms(self, unmatched: list[tuple[bytes, list[ParkedReceipt]]], now_ms: int) -> list[Pair]:
-        """Those of them that mean one message, and one alone, in a form that is not the profile's.
+        """Those of them that mean one message, and one alone, by a key that is not the one of the profile's form.
 
         Only once its response must have come: before that, the one that fits may not be there yet.
         """
-        if not self._watch.is_open(self._in_profiles_form):
-            return []
-        pinned = self._watch.pinned
+        keys_of = self._any_keys if self._watch.is_open(self._in_profiles_form) else former_keys
         asked = [
-            (key, receipts, other_keys(receipts[0].upstream_message_id, pinned))
+            (key, receipts, keys_of(receipts[0].upstream_message_id, self._watch.pinned))
             for key, receipts in unmatched
             if receipts[0].upstream_message_id and now_ms - receipts[0].at_ms >= RIPE_MS
         ]
@@ -102,8 +101,15 @@ class ParkedReceipts:
                 _log.warning("receipt.ambiguous", upstream=self._upstream, upstream_message_id=_shown(key))
         return pairs
 
+    @staticmethod
+    def _any_keys(receipt_id: bytes, pinned: str) -> dict[bytes, bytes]:
+        return other_keys(receipt_id, pinned) | former_keys(receipt_id, pinned)
+
     def _note(self, response: bytes, receipts: list[ParkedReceipt]) -> None:
-        form = self._watch.matched(response, receipts[0].upstream_message_id)
+        receipt_id, pinned = receipts[0].upstream_message_id, self._watch.pinned
+        if canonical_id(response, pinned) == canonical_id(receipt_id, pinned, is_receipt=True):
+            return  # in the profile's form, but sent before it was
+        form = self._watch.matched(response, receipt_id)
         figures = self._figures
         figures.receipts_by_form[form] = figures.receipts_by_form.get(form, 0) + len(receipts)
         suggestion = self._watch.suggestion(self._in_profiles_form)

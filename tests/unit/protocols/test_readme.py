@@ -54,6 +54,12 @@ def test_every_quirk_has_one_row() -> None:
     assert [number for number, _ in quirks()] == list(range(1, QUIRKS + 1))
 
 
+def test_a_quirk_that_a_test_shows_is_not_said_to_be_open() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    shown = {int(number) for text in texts for number in re.findall(r"def test_quirk_(\d+)_", text)}
+    assert not [row for number, row in quirks() if "| no |" in row and number in shown]
+
+
 @pytest.mark.parametrize(("number", "row"), quirks(), ids=lambda value: value if isinstance(value, int) else "")
 def test_the_test_of_a_quirk_names_its_number(number: int, row: str) -> None:
     found = NAME.findall(row)

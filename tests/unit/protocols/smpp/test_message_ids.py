@@ -55,6 +55,12 @@ def test_a_response_is_among_the_candidates_of_its_receipt(number: int) -> None:
     assert IdForm.HEX in relations(decimal, hexadecimal.lower())
 
 
+@pytest.mark.parametrize("receipt", [b"F" * 64, b"9" * 64, b"0x" + b"F" * 64, b"9" * 70, b"F" * 70])
+def test_quirk_2_each_candidate_of_the_longest_ids_is_one_too(receipt: bytes) -> None:
+    """In decimal digits an id of 64 hexadecimal ones is longer than a message_id can be."""
+    assert all(relations(candidate, receipt) for candidate in candidates(receipt))
+
+
 @given(st.binary(max_size=70), st.binary(max_size=70))
 def test_any_octets_have_relations_and_each_candidate_is_one(response: bytes, receipt: bytes) -> None:
     assert (IdForm.SAME in relations(response, receipt)) == (bare(response) == bare(receipt) != b"")

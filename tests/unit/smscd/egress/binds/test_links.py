@@ -19,7 +19,8 @@ from smscd.core.directory import Upstream, VendorTlv
 from smscd.egress.binds import links
 from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.egress.binds.pauses import HOLD_SECONDS, Pause, SessionEnd, pause_after
-from smscd.egress.binds.ports import Delivered
+from smscd.egress.binds.ports import Delivered, Dial
+from smscd.transport.connection import SmppConnection
 from smscd.transport.tls import ClientTls
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
@@ -64,14 +65,14 @@ class Sink:
 
 @asynccontextmanager
 async def running(
-    smsc: Smsc, kind: BindKind = BindKind.TRANSCEIVER, upstream: Upstream | None = None
+    smsc: Smsc, kind: BindKind = BindKind.TRANSCEIVER, upstream: Upstream | None = None, dial: Dial | None = None
 ) -> AsyncIterator[tuple[Link, Sink]]:
     """A link that runs until the test is over."""
     sink = Sink()
     loop = asyncio.get_running_loop()
     link = Link(
-        upstream or profile(), kind, dial=smsc.dial, sink=sink, delivers=sink, clock=loop.time, chance=lambda: 1.0,
-        on_held=lambda end, seconds: sink.held.append((end.refused, seconds)),
+        upstream or profile(), kind, dial=dial or smsc.dial, sink=sink, delivers=sink, clock=loop.time,
+        chance=lambda: 1.0, on_held=lambda end, seconds: sink.held.append((end.refused, seconds)),
     )  # fmt: skip
     task = asyncio.create_task(link.run())
     try:
@@ -147,6 +148,28 @@ async def test_quirk_21_bad_credentials_hold_the_link_until_the_configuration_ch
             link.reconfigure(profile(password="right"))
             await until(lambda: link.state is LinkState.BOUND)
     assert not any("right" in str(log) or "secret" in str(log) for log in logs)
+
+
+@pytest.mark.parametrize(("password", "is_held"), [("right", False), ("secret", True)])
+async def test_quirk_21_a_changed_profile_that_comes_while_the_old_one_is_refused_is_tried_at_once(
+    password: str, is_held: bool
+) -> None:
+    """The refusal was the old one's: nobody would look at the new one for the time of a hold."""
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RINVPASWD)
+
+    async def dial(*args: Any, **options: Any) -> SmppConnection:
+        connection = await smsc.dial(*args, **options)
+        if smsc.dialed == 1:
+            assert link.state is LinkState.BINDING
+            link.reconfigure(profile(password=password))
+        else:
+            smsc.refuses = 0
+        return connection
+
+    async with running(smsc, dial=dial) as (link, sink):
+        await until(lambda: link.state is (LinkState.HELD if is_held else LinkState.BOUND))
+        assert len(sink.held) == is_held and smsc.dialed == 2 - is_held
 
 
 @pytest.mark.parametrize("change", [{"long_message": "payload"}, {"long_message": "sar"}, {"vendor_tlvs": (DLT,)}])

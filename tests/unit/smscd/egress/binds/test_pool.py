@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from protocols.smpp.constants import CommandStatus
+from protocols.smpp.codec import HEADER
+from protocols.smpp.constants import HEADER_SIZE, CommandId, CommandStatus
 from smscd.core.directory import Upstream
 from smscd.egress.binds.links import BindKind, LinkState
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.figures import UpstreamFigures
+from smscd.transport.connection import SmppConnection
 from tests.unit.smscd.egress.binds.test_links import Sink, submits
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import Smsc, until
@@ -147,3 +149,35 @@ async def test_handshakes_that_failed_are_counted_once() -> None:
         smsc.fails = None
         pool.count()
         assert pool._figures.tls_failures == 1
+
+
+@pytest.mark.parametrize("is_adopted", [False, True])
+async def test_what_an_upstream_sends_and_nobody_can_read_is_counted_once(is_adopted: bool) -> None:
+    smsc = Smsc()
+    unreadable = pdu_of(CommandId.DELIVER_SM, b"no deliver_sm")
+    async with running(smsc, profile(), bound=1) as pool:
+        figures = pool._figures
+        if is_adopted:
+            assert pool.adopt(smsc.dial)
+            await until(lambda: count(pool) == 2)
+        far = smsc.connections[-1]
+        send(far, unreadable * 2)
+        await until(lambda: pool.links[-1].connection.session.malformed)  # type: ignore[union-attr]
+        pool.count()
+        pool.count()
+        assert (figures.unreadable, figures.framing_errors) == (2, 0), "while the session lives"
+        send(far, unreadable + b"\0\0\0\0" * 4)
+        await until(lambda: far not in smsc.connections and (not is_adopted or len(pool.links) == 1))
+        pool.count()
+        pool.count()
+        assert (figures.unreadable, figures.framing_errors) == (3, 1), "and when it has ended"
+
+
+def pdu_of(command_id: int, body: bytes) -> bytes:
+    return HEADER.pack(HEADER_SIZE + len(body), command_id, 0, 9) + body
+
+
+def send(connection: SmppConnection, octets: bytes) -> None:
+    """Write octets that no session would."""
+    assert connection._transport is not None
+    connection._transport.write(octets)

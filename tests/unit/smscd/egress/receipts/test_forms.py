@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protocols.smpp.message_ids import IdForm, canonical_id
 from smscd.core.records import ParkedReceipt, SentContext, State
 from smscd.egress.dispatch.turn import sent_context
-from smscd.egress.receipts.forms import SUGGESTED_AFTER, FormWatch, meant, other_keys
+from smscd.egress.receipts.forms import SUGGESTED_AFTER, FormWatch, former_keys, meant, other_keys
 from tests.unit.smscd.egress.doubles import NOW_MS, message
 
 NUMBER = b"447700900123"
@@ -103,6 +103,22 @@ def test_quirk_2_a_number_that_is_another_in_every_system_matches_nothing(sent: 
     assert found(parked(receipt), {response: context(1)}) is None
 
 
+@pytest.mark.parametrize(
+    ("pinned", "response", "receipt"),
+    [("decimal", b"1F", b"31"), ("decimal", b"1f", b"31"), ("case", b"aBc", b"aBc"), ("case", b"abc", b"ABC")],
+)
+def test_quirk_2_what_was_kept_before_a_form_was_pinned_is_found(pinned: str, response: bytes, receipt: bytes) -> None:
+    assert former_keys(receipt, pinned)[response] == response
+
+
+@given(NUMBERS, NUMBERS, FORMS, st.sampled_from([b"%d", b"%X", b"%x"]))
+def test_quirk_2_a_response_of_now_is_not_taken_for_one_from_before(
+    sent: int, told: int, pinned: str, response_form: bytes
+) -> None:
+    key = canonical_id(response_form % sent, pinned)
+    assert key not in former_keys(b"%d" % told, pinned) and key not in former_keys(b"%X" % told, pinned)
+
+
 def test_the_form_that_explains_all_pairs_is_suggested_once() -> None:
     watch = FormWatch("same")
     for number in range(10, 10 + SUGGESTED_AFTER):
@@ -111,7 +127,6 @@ def test_the_form_that_explains_all_pairs_is_suggested_once() -> None:
     assert watch.suggestion(in_profiles_form=SUGGESTED_AFTER + 1) is None, "most are understood as it is"
     assert watch.suggestion(0) is IdForm.DECIMAL
     assert watch.suggestion(0) is None
-    assert watch.by_form == {IdForm.DECIMAL: SUGGESTED_AFTER}
 
 
 def test_nothing_is_suggested_where_no_form_explains_all() -> None:

@@ -88,6 +88,31 @@ async def test_an_upstream_whose_receipts_are_understood_has_its_orphans_left_al
     assert not rig.applied
 
 
+async def test_quirk_2_the_receipts_of_what_was_sent_before_the_form_was_pinned_arrive() -> None:
+    """Also once the others are understood by the pinned form, and nobody is told to pin it again."""
+    rig = Rig()
+    count = 2 * SUGGESTED_AFTER
+    for number in range(count):
+        rig.know(b"%X" % (FIRST + number), number + 1)
+        rig.park(b"%d" % (FIRST + number))
+    rig.parked.reconfigure(profile(receipt_id="decimal"))
+    rig.figures.receipts += 10 * SUGGESTED_AFTER
+    with capture_logs() as logs:
+        await rig.parked.sweep(LATER)
+    assert len(rig.applied) == count and not rig.redis.park
+    assert not logs and not rig.figures.receipts_by_form
+
+
+async def test_quirk_2_an_id_of_as_many_digits_as_fit_does_not_end_the_look_at_the_others() -> None:
+    """In decimal digits it is longer than any id: under them a response of the same id is kept."""
+    rig = Rig(receipt_id="decimal")
+    context = rig.know(b"%d" % int(b"F" * 64, 16))
+    rig.park(b"F" * 64)
+    await rig.parked.sweep(LATER)
+    assert rig.applied == [(b"F" * 64, context.id)]
+    assert rig.figures.receipts_by_form == {"case": 1}, "the key does not say whether the response had capitals"
+
+
 async def test_a_sweep_is_bounded_and_comes_again_at_once_while_it_settles_much() -> None:
     rig = Rig()
     for number in range(2 * SWEPT_AT_ONCE + 10):
