@@ -19,7 +19,7 @@ LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
 udh16: a customer's own parts have 16 bits only where they came with them: a phone does not join parts of both kinds.
 """
 ReceiptId: TypeAlias = Literal["same", "case", "zeros", "decimal", "hex"]
-"""How receipts write the id that submit_sm_resp gave (core.lifecycle); any: nobody knows, so every form counts."""
+"""How receipts write the id that submit_sm_resp gave: protocols.smpp.message_ids.IdForm says what each means."""
 ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
 ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DELETED", "ACCEPTD", "ENROUTE", "UNKNOWN"]
 """The words of the specification for what became of a message."""

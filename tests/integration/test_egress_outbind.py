@@ -236,6 +236,28 @@ async def test_an_upstream_with_tls_has_to_call_with_tls_and_with_its_certificat
             assert link.connection.certificate.common_name == "carrier"
 
 
+async def test_strangers_and_one_too_many_are_closed_before_a_handshake(valkey_url: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    ours = authority.sign("smscd")
+    profile = {"uses_tls": True, "tls_certificate_file": str(ours.certificate), "tls_key_file": str(ours.key)}
+    stranger = OutbindLimits(host="127.0.0.1", networks=(ip_network("192.0.2.0/24"),))
+    with capture_logs() as logs:
+        async with running(valkey_url, stranger, **profile) as rig:
+            await until(lambda: rig.is_listening)
+            _, seconds = await rig.raw(b"")
+            assert seconds < stranger.open_seconds and refusals(logs) == ["address_not_allowed"]
+        logs.clear()
+        async with running(valkey_url, **profile) as rig:
+            await until(lambda: rig.is_listening)
+            silent = [asyncio.create_task(rig.raw(b"")) for _ in range(LIMITS.connections_max + 1)]
+            taken = sorted([seconds for _, seconds in await asyncio.gather(*silent)])
+            assert taken[0] < LIMITS.open_seconds <= taken[1], "a handshake that does not begin takes a place"
+            refused = ["too_many_connections"] + ["tls_handshake_failed"] * LIMITS.connections_max
+            await until(lambda: refusals(logs) == refused)
+            rig.call(tls=ClientTls(ca_file=str(authority.ca)))
+            await until(lambda: rig.carrier.bound())  # the places are free again
+
+
 async def test_an_upstream_with_tls_but_no_certificate_of_ours_cannot_call_and_the_log_says_why(
     valkey_url: str,
 ) -> None:
