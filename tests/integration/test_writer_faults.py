@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -245,13 +247,19 @@ async def test_each_shard_has_a_writer_an_offset_and_ledger_ids_of_its_own(
     assert await daemon.fetchval("SELECT count(DISTINCT id) FROM ledger_entries") == 2
 
 
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that PostgreSQL's own user can reach; another run of pytest closes the parents of tmp_path again."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o711)
+        yield path
+
+
 async def test_kill_9_of_postgres_three_times_loses_and_doubles_nothing(
-    servers: tuple[str, str], postgres_server: EmbeddedPostgres, tmp_path: Path
+    servers: tuple[str, str], postgres_server: EmbeddedPostgres, open_place: Path
 ) -> None:
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)
-    server = EmbeddedPostgres(tmp_path / "postgres")
+    server = EmbeddedPostgres(open_place / "postgres")
     await server.start()
     restarting = asyncio.create_task(server.watch())
     try:
