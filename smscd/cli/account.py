@@ -234,7 +234,7 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
 
     async def work() -> list[dict[str, Any]]:
         async with opened(location) as storage:
-            snapshot = await load_snapshot(storage.database)
+            snapshot = await load_snapshot(storage.database, with_prices=False)
             ids: dict[str, list[str]] = {}
             certificates: dict[str, list[str]] = {}
             for credential in snapshot.credentials:
@@ -311,7 +311,8 @@ def topup(
 
     async def work() -> tuple[TopUp | None, str]:
         async with opened(location) as storage:
-            known = {found.id: found.currency for found in (await load_snapshot(storage.database)).accounts}
+            snapshot = await load_snapshot(storage.database, with_prices=False)
+            known = {found.id: found.currency for found in snapshot.accounts}
             if name not in known:
                 return None, ""
             entry = _entry(name, amount, reference or f"topup-{uuid.uuid4()}", note)
