@@ -31,14 +31,17 @@ class PrefixTable(Generic[T]):
     def fill(self, items: Iterable[tuple[str, T]]) -> Iterator[None]:
         """Build it from these in steps of some milliseconds at most; nothing is found before the last."""
         values: dict[bytes, T | object] = {}
+        seen: set[int] = set()
         self._root: _Probe | None = None
         self.length_max = 0
         self._values = values
         for count, (given, value) in enumerate(items, 1):
-            values[given.removeprefix("+").encode()] = value
+            prefix = given.removeprefix("+").encode()
+            values[prefix] = value
+            seen.add(len(prefix))
             if not count % STEP_PREFIXES:
                 yield
-        lengths = sorted({len(prefix) for prefix in values})
+        lengths = sorted(seen)
         self.length_max = lengths[-1] if lengths else 0
         root = _balanced(lengths)
         turns = {length: tuple(_turns(root, length)) for length in lengths}
@@ -51,7 +54,10 @@ class PrefixTable(Generic[T]):
                     marks[mark] = next((values[start] for start in shorter), _NOTHING)
             if not count % STEP_PREFIXES:
                 yield
-        values.update(marks)
+        for count, (mark, known) in enumerate(marks.items(), 1):
+            values[mark] = known
+            if not count % STEP_PREFIXES:
+                yield
         self._root = root
 
     def find(self, digits: bytes) -> T | None:

@@ -36,11 +36,15 @@ class _Dated(NamedTuple):
 
 
 class DatedTable:
-    """Micro-units by longest prefix at a moment. changes_ms: the moments at which any of them changes."""
+    """Micro-units by longest prefix at a moment: rows are added, then it is built.
 
-    __slots__ = ("_table", "changes_ms")
+    changes_ms: the moments at which any of them changes.
+    """
+
+    __slots__ = ("_rows", "_table", "changes_ms")
 
     def __init__(self) -> None:
+        self._rows: dict[str, int | _Dated] = {}
         self._table: PrefixTable[int | _Dated] = PrefixTable()
         self.changes_ms: set[int] = set()
 
@@ -49,21 +53,24 @@ class DatedTable:
         """The length of the longest prefix."""
         return self._table.length_max
 
-    def fill(self, rows: Iterable[tuple[str, _Period]]) -> Iterator[None]:
-        """Build it from these in steps."""
-        values: dict[str, int | _Dated] = {}
-        for count, (given, period) in enumerate(rows, 1):
-            prefix = given.removeprefix("+")
-            before = values.get(prefix)
-            if before is None and period.from_ms == -EVER_MS and period.until_ms == EVER_MS:
-                values[prefix] = period.micros
-            else:
-                values[prefix] = _with(before, len(prefix), period)
-                self.changes_ms |= {period.from_ms, period.until_ms}
-            if not count % STEP_PREFIXES:
-                yield
-        self.changes_ms -= {-EVER_MS, EVER_MS}
-        yield from self._table.fill(values.items())
+    def add(self, prefix: str, micros: int, from_ms: int | None, until_ms: int | None) -> None:
+        """One row. A row without dates is kept as a number: a hundred thousand tuples are a long turn of the GC."""
+        prefix = prefix.removeprefix("+")
+        before = self._rows.get(prefix)
+        if before is None and from_ms is None and until_ms is None:
+            self._rows[prefix] = micros
+            return
+        period = _Period(-EVER_MS if from_ms is None else from_ms, EVER_MS if until_ms is None else until_ms, micros)
+        if isinstance(before, int):
+            before = _Dated(len(prefix), (_Period(-EVER_MS, EVER_MS, before),))
+        periods = before.periods if before is not None else ()
+        self._rows[prefix] = _Dated(len(prefix), tuple(sorted((*periods, period), reverse=True)))
+        self.changes_ms |= {period.from_ms, period.until_ms} - {-EVER_MS, EVER_MS}
+
+    def build(self) -> Iterator[None]:
+        """Make what was added findable, in steps."""
+        rows, self._rows = self._rows, {}
+        yield from self._table.fill(rows.items())
 
     def find(self, digits: bytes, now_ms: int) -> int | None:
         """Micro-units of one segment to this destination; None where nothing is said of it."""
@@ -74,13 +81,6 @@ class DatedTable:
                 return micros
             found = self._table.find(digits[: found.length - 1])
         return found
-
-
-def _with(before: int | _Dated | None, length: int, period: _Period) -> _Dated:
-    if isinstance(before, int):
-        before = _Dated(length, (_Period(-EVER_MS, EVER_MS, before),))
-    periods = before.periods if before is not None else ()
-    return _Dated(length, tuple(sorted((*periods, period), reverse=True)))
 
 
 class PriceTables:
@@ -96,24 +96,22 @@ class PriceTables:
 
     def fill(self, prices: Iterable[Price], costs: Iterable[Cost]) -> Iterator[None]:
         """Build them from these in steps of some milliseconds at most, for who has something else to do."""
-        sold: dict[str, list[tuple[str, _Period]]] = {}
-        bought: dict[tuple[str, str], list[tuple[str, _Period]]] = {}
+        sold: dict[str, DatedTable] = {}
+        bought: dict[tuple[str, str], DatedTable] = {}
         for count, price in enumerate(prices, 1):
-            period = _period(price.valid_from_ms, price.valid_until_ms, price.price_micros)
-            sold.setdefault(price.plan, []).append((price.prefix, period))
+            sold_by = sold.get(price.plan) or sold.setdefault(price.plan, DatedTable())
+            sold_by.add(price.prefix, price.price_micros, price.valid_from_ms, price.valid_until_ms)
             if not count % STEP_PREFIXES:
                 yield
         for count, cost in enumerate(costs, 1):
-            period = _period(cost.valid_from_ms, cost.valid_until_ms, cost.cost_micros)
-            bought.setdefault((cost.upstream, cost.currency), []).append((cost.prefix, period))
+            owner = cost.upstream, cost.currency
+            bought_by = bought.get(owner) or bought.setdefault(owner, DatedTable())
+            bought_by.add(cost.prefix, cost.cost_micros, cost.valid_from_ms, cost.valid_until_ms)
             if not count % STEP_PREFIXES:
                 yield
-        self._prices = {plan: DatedTable() for plan in sold}
-        self._costs = {owner: DatedTable() for owner in bought}
-        for plan, rows in sold.items():
-            yield from self._prices[plan].fill(rows)
-        for owner, rows in bought.items():
-            yield from self._costs[owner].fill(rows)
+        for table in (*sold.values(), *bought.values()):
+            yield from table.build()
+        self._prices, self._costs = sold, bought
         tables = (*self._prices.values(), *self._costs.values())
         self._changes_ms = sorted(set().union(*(table.changes_ms for table in tables)))
         self.length_max = max((table.length_max for table in tables), default=0)
@@ -133,7 +131,3 @@ class PriceTables:
         at = bisect_right(self._changes_ms, now_ms)
         changes = self._changes_ms
         return changes[at - 1] if at else -EVER_MS, changes[at] if at < len(changes) else EVER_MS
-
-
-def _period(from_ms: int | None, until_ms: int | None, micros: int) -> _Period:
-    return _Period(-EVER_MS if from_ms is None else from_ms, EVER_MS if until_ms is None else until_ms, micros)
