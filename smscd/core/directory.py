@@ -6,7 +6,7 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -261,6 +261,15 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_micros: int
     valid_from_ms: int | None = None
     valid_until_ms: int | None = None
+
+
+class PriceRow(NamedTuple):
+    """One line of a price list, which is a plan's or an upstream's; dated like Price."""
+
+    prefix: str
+    micros: int
+    from_ms: int | None = None
+    until_ms: int | None = None
 
 
 class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
