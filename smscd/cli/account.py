@@ -155,6 +155,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
     from smscd.core.directory import Account, ApiKey, Credential
     from smscd.supervision import seed as seeding
     from storage.postgres import configuration
+    from storage.postgres.price_lists import plan_currency
 
     if not ACCOUNT_ID.fullmatch(name):
         raise click.UsageError(
@@ -196,6 +197,15 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
     async def work() -> None:
         async with opened(location) as storage:
             database = storage.database
+            currency = await plan_currency(database, made.plan)
+            if currency is None:
+                give_up(
+                    f"There is no price plan {made.plan}: "
+                    f"`smscd price import FILE --plan {made.plan} --apply` makes it.",
+                    as_json=as_json,
+                )
+            if currency != made.currency:
+                give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
                 await configuration.add_account(database, made)
                 hmac = seeding.password_hmac(location.pepper, password)

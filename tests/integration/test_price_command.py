@@ -149,6 +149,19 @@ def test_a_plan_is_made_with_its_currency_when_its_prices_are_applied(demo: Demo
     assert command(demo, "price", "quote", "447700900123", "--account", "buyer")["price_micros"] == 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--plan", "none"), "There is no price plan none: `smscd price import FILE --plan none --apply` makes it."),
+        (("--currency", "USD"), "The plan default is in EUR: give --currency EUR."),
+    ],
+)
+def test_an_account_has_the_currency_of_its_plan(demo: DemoProcess, options: tuple[str, ...], sentence: str) -> None:
+    refused = demo.command("account", "add", "odd", *options)
+    assert (refused.returncode, refused.stderr) == (1, f"smscd: {sentence}\n")
+    assert "odd" not in demo.command("account", "list").stdout
+
+
 def test_a_quote_of_what_would_be_refused_says_why(demo: DemoProcess) -> None:
     for arguments, sentence in (
         (("447700900123", "--account", "nobody"), "There is no account nobody."),
