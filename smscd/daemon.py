@@ -131,8 +131,7 @@ class Composition:
 
     async def count_upstreams(self) -> int:
         """How many upstreams are enabled, asked of PostgreSQL: the health check's question."""
-        snapshot = await self.database.load_directory()
-        return sum(upstream.is_enabled for upstream in snapshot.upstreams)
+        return sum(upstream.is_enabled for upstream in await self.database.load_upstreams())
 
     # --- the parts --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "db": ("smscd.cli.db", "db", "The PostgreSQL schema: migrate, status."),
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup."),
+    "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),

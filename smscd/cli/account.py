@@ -155,6 +155,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
     from smscd.core.directory import Account, ApiKey, Credential
     from smscd.supervision import seed as seeding
     from storage.postgres import configuration
+    from storage.postgres.price_lists import plan_currency
 
     if not ACCOUNT_ID.fullmatch(name):
         raise click.UsageError(
@@ -196,6 +197,15 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
     async def work() -> None:
         async with opened(location) as storage:
             database = storage.database
+            currency = await plan_currency(database, made.plan)
+            if currency is None:
+                give_up(
+                    f"There is no price plan {made.plan}: "
+                    f"`smscd price import FILE --plan {made.plan} --apply` makes it.",
+                    as_json=as_json,
+                )
+            if currency != made.currency:
+                give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
                 await configuration.add_account(database, made)
                 hmac = seeding.password_hmac(location.pepper, password)
@@ -234,7 +244,7 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
 
     async def work() -> list[dict[str, Any]]:
         async with opened(location) as storage:
-            snapshot = await load_snapshot(storage.database)
+            snapshot = await load_snapshot(storage.database, with_prices=False)
             ids: dict[str, list[str]] = {}
             certificates: dict[str, list[str]] = {}
             for credential in snapshot.credentials:
@@ -311,7 +321,8 @@ def topup(
 
     async def work() -> tuple[TopUp | None, str]:
         async with opened(location) as storage:
-            known = {found.id: found.currency for found in (await load_snapshot(storage.database)).accounts}
+            snapshot = await load_snapshot(storage.database, with_prices=False)
+            known = {found.id: found.currency for found in snapshot.accounts}
             if name not in known:
                 return None, ""
             entry = _entry(name, amount, reference or f"topup-{uuid.uuid4()}", note)

@@ -6,7 +6,7 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -239,12 +239,37 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """Price of one segment by plan and longest destination prefix."""
+class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Price of one segment by plan and longest destination prefix.
+
+    Valid from valid_from_ms up to, not including, valid_until_ms; None: always. Those of one prefix do not overlap.
+    """
 
     plan: str
     prefix: str
     price_micros: int
+    valid_from_ms: int | None = None
+    valid_until_ms: int | None = None
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an upstream asks for one segment, like Price. It is known for accounts of this currency."""
+
+    upstream: str
+    currency: str
+    prefix: str
+    cost_micros: int
+    valid_from_ms: int | None = None
+    valid_until_ms: int | None = None
+
+
+class PriceRow(NamedTuple):
+    """One line of a price list, which is a plan's or an upstream's; dated like Price."""
+
+    prefix: str
+    micros: int
+    from_ms: int | None = None
+    until_ms: int | None = None
 
 
 class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,12 +281,17 @@ class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything above as one load of the database; core.directory_index builds the look-up tables from it."""
+    """Everything above as one load of the database; core.directory_index builds the look-up tables from it.
 
+    prices_version: another one says that prices or costs may have changed.
+    """
+
+    prices_version: int = 0
     accounts: tuple[Account, ...] = ()
     credentials: tuple[Credential, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     routes: tuple[Route, ...] = ()
     prices: tuple[Price, ...] = ()
+    costs: tuple[Cost, ...] = ()
     mo_numbers: tuple[MoNumber, ...] = ()

@@ -93,7 +93,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     if isinstance(source, Rejected):
         return source
 
-    offer = directory.offer(entry, dest)
+    offer = directory.offer(entry, dest, now_ms)
     if isinstance(offer, Rejected):
         return offer
 
@@ -177,6 +177,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         submission.metadata,
         key.decode("ascii", "backslashreplace") if key is not None else None,
     )
+    if offer.cost_micros:
+        record.cost_micros = offer.cost_micros * parts
     if conversion is not None:
         record.conversion = conversion
     if submission.priority_flag:

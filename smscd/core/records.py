@@ -130,6 +130,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     group_id: of a submit_multi, the id that the customer was given for all its messages; 0 for every other message.
     conversion: None when the upstream gets what the customer sent, cut at most.
     priority_flag: what the ESME wrote, for the upstream alone; what counts here is priority, which is its account's.
+    cost_micros: what the upstream asks for it, as it was known at admission; 0 when it was not.
     """
 
     id: int
@@ -163,6 +164,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     group_id: int = 0
     conversion: Conversion | None = None
     priority_flag: int = 0
+    cost_micros: int = 0
 
     @property
     def parts(self) -> int:

@@ -198,4 +198,5 @@ def record_of(found: StoredMessage) -> MessageRecord:
         group_id=found.group_id or 0,
         conversion=found.conversion,
         priority_flag=found.priority_flag,
+        cost_micros=found.cost_micros,
     )

@@ -217,7 +217,7 @@ async def seed(
 
 async def _set_upstreams(database: Database, upstreams: Sequence[Upstream]) -> None:
     wanted = {upstream.id for upstream in upstreams}
-    for old in (await configuration.load_snapshot(database)).upstreams:
+    for old in (await configuration.load_snapshot(database, with_prices=False)).upstreams:
         if old.id not in wanted and old.is_enabled:
             await configuration.add_upstream(database, msgspec.structs.replace(old, is_enabled=False))
     for upstream in upstreams:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from smscd.core.directory import Snapshot
+from smscd.core.directory import Snapshot, Upstream
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.messages import recorded_id
@@ -36,9 +36,13 @@ class Database:
             except postgres.UNAVAILABLE:
                 self._pool.terminate()
 
-    async def load_directory(self) -> Snapshot:
-        """Everything that configures this process while it runs."""
-        return await load_snapshot(self.get())
+    async def load_directory(self, known: Snapshot) -> Snapshot:
+        """Everything that configures this process while it runs. known: as it was."""
+        return await load_snapshot(self.get(), known)
+
+    async def load_upstreams(self) -> tuple[Upstream, ...]:
+        """All upstreams, enabled or not."""
+        return (await load_snapshot(self.get(), with_prices=False)).upstreams
 
     async def recorded_offset(self) -> str | None:
         """How far PostgreSQL has the journal; None while it cannot be asked."""

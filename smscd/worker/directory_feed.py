@@ -1,7 +1,8 @@
 """Keeps the directory current: loaded from PostgreSQL, loaded again when a notification says that it changed.
 
-While PostgreSQL is away, or has a row that cannot be read, the last directory stays in use; only the first load has to
-succeed.
+Prices, of which there may be a hundred thousand, are read and built only when they changed, and in steps between which
+the process does its work. While PostgreSQL is away, or has a row that cannot be read, the last directory stays in use;
+only the first load has to succeed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import structlog
 
 from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.price_tables import PriceTables
 
 REFRESH_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
@@ -21,15 +23,15 @@ _log = structlog.get_logger(__name__)
 class DirectoryFeed:
     """The current directory of one process.
 
-    load: reads a snapshot. unavailable: the exceptions with which it fails while the database is away, or has a row
-    that this release cannot read.
+    load(known): reads a snapshot, given the last one. unavailable: the exceptions with which it fails while the
+    database is away, or has a row that this release cannot read.
     validity_default_ms: of a message whose customer asked for none.
     on_change(index): called after each load that brought a change. loads: how many did.
     """
 
     def __init__(
         self,
-        load: Callable[[], Awaitable[Snapshot]],
+        load: Callable[[Snapshot], Awaitable[Snapshot]],
         unavailable: tuple[type[BaseException], ...],
         validity_default_ms: int,
     ) -> None:
@@ -52,12 +54,17 @@ class DirectoryFeed:
 
     async def refresh(self) -> None:
         """Load now. Raises what `load` raises."""
-        snapshot = await self._load()
+        snapshot = await self._load(self._snapshot)
         if snapshot == self._snapshot:
             return
+        prices = self.current.prices
+        if snapshot.prices_version != self._snapshot.prices_version:
+            prices = PriceTables()
+            for _ in prices.fill(snapshot.prices, snapshot.costs):
+                await asyncio.sleep(0)
         self._snapshot = snapshot
         self.loads += 1
-        self.current = DirectoryIndex(snapshot, self._validity_default_ms)
+        self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:
             callback(self.current)

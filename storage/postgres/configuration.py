@@ -5,14 +5,16 @@ Every add_* is an upsert. Whoever changes something publishes the notification a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 
 from smscd.core.directory import (
     Account,
     ApiKey,
+    Cost,
     Credential,
     MoNumber,
     Price,
@@ -24,24 +26,39 @@ from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
 _SQL = load("configuration")
+PIECE_ROWS = 500
 _JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats"})
-_Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Price, Route, Upstream)
+_Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Route, Upstream)
 
 
 class ConfigurationInvalid(Exception):
     """A row of the configuration has a value that this release does not know; says which row and value."""
 
 
-async def load_snapshot(database: Database) -> Snapshot:
-    """Everything, as it stood at one moment. Raises ConfigurationInvalid."""
+async def load_snapshot(database: Database, known: Snapshot | None = None, *, with_prices: bool = True) -> Snapshot:
+    """Everything, as it stood at one moment. Raises ConfigurationInvalid.
+
+    known: an earlier one; its prices and costs are taken over when they have not changed since. They are read in pieces
+    in any case: there may be a hundred thousand. with_prices: False for who does not want them.
+    """
     async with acquired(database) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        version = await connection.fetchval(_SQL["prices_version"]) if with_prices else 0
+        prices: tuple[Price, ...] = ()
+        costs: tuple[Cost, ...] = ()
+        if known is not None and known.prices_version == version:
+            prices, costs = known.prices, known.costs
+        elif with_prices:
+            prices = tuple([Price(**row) async for row in _in_pieces(connection, "load_prices")])
+            costs = tuple([Cost(**row) async for row in _in_pieces(connection, "load_costs")])
         return Snapshot(
+            prices_version=version,
             accounts=await _rows(connection, "load_accounts", Account),
             credentials=await _rows(connection, "load_credentials", Credential),
             api_keys=await _rows(connection, "load_api_keys", ApiKey),
             upstreams=await _rows(connection, "load_upstreams", Upstream),
             routes=await _rows(connection, "load_routes", Route),
-            prices=await _rows(connection, "load_prices", Price),
+            prices=prices,
+            costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
         )
 
@@ -101,6 +118,14 @@ async def add_mo_number(database: Database, number: MoNumber) -> None:
 async def _execute(database: Database, statement: str, *arguments: object) -> str:
     async with acquired(database) as connection:
         return await connection.execute(_SQL[statement], *arguments)
+
+
+async def _in_pieces(connection: Connection, statement: str, *arguments: object) -> AsyncIterator[asyncpg.Record]:
+    """Rows of a long answer; other tasks have their turn after each piece. Only in a transaction."""
+    cursor = await connection.cursor(_SQL[statement], *arguments)
+    while rows := await cursor.fetch(PIECE_ROWS):
+        for row in rows:
+            yield row
 
 
 async def _rows(connection: Connection, statement: str, kind: type[_Row]) -> tuple[_Row, ...]:

@@ -44,7 +44,7 @@ MESSAGE_COLUMNS = (
     "protocol_id", "data_coding", "registered_delivery", "account", "source", "service_type", "priority_flag",
     # each its own
     "segments", "segment_sizes", "dest", "body", "tlvs", "client_ref", "callback_url", "metadata", "request_key",
-    "group_id", "conversion",
+    "group_id", "conversion", "cost_micros",
 )  # fmt: skip
 SEGMENT_COLUMNS = ("message_id", "sent_at", "segment", "attempt", "upstream", "upstream_message_id")
 EVENT_COLUMNS = (
@@ -148,6 +148,7 @@ class RowBuilder:
         """Rows of admitted messages. charges: by account the charge_entry field, as bigint() makes it."""
         learned_columns, submitted_columns = self._learned, self._submitted
         pack, lengths, join = _MESSAGE_HEAD.pack, _LENGTHS, b"".join
+        pack_cost = _BIGINT.pack
         rows: list[bytes] = []
         for record in records:
             key = (
@@ -178,8 +179,9 @@ class RowBuilder:
                 or record.group_id or record.conversion
             ):  # fmt: skip
                 own = _own_columns(record)
+            cost = record.cost_micros
             rows += (
-                pack(44, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
+                pack(45, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
                 charges.get(record.account, NULL) if price else NULL,
                 known,
                 submitted,
@@ -189,6 +191,7 @@ class RowBuilder:
                 lengths[size] if size < 1024 else size.to_bytes(4, "big"),
                 body,
                 own,
+                pack_cost(8, cost) if cost else NULL,
             )
         return join(rows)
 
@@ -199,7 +202,7 @@ class RowBuilder:
             found = learned.get(record.id, NOTHING)
             due = 1 if record.account and record.via else 0
             rows += (
-                _INBOUND_HEAD.pack(44, 8, record.id, 8, 0, -1, -1),
+                _INBOUND_HEAD.pack(45, 8, record.id, 8, 0, -1, -1),
                 _time(record.at_ms),
                 _time(found.callback_ms),
                 _learned_codes(
@@ -219,7 +222,7 @@ class RowBuilder:
                 field(stored_text(record.dest)),
                 field(record.body),
                 _bytes(record.tlvs),
-                NULL * 6,
+                NULL * 7,
             )  # fmt: skip
         return b"".join(rows)
 

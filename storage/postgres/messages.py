@@ -79,6 +79,7 @@ class StoredMessage:
     timeline: tuple[TimelineEntry, ...] = ()
     conversion: Conversion | None = None
     priority_flag: int = 0
+    cost_micros: int = 0
 
     @property
     def parts(self) -> int:

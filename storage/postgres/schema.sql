@@ -76,8 +76,9 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
 -- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
 -- for all its messages (the id of the first). conversion: msgpack of records.Conversion, for a message that was
--- rewritten for its upstream. priority_flag: of the ESME, null for 0. The columns that change are in no index, so that
--- updates stay in their page (HOT).
+-- rewritten for its upstream. priority_flag: of the ESME, null for 0. cost_micros: what its upstream asks, as it was
+-- known at admission; null when it was not. The columns that change are in no index, so that updates stay in their page
+-- (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
     price_micros bigint NOT NULL,
@@ -123,6 +124,7 @@ CREATE TABLE messages (
     group_id bigint,
     conversion bytea,
     priority_flag smallint,
+    cost_micros bigint,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);
@@ -375,12 +377,49 @@ CREATE TABLE routes (
     PRIMARY KEY (account, prefix)
 );
 
+-- Valid from valid_from up to, not including, valid_until; null is always. Those of one plan and prefix do not overlap:
+-- who imports holds the row of prices_version and looks.
 CREATE TABLE prices (
     plan text NOT NULL REFERENCES price_plans (id),
     prefix text NOT NULL,
     price_micros bigint NOT NULL CHECK (price_micros >= 0),
-    PRIMARY KEY (plan, prefix)
+    valid_from timestamptz,
+    valid_until timestamptz,
+    CHECK (valid_from < valid_until AND isfinite(valid_from) AND isfinite(valid_until)),
+    UNIQUE NULLS NOT DISTINCT (plan, prefix, valid_from)
 );
+
+-- What an upstream asks for one segment of an account with this currency, dated like prices.
+CREATE TABLE upstream_costs (
+    upstream text NOT NULL REFERENCES upstreams (id),
+    currency text NOT NULL,
+    prefix text NOT NULL,
+    cost_micros bigint NOT NULL CHECK (cost_micros >= 0),
+    valid_from timestamptz,
+    valid_until timestamptz,
+    CHECK (valid_from < valid_until AND isfinite(valid_from) AND isfinite(valid_until)),
+    UNIQUE NULLS NOT DISTINCT (upstream, currency, prefix, valid_from)
+);
+
+-- One row: another version says that prices or costs may have changed. Whatever changes them moves it, and so waits for
+-- who is changing them.
+CREATE TABLE prices_version (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version bigint NOT NULL DEFAULT 1
+);
+INSERT INTO prices_version DEFAULT VALUES;
+
+CREATE FUNCTION prices_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE prices_version SET version = version + 1;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER prices_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON prices
+    FOR EACH STATEMENT EXECUTE FUNCTION prices_changed();
+CREATE TRIGGER prices_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON upstream_costs
+    FOR EACH STATEMENT EXECUTE FUNCTION prices_changed();
 
 CREATE TABLE mo_numbers (
     number text PRIMARY KEY,
@@ -389,7 +428,8 @@ CREATE TABLE mo_numbers (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE
-    ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, mo_numbers TO smscd;
+    ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, upstream_costs, mo_numbers TO smscd;
+GRANT SELECT, UPDATE ON prices_version TO smscd;
 
 -- ============================================================ partitions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import asyncpg
+import msgspec
 import pytest
 
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream, VendorTlv
@@ -61,15 +62,20 @@ async def add(daemon: Connection, snapshot: Snapshot) -> None:
         await configuration.add_mo_number(daemon, number)
 
 
+async def loaded_from(daemon: Connection) -> Snapshot:
+    """All but the number that says how often prices changed."""
+    return msgspec.structs.replace(await configuration.load_snapshot(daemon), prices_version=0)
+
+
 async def test_what_was_added_is_what_is_loaded(daemon: Connection) -> None:
     await add(daemon, SNAPSHOT)
-    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+    assert await loaded_from(daemon) == SNAPSHOT
 
 
 async def test_adding_the_same_again_changes_nothing(daemon: Connection) -> None:
     await add(daemon, SNAPSHOT)
     await add(daemon, SNAPSHOT)
-    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+    assert await loaded_from(daemon) == SNAPSHOT
 
 
 async def test_adding_with_other_values_replaces_them(daemon: Connection) -> None:
@@ -199,7 +205,7 @@ async def test_a_profile_that_means_nothing_is_refused_when_it_is_written(
     await add(daemon, SNAPSHOT)
     with pytest.raises((asyncpg.CheckViolationError, asyncpg.DataError, asyncpg.ObjectNotInPrerequisiteStateError)):
         await daemon.execute(f"UPDATE {table} SET {column} = {value}")
-    assert await configuration.load_snapshot(daemon) == SNAPSHOT
+    assert await loaded_from(daemon) == SNAPSHOT
 
 
 async def test_quirk_1_a_word_written_in_any_case_is_read_in_capitals(daemon: Connection) -> None:

@@ -97,15 +97,17 @@ def problem_of(
     entry: AccountEntry,
     directory: DirectoryIndex,
     others: list[FieldError],
+    now_ms: int,
     refusal: Rejected | None = None,
 ) -> Problem:
     """Every field error of a body that was refused, after `others` (of headers).
 
+    now_ms: milliseconds since the Unix epoch, as planning was told.
     refusal: what planning said of a body that validates; it is told when nothing here says as much.
     """
     try:
         if body.lstrip()[:1] == b"{":
-            errors = others + _field_errors(_fields_decoder.decode(body), entry, directory)
+            errors = others + _field_errors(_fields_decoder.decode(body), entry, directory, now_ms)
         else:
             msgspec.json.decode(body)
             errors = [*others, FieldError("", "must be a JSON object")]
@@ -118,7 +120,9 @@ def problem_of(
     return invalid(errors[:FIELD_ERRORS_MAX])
 
 
-def _field_errors(fields: dict[str, msgspec.Raw], entry: AccountEntry, directory: DirectoryIndex) -> list[FieldError]:
+def _field_errors(
+    fields: dict[str, msgspec.Raw], entry: AccountEntry, directory: DirectoryIndex, now_ms: int
+) -> list[FieldError]:
     errors: list[FieldError] = []
     values: dict[str, Any] = {}
     for name, (attribute, is_required, decoder) in _FIELDS.items():
@@ -134,19 +138,21 @@ def _field_errors(fields: dict[str, msgspec.Raw], entry: AccountEntry, directory
     url = values.get("callback_url")
     if url is not None and not is_callback_url(url):
         errors.append(FieldError("/callback_url", RULES["callback_url"]))
-    errors += _planning_errors(values, entry, directory)
+    errors += _planning_errors(values, entry, directory, now_ms)
     errors += [FieldError(pointer(name), "unknown field") for name in fields if name not in _FIELDS]
     return errors
 
 
-def _planning_errors(values: dict[str, Any], entry: AccountEntry, directory: DirectoryIndex) -> list[FieldError]:
+def _planning_errors(
+    values: dict[str, Any], entry: AccountEntry, directory: DirectoryIndex, now_ms: int
+) -> list[FieldError]:
     """What planning would say of each field that is there and validates."""
     found: list[Any] = []
     if "to" in values:
         dest = find_destination(DETECT, DETECT, values["to"].encode())
         found.append(dest)
         if values.get("tlvs") and not isinstance(dest, Rejected):
-            found += _tlv_refusals(values["tlvs"], entry, directory, dest.digits)
+            found += _tlv_refusals(values["tlvs"], entry, directory, dest.digits, now_ms)
     if "sender" in values:
         found.append(find_source(entry, DETECT, DETECT, values["sender"].encode()))
     if "text" in values:
@@ -160,10 +166,10 @@ def _planning_errors(values: dict[str, Any], entry: AccountEntry, directory: Dir
 
 
 def _tlv_refusals(
-    tlvs: dict[str, int | str], entry: AccountEntry, directory: DirectoryIndex, digits: bytes
+    tlvs: dict[str, int | str], entry: AccountEntry, directory: DirectoryIndex, digits: bytes, now_ms: int
 ) -> list[bytes | Rejected]:
     """Each TLV by itself against the profile of the upstream that the message would go to."""
-    offer = directory.offer(entry, digits)
+    offer = directory.offer(entry, digits, now_ms)
     if isinstance(offer, Rejected):
         return []
     profile = offer.text_converter.tlvs if offer.text_converter is not None else None

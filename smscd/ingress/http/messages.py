@@ -14,7 +14,7 @@ from smscd.core.ids import message_ms
 from smscd.core.planning import Planned
 from smscd.core.records import Door
 from smscd.core.submission import Encoding, Submission
-from smscd.ingress.http.views import Message, Money, moment, money
+from smscd.ingress.http.views import Estimate, Message, Money, moment, money
 
 BODY_BYTES_MAX: Final = 262_144
 TEXT_CHARACTERS_MAX: Final = 39_015
@@ -159,5 +159,19 @@ def queued_message(
             price=Money(money(price_micros), currency),
             client_ref=record.client_ref,
             created_at=moment(message_ms(message_id)),
+        )
+    )
+
+
+def estimated_message(planned: Planned, currency: str) -> bytes:
+    """The body of the answer to an estimate. The upstream is ours to know."""
+    record = planned.record
+    return _encoder.encode(
+        Estimate(
+            to=address_text(record.dest_ton, record.dest),
+            sender=address_text(record.source_ton, record.source),
+            encoding=encoding_name(record.data_coding),
+            segments=record.parts,
+            price=Money(money(record.price_micros), currency),
         )
     )

@@ -27,23 +27,37 @@ from smscd.ingress.http.problems import (
     ProblemDocument,
 )
 from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
-from smscd.ingress.http.views import Balance, Health, Message, MessageDetail
+from smscd.ingress.http.views import Balance, Estimate, Health, Message, MessageDetail
 
 JSON: Final = "application/json"
 COMPONENTS: Final = "#/components/schemas/{name}"
 
-_SENDING: Final = (
-    Reason.INSUFFICIENT_BALANCE,
+_BODY_CODES: Final = (
+    MALFORMED_JSON,
+    BAD_REQUEST,
+    UNAUTHORIZED,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    UNSUPPORTED,
+    INVALID,
+    BUSY,
+    INTERNAL,
+)
+_PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
     Reason.SENDER_NOT_ALLOWED,
-    Reason.IDEMPOTENCY_IN_PROGRESS,
-    Reason.IDEMPOTENCY_KEY_REUSED,
     Reason.NO_ROUTE,
     Reason.TOO_MANY_SEGMENTS,
     Reason.MISSING_TLV,
     Reason.NOT_CONVERTIBLE,
-    Reason.RATE_LIMITED,
     Reason.NO_ROUTE_AVAILABLE,
+)
+_SENDING: Final = (
+    *_PLANNING,
+    Reason.INSUFFICIENT_BALANCE,
+    Reason.IDEMPOTENCY_IN_PROGRESS,
+    Reason.IDEMPOTENCY_KEY_REUSED,
+    Reason.RATE_LIMITED,
     Reason.QUEUE_FULL,
     Reason.STORAGE_UNAVAILABLE,
 )
@@ -51,7 +65,7 @@ _SENDING: Final = (
 
 def document(version: str) -> bytes:
     """The document as JSON. version: of this program."""
-    types = (SendRequest, Message, MessageDetail, Balance, Health, ProblemDocument)
+    types = (SendRequest, Message, Estimate, MessageDetail, Balance, Health, ProblemDocument)
     _, schemas = msgspec.json.schema_components(types, ref_template=COMPONENTS)
     return msgspec.json.encode(
         {
@@ -79,6 +93,7 @@ def document(version: str) -> bytes:
 def _paths() -> dict[str, Any]:
     return {
         "/v1/messages": {"post": _send()},
+        "/v1/messages/estimate": {"post": _estimate()},
         "/v1/messages/{id}": {"get": _message()},
         "/v1/balance": {
             "get": {
@@ -121,7 +136,6 @@ def _send() -> dict[str, Any]:
     accepted["links"] = {
         "message": {"operationId": "getMessage", "parameters": {"id": "$response.body#/id"}},
     }
-    codes = (MALFORMED_JSON, BAD_REQUEST, UNAUTHORIZED, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED, INVALID, BUSY)
     return {
         "operationId": "sendMessage",
         "tags": ["messages"],
@@ -131,7 +145,20 @@ def _send() -> dict[str, Any]:
             _key_parameter("Idempotency-Key", "Another name for X-Request-ID."),
         ],
         "requestBody": {"required": True, "content": {JSON: {"schema": _ref(SendRequest)}}},
-        "responses": {"202": accepted, **_refusals((*codes, INTERNAL), _SENDING)},
+        "responses": {"202": accepted, **_refusals(_BODY_CODES, _SENDING)},
+    }
+
+
+def _estimate() -> dict[str, Any]:
+    return {
+        "operationId": "estimateMessage",
+        "tags": ["messages"],
+        "summary": "What a message would be charged now. Nothing is sent, and the balance is not looked at.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(SendRequest)}}},
+        "responses": {
+            "200": _answer("Its encoding, its segments and their price.", Estimate),
+            **_refusals(_BODY_CODES, _PLANNING),
+        },
     }
 
 

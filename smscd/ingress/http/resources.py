@@ -19,7 +19,7 @@ from smscd.ingress.http.answers import Answer
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.field_errors import problem_of
 from smscd.ingress.http.figures import HttpFigures
-from smscd.ingress.http.messages import BODY_BYTES_MAX, decode, queued_message, submission_of
+from smscd.ingress.http.messages import BODY_BYTES_MAX, decode, estimated_message, queued_message, submission_of
 from smscd.ingress.http.openapi import document
 from smscd.ingress.http.problems import (
     NOT_FOUND,
@@ -106,6 +106,7 @@ class Resources:
         """The routes, as http_openapi documents them."""
         return [
             Route("/v1/messages", keyed={"POST": self.send}),
+            Route("/v1/messages/estimate", keyed={"POST": self.estimate}),
             Route("/v1/messages/{id}", keyed={"GET": self.message}),
             Route("/v1/balance", keyed={"GET": self.balance}),
             Route("/health/", open={"GET": self.health}),
@@ -123,7 +124,7 @@ class Resources:
         key = request_key(request.headers, errors)
         asked = decode(body)
         if asked is None:
-            return problem_of(body, entry, self._directory(), errors)
+            return problem_of(body, entry, self._directory(), errors, self._clock_ms())
         if errors:
             return invalid(errors)
         if key is not None and self._verdicts.is_undecided(entry.account.id, key):
@@ -137,7 +138,7 @@ class Resources:
         planned = plan(submission_of(asked, entry, key), directory, message_id, now_ms)
         if isinstance(planned, Rejected):
             if planned.answer.code == VALIDATION_FAILED:
-                return problem_of(body, entry, directory, [], planned)
+                return problem_of(body, entry, directory, [], now_ms, planned)
             return rejected(planned)
         verdict = await self._verdicts.ask(planned)
         if verdict is None:
@@ -145,6 +146,24 @@ class Resources:
                 return refused(Reason.IDEMPOTENCY_IN_PROGRESS, 1.0)
             return unavailable("Whether the message was accepted is not known yet.")
         return self._answer_of(planned, verdict, entry)
+
+    async def estimate(self, request: web.BaseRequest, entry: AccountEntry, _: str) -> Answer | Problem:
+        """POST /v1/messages/estimate: what the same body would be charged now; nothing is kept of it."""
+        body = self._bodies.arrived(request)
+        if body is None:
+            body = await self._bodies.read(request)
+        if isinstance(body, Problem):
+            return body
+        directory, now_ms = self._directory(), self._clock_ms()
+        asked = decode(body)
+        if asked is None:
+            return problem_of(body, entry, directory, [], now_ms)
+        planned = plan(submission_of(asked, entry, None), directory, 0, now_ms)
+        if isinstance(planned, Rejected):
+            if planned.answer.code == VALIDATION_FAILED:
+                return problem_of(body, entry, directory, [], now_ms, planned)
+            return rejected(planned)
+        return Answer(200, estimated_message(planned, entry.account.currency))
 
     def _answer_of(self, planned: Planned, verdict: Verdict, entry: AccountEntry) -> Answer | Problem:
         account = entry.account

@@ -47,6 +47,16 @@ class Message(msgspec.Struct, kw_only=True, rename={"sender": "from"}):
     created_at: Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2026-11-22T14:48:34.504Z"])]
 
 
+class Estimate(msgspec.Struct, kw_only=True, rename={"sender": "from"}):
+    """What a message would be, and what it would be charged, if it were sent at this moment."""
+
+    to: str
+    sender: str
+    encoding: Annotated[str, Meta(extra_json_schema={"enum": list(ENCODINGS)})]
+    segments: Annotated[int, Meta(ge=1)]
+    price: Annotated[Money, Meta(description="Of all segments.")]
+
+
 class TimelineItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One thing that happened to a message. segment counts from 0."""
 

@@ -31,8 +31,18 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
 -- name: load_routes
 SELECT prefix, upstreams, account FROM routes ORDER BY account, prefix;
 
+-- name: prices_version
+SELECT version FROM prices_version;
+
 -- name: load_prices
-SELECT plan, prefix, price_micros FROM prices ORDER BY plan, prefix;
+SELECT plan, prefix, price_micros, (extract(epoch FROM valid_from) * 1000)::bigint AS valid_from_ms,
+       (extract(epoch FROM valid_until) * 1000)::bigint AS valid_until_ms
+  FROM prices ORDER BY plan, prefix, valid_from NULLS FIRST;
+
+-- name: load_costs
+SELECT upstream, currency, prefix, cost_micros, (extract(epoch FROM valid_from) * 1000)::bigint AS valid_from_ms,
+       (extract(epoch FROM valid_until) * 1000)::bigint AS valid_until_ms
+  FROM upstream_costs ORDER BY upstream, currency, prefix, valid_from NULLS FIRST;
 
 -- name: load_mo_numbers
 SELECT number, account, via FROM mo_numbers ORDER BY number;
@@ -123,7 +133,7 @@ ON CONFLICT (id) DO UPDATE SET currency = excluded.currency;
 -- name: add_prices
 INSERT INTO prices (plan, prefix, price_micros)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-ON CONFLICT (plan, prefix) DO UPDATE SET price_micros = excluded.price_micros;
+ON CONFLICT (plan, prefix, valid_from) DO UPDATE SET price_micros = excluded.price_micros, valid_until = NULL;
 
 -- name: add_mo_number
 INSERT INTO mo_numbers (number, account, via) VALUES ($1, $2, $3)

@@ -269,7 +269,7 @@ def test_a_record_of_the_previous_release_has_no_conversion() -> None:
 
 def test_default_profiles_leave_a_message_as_it_is() -> None:
     way = Way({"default_alphabet": "gsm"}, {"default_alphabet": "gsm"})
-    offer = way.directory.offer(way.directory.entry("acme") or pytest.fail(), b"44")
+    offer = way.directory.offer(way.directory.entry("acme") or pytest.fail(), b"44", 0)
     assert not isinstance(offer, Rejected)
     assert (offer.converter, offer.text_converter) == (None, None)
     assert planned(way.smpp(b"hello")).record.conversion is None

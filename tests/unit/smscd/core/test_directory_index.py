@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import timeit
-
 from smscd.core.directory import (
     Account,
     ApiKey,
+    Cost,
     Credential,
     MoNumber,
     Price,
@@ -15,7 +13,7 @@ from smscd.core.directory import (
     Snapshot,
     Upstream,
 )
-from smscd.core.directory_index import OFFERS_MAX, DirectoryIndex, Offer, PrefixTable
+from smscd.core.directory_index import OFFERS_MAX, DirectoryIndex, Offer
 from smscd.core.reasons import Reason, Rejected
 
 
@@ -45,10 +43,10 @@ def index(**parts: object) -> DirectoryIndex:
     return DirectoryIndex(Snapshot(**(given | parts)))  # type: ignore[arg-type]  # fields are typed by Snapshot
 
 
-def offer(directory: DirectoryIndex, account: str, digits: bytes) -> Offer | Rejected:
+def offer(directory: DirectoryIndex, account: str, digits: bytes, now_ms: int = 0) -> Offer | Rejected:
     entry = directory.entry(account)
     assert entry is not None
-    return directory.offer(entry, digits)
+    return directory.offer(entry, digits, now_ms)
 
 
 def chosen(directory: DirectoryIndex, account: str, digits: bytes) -> tuple[str, int] | Reason:
@@ -75,7 +73,7 @@ def test_no_route_and_no_price_are_refused() -> None:
     assert chosen(directory, "a", b"8612345678") is Reason.NO_ROUTE
     assert chosen(directory, "b", b"4477123456") is Reason.NO_ROUTE
     assert directory.route("a", b"8612345678") is None
-    assert directory.price("gold", b"44") is None and directory.price("none", b"44") is None
+    assert directory.prices.price("gold", b"44", 0) is None and directory.prices.price("none", b"44", 0) is None
 
 
 def test_a_paused_upstream_is_passed_over_and_all_paused_is_said_so() -> None:
@@ -96,7 +94,7 @@ def test_what_is_remembered_is_bounded() -> None:
     entry = directory.entry("a")
     assert entry is not None
     for number in range(OFFERS_MAX + 10):
-        directory.offer(entry, b"%09d" % number)
+        directory.offer(entry, b"%09d" % number, 0)
     assert len(entry.offers) <= OFFERS_MAX
 
 
@@ -115,36 +113,41 @@ def test_everything_is_found_by_its_key() -> None:
     assert directory.mo_number(b"123456") is None
 
 
-def test_a_number_that_is_shorter_than_every_prefix_is_no_error() -> None:
-    table = PrefixTable([("4477", 1)])
-    assert table.find(b"44") is None and table.find(b"") is None
-    assert PrefixTable[int]([]).find(b"44") is None
+def test_an_offer_is_remembered_only_as_long_as_its_price_is_valid() -> None:
+    """Whatever the order of the moments: the clock that is asked may be set back."""
+    prices = (
+        Price(plan="default", prefix="", price_micros=1, valid_until_ms=1_000),
+        Price(plan="default", prefix="", price_micros=2, valid_from_ms=1_000, valid_until_ms=2_000),
+    )
+    directory = index(prices=prices)
+    for now_ms, expected in ((0, 1), (999, 1), (1_000, 2), (999, 1), (1_999, 2), (2_000, None), (1_500, 2)):
+        found = offer(directory, "a", b"4412345678", now_ms)
+        assert (None if isinstance(found, Rejected) else found.price_micros) == expected, now_ms
+    assert offer(directory, "a", b"4412345678", 1_500) is offer(directory, "a", b"4412345678", 1_999)
 
 
-def test_random_tables_find_what_trying_every_length_finds() -> None:
-    chance = random.Random(5)
-    for _ in range(300):
-        digits = "12" if chance.random() < 0.5 else "0123456789"
-        prefixes = {
-            "".join(chance.choices(digits, k=chance.randrange(0, 9))): number for number in range(chance.randrange(40))
-        }
-        table = PrefixTable(prefixes.items())
-        for _ in range(50):
-            number = "".join(chance.choices(digits, k=chance.randrange(0, 12)))
-            expected = next((prefixes[number[:n]] for n in range(len(number), -1, -1) if number[:n] in prefixes), None)
-            assert table.find(number.encode()) == expected
+def test_an_offer_knows_what_the_upstream_that_was_chosen_asks_in_the_accounts_currency() -> None:
+    costs = tuple(
+        Cost(upstream=upstream, currency=currency, prefix=prefix, cost_micros=micros)
+        for upstream, currency, prefix, micros in (
+            ("one", "EUR", "4", 1), ("one", "EUR", "441", 2), ("two", "EUR", "4477", 3), ("one", "USD", "4", 4)
+        )
+    )  # fmt: skip
+    accounts = (Account(id="a"), Account(id="b", plan="gold", currency="USD"))
+    directory = index(accounts=accounts, costs=costs)
+    asked = (("a", b"4412345678"), ("a", b"4402345678"), ("a", b"4477123456"), ("a", b"3312345678"), ("b", b"4912345"))
+    found = [offer(directory, account, digits) for account, digits in asked]
+    assert [isinstance(one, Offer) and one.cost_micros for one in found] == [2, 1, 3, 0, 4]
 
 
-def test_a_hundred_thousand_prefixes_are_searched_in_about_a_microsecond() -> None:
-    chance = random.Random(3)
-    prefixes = {str(chance.randrange(1, 10 ** chance.randrange(1, 10))) for _ in range(190_000)}
-    table = PrefixTable([(prefix, 1) for prefix in prefixes])
-    numbers = [b"%d" % chance.randrange(10**10, 10**12) for _ in range(1_000)]
-
-    def search() -> None:
-        for number in numbers:
-            table.find(number)
-
-    assert len(prefixes) > 90_000
-    seconds = min(timeit.repeat(search, number=1, repeat=20)) / len(numbers)
-    assert seconds < 5e-6  # about 1 µs on a quiet machine; a linear search would take milliseconds
+def test_what_is_remembered_is_bounded_for_all_accounts_together() -> None:
+    directory = index(
+        accounts=tuple(Account(id=name) for name in "abc"),
+        routes=(Route(prefix="", upstreams=("one",)), Route(prefix="123456789", upstreams=("two",))),
+    )
+    entries = [entry for name in "abc" if (entry := directory.entry(name)) is not None]
+    for number in range(OFFERS_MAX):
+        for entry in entries:
+            directory.offer(entry, b"%09d" % number, 0)
+        if not number % 1_000:
+            assert sum(len(entry.offers) for entry in entries) <= OFFERS_MAX

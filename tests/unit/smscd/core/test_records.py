@@ -10,13 +10,13 @@ from tests.unit.smscd.egress.doubles import message
 decode = msgspec.msgpack.Decoder(MessageRecord).decode
 
 
-def test_a_message_of_before_the_priority_flag_is_read() -> None:
-    record = message(1, priority_flag=3)
+def test_messages_of_before_the_priority_flag_and_of_before_the_cost_are_read() -> None:
+    record = message(1, priority_flag=3, cost_micros=7)
     written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
-    assert written[-1] == 3
+    assert written[-2:] == [3, 7]
     assert decode(msgspec.msgpack.encode(written)) == record
-    old = decode(msgspec.msgpack.encode(written[:-1]))
-    assert old == message(1, priority_flag=0)
+    assert decode(msgspec.msgpack.encode(written[:-1])) == message(1, priority_flag=3)
+    assert decode(msgspec.msgpack.encode(written[:-2])) == message(1)
 
 
 def test_fields_of_a_later_release_are_passed_over() -> None:

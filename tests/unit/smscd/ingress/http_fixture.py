@@ -234,13 +234,15 @@ class Service:
         self.connections.append(connection)
         return connection
 
-    async def send(self, body: Any = None, *, key: str | None = KEY, **headers: str) -> Reply:
-        """POST /v1/messages on a connection of its own. headers: with _ for -."""
+    async def send(
+        self, body: Any = None, *, key: str | None = KEY, path: str = "/v1/messages", **headers: str
+    ) -> Reply:
+        """POST /v1/messages, or another path, on a connection of its own. headers: with _ for -."""
         connection = await self.connect()
         given = {"Content-Type": "application/json"} | ({"X-Api-Key": key} if key else {})
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else json.dumps(BODY if body is None else body).encode()
-        return await connection.ask("POST", "/v1/messages", given, data)
+        return await connection.ask("POST", path, given, data)
 
     async def get(self, path: str, *, key: str | None = KEY, method: str = "GET") -> Reply:
         return await (await self.connect()).ask(method, path, {"X-Api-Key": key} if key else {})

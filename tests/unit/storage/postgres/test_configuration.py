@@ -7,7 +7,7 @@ import re
 import msgspec
 import pytest
 
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Upstream
 from storage.postgres.statements import load
 
 KINDS: list[tuple[str, str, type[msgspec.Struct]]] = [
@@ -16,7 +16,6 @@ KINDS: list[tuple[str, str, type[msgspec.Struct]]] = [
     ("load_api_keys", "add_api_key", ApiKey),
     ("load_upstreams", "add_upstream", Upstream),
     ("load_routes", "add_route", Route),
-    ("load_prices", "add_prices", Price),
     ("load_mo_numbers", "add_mo_number", MoNumber),
 ]
 

@@ -80,7 +80,16 @@ def test_a_message_of_which_nothing_was_learned_is_queued() -> None:
     assert (row["body"], row["segment_sizes"], number(row["segments"])) == (b"hello", None, 1)
     assert ms(row["valid_until"]) == MESSAGE.valid_until_ms
     assert number(row["charge_entry"]) == 99
-    for column in ("done_at", "callback_at", "refund_entry", "error_code", "tlvs", "client_ref", "priority_flag"):
+    for column in (
+        "done_at",
+        "callback_at",
+        "refund_entry",
+        "error_code",
+        "tlvs",
+        "client_ref",
+        "priority_flag",
+        "cost_micros",
+    ):
         assert row[column] is None
 
 
@@ -123,6 +132,7 @@ def test_cached_columns_do_not_leak_into_other_messages() -> None:
         record.account = f"account{index % 3}"
         record.data_coding = index % 4
         record.priority_flag = index % 3
+        record.cost_micros = index % 2 * 4_000
         record.client_ref = f"ref{index}" if index % 2 else None
         records.append(record)
     learned = {index: Learned(state=index % 4 + 1, upstream=f"u{index % 3}") for index in range(20)}
@@ -133,6 +143,7 @@ def test_cached_columns_do_not_leak_into_other_messages() -> None:
         assert row["account"] == record.account.encode()
         assert number(row["data_coding"]) == record.data_coding
         assert (number(row["priority_flag"]) if row["priority_flag"] else 0) == record.priority_flag
+        assert (number(row["cost_micros"]) if row["cost_micros"] else 0) == record.cost_micros
         assert row["client_ref"] == (record.client_ref.encode() if record.client_ref else None)
         assert number(row["state"]) == learned[record.id].state
         assert row["upstream"] == learned[record.id].upstream.encode()

@@ -18,6 +18,8 @@ from smscd.ingress.http.messages import TLV_CHARACTERS_MAX, TLVS_MAX, SendReques
 from smscd.ingress.http.problems import FieldError
 from tests.unit.smscd.ingress.http_fixture import BODY, errors_of, service
 
+NOW_MS = 1_790_000_000_000
+
 
 def account(**profile: Any) -> tuple[AccountEntry, DirectoryIndex]:
     """An account that may use every sender and has no route, and the directory that it is in."""
@@ -101,7 +103,7 @@ def test_a_text_is_judged_as_planning_judges_it(
 ) -> None:
     entry, directory = account(languages=languages)
     body = json.dumps(BODY | {"text": text, "encoding": encoding, "smart_encoding": smart_encoding}).encode()
-    found = problem_of(body, entry, directory, [FieldError("", "so that there is one")]).errors[1:]
+    found = problem_of(body, entry, directory, [FieldError("", "so that there is one")], NOW_MS).errors[1:]
     planned = encode_text(text, encoding, smart_encoding, entry.languages)
     expected = (FieldError(planned.pointer, planned.sentence),) if isinstance(planned, Rejected) else ()
     assert found == expected
@@ -116,7 +118,7 @@ def test_the_languages_of_the_account_are_what_a_text_is_judged_with(monkeypatch
 
     monkeypatch.setattr("smscd.ingress.http.field_errors.encode_text", judge)
     entry, directory = account(languages=frozenset({3, 1}))
-    found = problem_of(json.dumps(BODY).encode(), entry, directory, [])
+    found = problem_of(json.dumps(BODY).encode(), entry, directory, [], NOW_MS)
     assert found.errors == (FieldError("/text", "judged"),)
     assert asked == [(BODY["text"], Encoding.AUTO, False, (1, 3))]
 
@@ -124,7 +126,7 @@ def test_the_languages_of_the_account_are_what_a_text_is_judged_with(monkeypatch
 def test_a_refusal_of_planning_that_no_field_explains_is_told() -> None:
     entry, directory = account()
     refusal = Rejected(Reason.INVALID_LENGTH, "The message cannot be sent as it is.")
-    found = problem_of(json.dumps(BODY).encode(), entry, directory, [], refusal)
+    found = problem_of(json.dumps(BODY).encode(), entry, directory, [], NOW_MS, refusal)
     assert found.errors == (FieldError("", "The message cannot be sent as it is."),)
 
 

@@ -1,0 +1,55 @@
+"""The directory of a process: replaced when something changed, and in steps where it is large."""
+
+from __future__ import annotations
+
+import asyncio
+
+from smscd.core.directory import Account, Price, Snapshot
+from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
+from smscd.core.prefix_table import STEP_PREFIXES
+from smscd.worker.directory_feed import DirectoryFeed
+
+PRICES = tuple(Price(plan="default", prefix=str(number), price_micros=number) for number in range(40 * STEP_PREFIXES))
+
+
+def feed_of(*snapshots: Snapshot) -> tuple[DirectoryFeed, list[Snapshot], list[DirectoryIndex]]:
+    """A feed that loads these one after another, what it said that it knew, and what it told."""
+    known: list[Snapshot] = []
+    told: list[DirectoryIndex] = []
+    coming = iter(snapshots)
+
+    async def load(before: Snapshot) -> Snapshot:
+        known.append(before)
+        return next(coming)
+
+    feed = DirectoryFeed(load, (), VALIDITY_DEFAULT_MS)
+    feed.on_change.append(told.append)
+    return feed, known, told
+
+
+async def test_prices_that_did_not_change_are_not_built_again() -> None:
+    first = Snapshot(prices_version=1, prices=PRICES)
+    second = Snapshot(prices_version=1, prices=PRICES, accounts=(Account(id="a"),))
+    feed, known, told = feed_of(first, second, second)
+    await feed.refresh()
+    before = feed.current
+    await feed.refresh()
+    await feed.refresh()
+    assert known == [Snapshot(), first, second]
+    assert told == [before, feed.current] and feed.loads == 2
+    assert feed.current is not before and feed.current.prices is before.prices
+    assert feed.current.account("a") is not None
+
+
+async def test_prices_that_changed_are_built_while_the_process_does_its_work() -> None:
+    """The old ones are used until the new ones are whole."""
+    feed, _, _ = feed_of(Snapshot(prices_version=1, prices=PRICES[:10]), Snapshot(prices_version=2, prices=PRICES))
+    await feed.refresh()
+    building = asyncio.create_task(feed.refresh())
+    turns = 0
+    while not building.done():
+        assert feed.get().prices.price("default", b"11111", 0) == 1
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 3 * 40
+    assert feed.get().prices.price("default", b"11111", 0) == 11111
