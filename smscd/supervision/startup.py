@@ -24,12 +24,13 @@ from storage.postgres.installation import InstallationMismatch, install
 from storage.postgres.messages import recorded_id
 from storage.postgres.migrate import MigrationError, migrate, unsafe_settings
 from storage.postgres.partitions import ensure_partitions
-from storage.redis.errors import StorageUnavailable, UnsafeStorage
+from storage.redis.errors import RewriteUnderWay, StorageUnavailable, UnsafeStorage
 from storage.redis.guard import Guard
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
 
 WAIT_FOR_SERVERS_SECONDS = 60.0
+REWRITE_POLL_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -120,10 +121,10 @@ class Prepared:
     pool: postgres.Pool
 
 
-async def prepare(config: Config, steps: Steps, stack: contextlib.AsyncExitStack) -> Prepared:
+async def prepare(config: Config, steps: Steps, stack: contextlib.AsyncExitStack, *, redis_is_ours: bool) -> Prepared:
     """Bring the schema forward, make the first partitions, and check both storages. Raises StartupError.
 
-    config: with both URLs. stack: takes over what is opened.
+    config: with both URLs. stack: takes over what is opened. redis_is_ours: embedded, so its file is fit already.
     """
     try:
         await _wait_for_postgres(config.postgres_owner_dsn or config.postgres_dsn)
@@ -145,7 +146,7 @@ async def prepare(config: Config, steps: Steps, stack: contextlib.AsyncExitStack
     except asyncpg.PostgresError as error:
         raise StartupError(f"PostgreSQL refuses: {error}. Check postgres_dsn, its role and its password.") from error
     keys = ShardKeys(0)
-    guard = Guard(keys, str(installation.id), config.shards, lambda: recorded_offset(pool))
+    guard = Guard(keys, str(installation.id), config.shards, lambda: recorded_offset(pool), is_settled=redis_is_ours)
     link = RedisLink(config.redis_url, name="smscd-supervisor", verify=guard.verify)
     stack.push_async_callback(link.close)
     with step(steps, "Settings") as note:
@@ -189,9 +190,16 @@ async def _check_postgres(pool: postgres.Pool) -> None:
 
 async def _check_redis(link: RedisLink) -> None:
     try:
-        async for attempt in stamina.retry_context(on=_may_pass, timeout=WAIT_FOR_SERVERS_SECONDS, wait_max=2.0):
-            with attempt:
-                await link.command("PING")
+        while True:
+            try:
+                async for attempt in stamina.retry_context(
+                    on=_may_pass, timeout=WAIT_FOR_SERVERS_SECONDS, wait_max=2.0
+                ):
+                    with attempt:
+                        await link.command("PING")
+                return
+            except RewriteUnderWay:
+                await asyncio.sleep(REWRITE_POLL_SECONDS)
     except UnsafeStorage as error:
         raise StartupError(str(error)) from error
     except StorageUnavailable as error:
@@ -200,7 +208,7 @@ async def _check_redis(link: RedisLink) -> None:
 
 def _may_pass(error: Exception) -> bool:
     """A server that is starting is worth waiting for; one with unsafe settings is not."""
-    return isinstance(error, StorageUnavailable) and not isinstance(error, UnsafeStorage)
+    return isinstance(error, StorageUnavailable) and not isinstance(error, UnsafeStorage | RewriteUnderWay)
 
 
 async def _close_pool(pool: postgres.Pool) -> None:

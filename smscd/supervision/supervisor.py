@@ -134,7 +134,7 @@ class Supervisor:
         await self._start_processes(servers, pool, carrier, stack)
         self._run_behind(servers.watch(), stack)
         config = self._resolved(servers.resolve(config), ports, http.port)
-        prepared = self._prepared = await prepare(config, self._steps, stack)
+        prepared = self._prepared = await prepare(config, self._steps, stack, redis_is_ours=servers.valkey is not None)
         secrets = await self._seed(prepared, config, demo, carrier) if demo else None
         await self._start_workers(pool, config, prepared, stack)
         admin = await self._start_admin(config, prepared, pool, stack)

@@ -125,6 +125,12 @@ async def unsafe_settings(connection: Connection) -> list[str]:
             reasons.append(f"PostgreSQL has {name} = {settings[name]}: set it to on, or committed rows can be lost.")
     if settings["synchronous_commit"] == "off":
         reasons.append("PostgreSQL has synchronous_commit = off: set it to on, or committed rows can be lost.")
+    if settings["data_sync_retry"] != "off":
+        reasons.append("PostgreSQL has data_sync_retry = on: set it to off, or a failed sync loses rows.")
+    if settings["unlogged"]:
+        reasons.append(
+            f"Tables would be empty after a crash ({settings['unlogged']}): ALTER TABLE ... SET LOGGED for each."
+        )
     if settings["server_encoding"] != "UTF8":
         reasons.append(f"The database's encoding is {settings['server_encoding']}: make it with ENCODING 'UTF8'.")
     if settings["is_replica"] or settings["read_only"] == "on":
@@ -137,8 +143,8 @@ async def unsafe_settings(connection: Connection) -> list[str]:
         assert powers is not None  # our own role is in pg_roles
         if powers["is_superuser"] or powers["owns_tables"] or powers["may_change_ledger"]:
             reasons.append(
-                "The daemon's role is a superuser, owns tables or may change the ledger: connect as `smscd`, "
-                "and keep the owner's role for `smscd db migrate`."
+                "The daemon's role is a superuser, owns tables (or may become their owner) or may change the ledger: "
+                "connect as `smscd`, and keep the owner's role for `smscd db migrate`."
             )
     if changed := [line.name for line in lines if line.state == "changed"]:
         reasons.append(f"Applied migrations are not those of this release ({', '.join(changed)}): restore the files.")

@@ -15,5 +15,12 @@ class UnsafeStorage(StorageUnavailable):
     """Redis answers, but its settings or its data are not safe to work on; the text says what to do."""
 
 
+class RewriteUnderWay(StorageUnavailable):
+    """The server came back and rewrites its file before traffic; it will do in a moment."""
+
+    def __init__(self) -> None:
+        super().__init__("Redis rewrites its append-only file after its start; nothing may be written before that")
+
+
 class Fenced(Exception):
     """Another process holds the role now; this one must stop working in it."""

@@ -7,34 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import ResponseError
-
+from storage.redis.attestation import check_file, check_server
 from storage.redis.errors import UnsafeStorage
 from storage.redis.journal import entry_order
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Command
-
-SETTINGS = {
-    b"appendonly": (b"yes", "set `appendonly yes`: without the append-only file nothing survives a restart"),
-    b"appendfsync": (b"always", "set `appendfsync always`: a message is acknowledged only when it is on disk"),
-    b"maxmemory-policy": (b"noeviction", "set `maxmemory-policy noeviction`: any other policy deletes messages"),
-}
 
 
 class Guard:
     """What one process knows of how far the journal had come.
 
     recorded: asks PostgreSQL for the offset of its last commit; None while it cannot be reached (then only what this
-    process saw acknowledged is compared).
+    process saw acknowledged is compared). is_settled: the server rewrote its file before it let us in (see check_file);
+    it is noted for whoever asks next.
     """
 
     def __init__(
-        self, keys: ShardKeys, install_id: str, shards: int, recorded: Callable[[], Awaitable[str | None]]
+        self,
+        keys: ShardKeys,
+        install_id: str,
+        shards: int,
+        recorded: Callable[[], Awaitable[str | None]],
+        *,
+        is_settled: bool = False,
     ) -> None:
         self._keys = keys
         self._install_id = install_id
         self._shards = shards
         self._recorded = recorded
+        self._is_settled = is_settled
         self._verified_run_id = ""
         self._acknowledged = (0, 0)
 
@@ -52,11 +53,16 @@ class Guard:
         return f"{milliseconds}-{number}"
 
     async def verify(self, command: Command, run_id: str) -> None:
-        """Raise UnsafeStorage when this server must not be used. Called by RedisLink for each new connection."""
+        """Raise UnsafeStorage when this server must not be used, RewriteUnderWay when not yet. Called by RedisLink for
+        each new connection."""
         if run_id and run_id == self._verified_run_id:
             return
-        await check_settings(command)
+        await check_server(command)
         await self._check_position(command)
+        if self._is_settled:
+            await command("HSET", self._keys.meta, "rewritten", run_id)
+        else:
+            await check_file(command, self._keys.meta, run_id)
         self._verified_run_id = run_id
 
     async def _check_position(self, command: Command) -> None:
@@ -98,20 +104,3 @@ class Guard:
         named = dict(zip(info[::2], info[1::2], strict=True))
         last: bytes = named[b"last-generated-id"]
         return last.decode()
-
-
-async def check_settings(command: Command) -> None:
-    """Raise UnsafeStorage with one sentence for each setting that would lose messages."""
-    wrong = []
-    for name, (wanted, advice) in SETTINGS.items():
-        try:
-            reply = await command("CONFIG", "GET", name)
-        except ResponseError as refused:
-            raise UnsafeStorage(
-                f"Redis does not show its settings ({refused}): allow this user CONFIG GET."
-            ) from refused
-        value = reply[1] if len(reply) > 1 else None
-        if value != wanted:
-            wrong.append(f"{name.decode()} is {(value or b'unknown').decode()}; {advice}.")
-    if wrong:
-        raise UnsafeStorage("Redis is not safe to work on. " + " ".join(wrong))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import asyncpg
 import msgspec
 import pytest
 
 from smscd.core.directory import VendorTlv
-from storage.embedded.postgres import EmbeddedPostgres
+from storage.embedded.postgres import CONFIGURATION, EmbeddedPostgres
+from storage.embedded.process import unprivileged_user
 from storage.postgres import migrate as runner
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.migrate import LOCK_KEY, MigrationError, migrate, migrations, status, unsafe_settings
@@ -221,3 +224,47 @@ async def test_unsafe_settings_and_roles_are_named(
     empty = await connect(empty_database.dsn)
     assert any("smscd db migrate" in reason for reason in await unsafe_settings(empty))
     await empty.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ("GRANT UPDATE ON ledger_entries TO smscd", "may change the ledger"),
+        ("GRANT DELETE ON ledger_entries_default TO smscd", "may change the ledger"),
+        ("GRANT UPDATE (note) ON ledger_entries TO smscd", "may change the ledger"),
+        ("GRANT TRUNCATE ON ledger_references TO smscd", "may change the ledger"),
+        ("GRANT smscd_tables TO smscd", "may become their owner"),
+        ("ALTER TABLE journal_offsets SET UNLOGGED", r"would be empty after a crash \(journal_offsets\)"),
+    ],
+)
+async def test_a_power_too_much_and_a_table_that_may_vanish_are_named(
+    owner: Connection, daemon: Connection, statement: str, complaint: str
+) -> None:
+    await owner.execute(statement)
+    try:
+        reasons = await unsafe_settings(daemon)
+    finally:
+        if "smscd_tables" in statement:  # a membership is not the database's: it would outlive the test
+            await owner.execute("REVOKE smscd_tables FROM smscd")
+    assert len(reasons) == 1
+    assert re.search(complaint, reasons[0])
+
+
+async def test_each_setting_that_can_lose_rows_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsafe = "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\ndata_sync_retry = on\n"
+    monkeypatch.setattr("storage.embedded.postgres.CONFIGURATION", CONFIGURATION + unsafe)
+    if unprivileged_user() is not None:
+        tmp_path.chmod(0o711)
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    await server.start()
+    try:
+        await migrate(server.owner_dsn)
+        connection = await connect(server.dsn)
+        reasons = await unsafe_settings(connection)
+        await connection.close()
+    finally:
+        await server.stop()
+    named = ("fsync = off: set", "full_page_writes = off: set", "synchronous_commit = off: set", "data_sync_retry = on")
+    assert len(reasons) == len(named)
+    for reason, name in zip(reasons, named, strict=True):
+        assert name in reason

@@ -72,7 +72,7 @@ async def test_three_kills_of_redis_lose_nothing_and_charge_exactly_what_was_ack
     server = EmbeddedValkey(tmp_path / "valkey")
     await server.start()
     watch = asyncio.create_task(server.watch())
-    guard = Guard(KEYS, "here", 1, nothing_recorded)
+    guard = Guard(KEYS, "here", 1, nothing_recorded, is_settled=True)
     links = [RedisLink(server.url, name=f"test-{n}", verify=guard.verify) for n in range(2)]
     await Balances(KEYS, links[0]).top_up(LedgerRecord("demo", "topup", 10_000_000, "first", 1))
     session = RoleSession(links[1], KEYS, "ingress:1", "test/0")

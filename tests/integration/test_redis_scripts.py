@@ -26,7 +26,7 @@ from storage.redis.accounts import AmountOutOfRange, Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply, Refusal
 from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
 from storage.redis.errors import Fenced, Unanswered, UnsafeStorage
-from storage.redis.guard import Guard, check_settings
+from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
@@ -543,7 +543,7 @@ async def test_the_highest_id_of_a_node_counts_inbound_messages_too(rig: Rig) ->
 
 
 async def test_the_guard_hears_of_every_journal_entry(rig: Rig) -> None:
-    guard = Guard(KEYS, "here", 1, nothing_recorded)
+    guard = Guard(KEYS, "here", 1, nothing_recorded, is_settled=True)
     await rig.top_up(1_000_000)
     seen: list[str] = []
 
@@ -601,31 +601,15 @@ async def test_a_postgres_that_was_restored_to_before_the_trim_is_refused(rig: R
 
 async def test_a_redis_of_another_installation_is_refused(rig: Rig) -> None:
     for install, shards, complaint in (("here", 1, ""), ("there", 1, "belongs to"), ("here", 2, "shards")):
-        link = RedisLink(rig.url, name="guarded", verify=Guard(KEYS, install, shards, nothing_recorded).verify)
+        link = RedisLink(
+            rig.url, name="guarded", verify=Guard(KEYS, install, shards, nothing_recorded, is_settled=True).verify
+        )
         if complaint:
             with pytest.raises(UnsafeStorage, match=complaint):
                 await link.command("PING")
         else:
             assert await link.command("PING") == b"PONG"
         await link.close()
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "complaint"),
-    [
-        (b"appendonly", b"no", "append-only"),
-        (b"appendfsync", b"everysec", "on disk"),
-        (b"maxmemory-policy", b"allkeys-lru", "deletes messages"),
-    ],
-)
-async def test_each_unsafe_setting_is_named_with_what_to_do(setting: bytes, value: bytes, complaint: str) -> None:
-    safe = {b"appendonly": b"yes", b"appendfsync": b"always", b"maxmemory-policy": b"noeviction"}
-
-    async def command(*args: bytes) -> list[bytes]:
-        return [args[2], value if args[2] == setting else safe[args[2]]]
-
-    with pytest.raises(UnsafeStorage, match=complaint):
-        await check_settings(command)
 
 
 async def test_the_journal_is_trimmed_only_below_what_is_named(rig: Rig) -> None:

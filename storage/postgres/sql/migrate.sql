@@ -45,13 +45,20 @@ INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3);
 SELECT current_setting('server_version_num')::integer AS version, current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('data_sync_retry') AS data_sync_retry,
        current_setting('server_encoding') AS server_encoding, pg_is_in_recovery() AS is_replica,
-       current_setting('default_transaction_read_only') AS read_only;
+       current_setting('default_transaction_read_only') AS read_only,
+       (SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relpersistence <> 'p') AS unlogged;
 
 -- name: powers
+WITH append_only (name) AS (
+    SELECT relid FROM pg_partition_tree('public.ledger_entries')
+    UNION ALL VALUES ('public.ledger_references'::regclass))
 SELECT r.rolsuper AS is_superuser,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-                AND c.relowner = r.oid) AS owns_tables,
-       has_table_privilege('public.ledger_entries', 'UPDATE') OR has_table_privilege('public.ledger_entries', 'DELETE')
-       OR has_table_privilege('public.ledger_entries', 'TRUNCATE') AS may_change_ledger
+                AND pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns_tables,
+       EXISTS (SELECT FROM append_only
+                WHERE has_table_privilege(name, 'UPDATE, DELETE, TRUNCATE')
+                   OR has_any_column_privilege(name, 'UPDATE')) AS may_change_ledger
   FROM pg_roles r WHERE r.rolname = current_user;
