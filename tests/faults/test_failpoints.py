@@ -54,7 +54,7 @@ class Killer:
 
     def _has_traffic(self) -> bool:
         if not self._running or not self._running[0].is_running:
-            self._running[:1] = [self._rig.generate("--no-wait", count=SMPP_COUNT)]
+            self._running[:1] = [self._rig.generate("--no-wait", "--patience=3", count=SMPP_COUNT)]
         if len(self._running) < 2 or not self._running[1].is_running:
             self._running[1:] = [self._rig.generate_http(self._sink.url, count=HTTP_COUNT)]
         return True
@@ -76,7 +76,10 @@ async def test_a_worker_killed_at_each_crash_point_loses_nothing(tmp_path: Path)
             killer = Killer(rig, armed, sink)
             for name in NAMES:
                 killer.kill_at(name)
-            for generator in [*rig.generators, rig.generate(count=100)]:  # the last one takes the receipts that are due
+            for generator in [
+                *rig.generators,
+                rig.generate("--patience=5", count=100),
+            ]:  # the last one takes the receipts that are due
                 generator.wait(GENERATOR_SECONDS)
             judgement = rig.settled()
             say("K1", {}, judgement, kills=len(NAMES), serving_again_seconds=killer.serving_again)
