@@ -1,4 +1,4 @@
-"""conf/prometheus-rules.yml: every alert asks for metrics that there are, by labels that they have, and says what to do."""
+"""conf/prometheus-rules.yml: every alert asks for metrics that there are, and says what to do."""
 
 from __future__ import annotations
 
