@@ -70,17 +70,16 @@ async def _written(
         currency = next((found.currency for found in snapshot.accounts if found.id == name), None)
         if currency is None:
             give_up(f"There is no account {name}: `smscd account list` shows all.", as_json=as_json)
-        async with database.transaction(isolation="repeatable_read", readonly=True):
-            period = await find_period(database, name, first_id(first_ms), first_id(end_ms))
-            tally = Tally(period.opening_micros, period.after_seq)
-            with _progress(period.entries) as progress:
-                try:
-                    entries = stream_period(database, period)
-                    await _write(_form(form, out, name, currency), tally, entries, period.entries, progress)
-                    out.flush()
-                except BrokenPipeError:
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                    return None
+        period = await find_period(database, name, first_id(first_ms), first_id(end_ms))
+        tally = Tally(period.opening_micros, period.after_seq)
+        with _progress(period.entries) as progress:
+            try:
+                entries = stream_period(database, period)
+                await _write(_form(form, out, name, currency), tally, entries, period.entries, progress)
+                out.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return None
     return tally
 
 

@@ -13,6 +13,7 @@ from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
 SCANNED_MAX: Final = 10_000
+PART_ENTRIES: Final = 1_000
 READ_SECONDS: Final = 5.0
 ENTRY_KINDS: Final = ("charge", "refund", "topup", "adjust")
 FREQUENT_KINDS: Final = frozenset(("charge", "refund"))
@@ -87,21 +88,26 @@ class Period(NamedTuple):
 
 
 async def find_period(connection: Connection, account: str, first_id: int, end_id: int) -> Period:
-    """The entries with ids from first_id up to, not including, end_id. Ask and read on in one transaction."""
+    """The entries with ids from first_id up to, not including, end_id."""
     after = await _seq_before(connection, account, first_id)
     last = await _seq_before(connection, account, end_id)
     opening = await connection.fetchval(_SQL["balance_at"], account, after)
     if opening is None and after:  # what was before has been dropped
-        row = await connection.fetchrow(_SQL["between"] + " LIMIT 1", account, after, last)
+        row = await connection.fetchrow(_SQL["between"], account, after, last, 1)
         opening = row["balance_micros"] - row["amount_micros"] if row is not None else None
     return Period(account, after, last, opening or 0)
 
 
 async def stream_period(connection: Connection, period: Period) -> AsyncIterator[BookedEntry]:
-    """Its entries, oldest first, a thousand at a time. Within a transaction."""
-    cursor = connection.cursor(_SQL["between"], period.account, period.after_seq, period.last_seq, prefetch=1_000)
-    async for row in cursor:
-        yield BookedEntry(*row.values())
+    """Its entries, oldest first, read PART_ENTRIES at a time: nothing is kept open while the caller takes his time."""
+    after = period.after_seq
+    while True:
+        rows = await connection.fetch(_SQL["between"], period.account, after, period.last_seq, PART_ENTRIES)
+        for row in rows:
+            yield BookedEntry(*row.values())
+        if len(rows) < PART_ENTRIES:
+            return
+        after = rows[-1]["seq"]
 
 
 async def _seq_before(connection: Connection, account: str, end_id: int) -> int:

@@ -37,4 +37,4 @@ SELECT balance_micros FROM ledger_entries WHERE account = $1 AND seq = $2;
 
 -- name: between
 SELECT id, seq, kind, amount_micros, balance_micros, messages, reference, note
-  FROM ledger_entries WHERE account = $1 AND seq > $2 AND seq <= $3 ORDER BY seq, id;
+  FROM ledger_entries WHERE account = $1 AND seq > $2 AND seq <= $3 ORDER BY seq, id LIMIT $4;
