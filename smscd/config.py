@@ -122,6 +122,12 @@ class AuditConfig(msgspec.Struct, frozen=True, kw_only=True):
     every_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
 
 
+class TotalsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Adding up the days that are over. every_seconds: between two looks for a day that is due; 0: never."""
+
+    every_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+
+
 class WebhookConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries to customers' URLs."""
 
@@ -166,6 +172,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     admission: AdmissionConfig = AdmissionConfig()
     writer: WriterConfig = WriterConfig()
     audit: AuditConfig = AuditConfig()
+    totals: TotalsConfig = TotalsConfig()
     webhooks: WebhookConfig = WebhookConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     log: LogConfig = LogConfig()

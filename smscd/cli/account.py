@@ -355,3 +355,7 @@ def _entry(name: str, micros: int, reference: str, note: str) -> Any:
         operator="cli",
         note=note,
     )
+
+
+# Subcommands in modules of their own.
+import smscd.cli.statement  # noqa: E402, F401

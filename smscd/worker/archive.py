@@ -1,4 +1,4 @@
-"""What keeps the record in PostgreSQL: the writer, the partitions ahead of it, and the audit after it, a role each."""
+"""What keeps the record in PostgreSQL: the writer, partitions ahead of it, audit and totals after it, a role each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from smscd.archive.audit_task import AuditTask
 from smscd.archive.partitions_task import PartitionsTask
+from smscd.archive.totals_task import TOTALS_SETTINGS, TotalsTask
 from smscd.archive.writer import Writer, WriterLimits
 from smscd.archive.writer_work import WriterWork
 from smscd.monitoring.observers import AuditMetrics, PartitionMetrics, WriterMetrics
@@ -33,7 +34,11 @@ class Archive:
     def services(self) -> list[RoleService]:
         """In the order in which they start."""
         services = [self._writer, self._make_partitions()]
-        return [*services, self._audit] if self._parts.config.audit.every_seconds else services
+        if self._parts.config.audit.every_seconds:
+            services.append(self._audit)
+        if self._parts.config.totals.every_seconds:
+            services.append(self._make_totals())
+        return services
 
     @property
     def writer_lag_seconds(self) -> float | None:
@@ -97,6 +102,17 @@ class Archive:
         )
         return self._role("audit", task.run)
 
+    def _make_totals(self) -> RoleService:
+        parts, config = self._parts, self._parts.config
+        task = TotalsTask(
+            connect=lambda: postgres.connect(
+                config.postgres_dsn, name="smscd totals", settings=TOTALS_SETTINGS, command_seconds=600.0
+            ),
+            now_ms=parts.redis_ms,
+            every_seconds=config.totals.every_seconds,
+        )
+        return self._role("totals", task.run)
+
     def _role(
         self, name: str, work: Callable[[], Awaitable[None]], finish: Callable[[], Awaitable[None]] | None = None
     ) -> RoleService:
@@ -105,4 +121,4 @@ class Archive:
 
 
 async def _nothing() -> None:
-    """A partition is made, and a sample audited, in one transaction: there is nothing to finish."""
+    """A partition is made, a sample audited and a day stored in one transaction: there is nothing to finish."""

@@ -16,6 +16,7 @@ from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health as HealthView
 from smscd.ingress.refusals import RefusalNote
 from smscd.ingress.smpp.auth import Authenticator
@@ -189,7 +190,7 @@ class Doors:
         )
         parts.metrics.add_source(lambda: http_samples(figures))
         return HttpServer(
-            resources.routes(),
+            [*resources.routes(), *Transactions(parts.database.get).routes()],
             directory=parts.directory.get,
             figures=figures,
             limits=ConnectionLimits(

@@ -183,6 +183,7 @@ CREATE TABLE ledger_entries (
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX ledger_entries_account ON ledger_entries (account, seq);
+CREATE INDEX ledger_entries_orders ON ledger_entries (account, seq) WHERE kind NOT IN ('charge', 'refund');
 CREATE TABLE ledger_entries_default PARTITION OF ledger_entries DEFAULT;
 
 -- An operator's reference happens once: unique over all partitions of the ledger.
@@ -191,6 +192,30 @@ CREATE TABLE ledger_references (
     reference text NOT NULL,
     entry bigint NOT NULL,
     PRIMARY KEY (account, reference)
+);
+
+-- What the messages of a day that is over came to, made again from `messages` while anything of it may still change; a
+-- day is one of UTC by the id of the message, and so is what was refunded or asked for it later. country: ISO 3166, ''
+-- when unknown. cost_micros: of what the upstream accepted; messages_without_cost: accepted, and the cost not known.
+CREATE TABLE daily_totals (
+    day date NOT NULL,
+    account text NOT NULL,
+    country text NOT NULL,
+    upstream text NOT NULL,
+    currency text NOT NULL,
+    messages bigint NOT NULL,
+    segments bigint NOT NULL,
+    charged_micros bigint NOT NULL,
+    refunded_micros bigint NOT NULL,
+    cost_micros bigint NOT NULL,
+    messages_without_cost bigint NOT NULL,
+    PRIMARY KEY (day, account, country, upstream)
+);
+
+-- The days that are in daily_totals, those without a message as well, and when each was made.
+CREATE TABLE daily_totals_days (
+    day date PRIMARY KEY,
+    computed_at timestamptz NOT NULL
 );
 
 -- What a support desk reads of one message, from everything that is stored about it. Ask by message_id.
@@ -216,6 +241,7 @@ CREATE VIEW message_timeline AS
 GRANT SELECT, INSERT ON installation, journal_dead_letters, segments, message_events, ledger_entries, ledger_references
     TO smscd;
 GRANT SELECT, INSERT, UPDATE ON messages, journal_offsets TO smscd;
+GRANT SELECT, INSERT, UPDATE, DELETE ON daily_totals, daily_totals_days TO smscd;
 GRANT SELECT ON message_timeline TO smscd;
 
 -- ============================================================ configuration

@@ -23,6 +23,7 @@ from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health
 from smscd.ingress.refusals import RefusalNote
 from smscd.roles.leases import LeaseKeeper
@@ -122,7 +123,11 @@ class HttpRig:
             figures=self.figures,
             version="1",
         )
-        self._server = HttpServer(resources.routes(), directory=lambda: self.index, figures=self.figures)
+        self._server = HttpServer(
+            [*resources.routes(), *Transactions(lambda: pool).routes()],
+            directory=lambda: self.index,
+            figures=self.figures,
+        )
         self.port = await self._server.start("127.0.0.1", 0)
 
         async def close_pool() -> None:

@@ -27,7 +27,10 @@ from smscd.ingress.http.problems import (
     ProblemDocument,
 )
 from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
+from smscd.ingress.http.transactions import LIMIT_DEFAULT, LIMIT_MAX, TransactionPage
+from smscd.ingress.http.transactions import PATH as TRANSACTIONS
 from smscd.ingress.http.views import Balance, Estimate, Health, Message, MessageDetail
+from storage.postgres.account_entries import ENTRY_KINDS
 
 JSON: Final = "application/json"
 COMPONENTS: Final = "#/components/schemas/{name}"
@@ -65,7 +68,7 @@ _SENDING: Final = (
 
 def document(version: str) -> bytes:
     """The document as JSON. version: of this program."""
-    types = (SendRequest, Message, Estimate, MessageDetail, Balance, Health, ProblemDocument)
+    types = (SendRequest, Message, Estimate, MessageDetail, Balance, TransactionPage, Health, ProblemDocument)
     _, schemas = msgspec.json.schema_components(types, ref_template=COMPONENTS)
     return msgspec.json.encode(
         {
@@ -103,6 +106,7 @@ def _paths() -> dict[str, Any]:
                 "responses": {"200": _answer("The balance.", Balance), **_refusals((UNAUTHORIZED, UNAVAILABLE))},
             }
         },
+        TRANSACTIONS: {"get": _transactions()},
         "/health/": {
             "get": {
                 "operationId": "getHealth",
@@ -180,6 +184,35 @@ def _message() -> dict[str, Any]:
             **_refusals((UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, UNAVAILABLE)),
         },
     }
+
+
+def _transactions() -> dict[str, Any]:
+    moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
+    kinds = {"type": "array", "items": {"type": "string", "enum": list(ENTRY_KINDS)}}
+    return {
+        "operationId": "listTransactions",
+        "tags": ["account"],
+        "summary": "What the balance changed by, newest first.",
+        "description": "The charges and the refunds of each moment are one entry each; a payment or a correction is "
+        "one of its own. They come from the record, so that a charge of this moment comes a little later.",
+        "parameters": [
+            _query("limit", limit, "How many at most.", 50),
+            _query("cursor", {"type": "string"}, "The next_cursor of an earlier answer, with the same filters."),
+            _query("kind", kinds, "Only these. A page may then hold fewer than limit and not be the last.", ["topup"]),
+            _query("created_after", moment, "From this moment on; a date begins at midnight UTC.", "2026-11-01"),
+            _query("created_before", moment, "Before this moment.", "2026-11-22T14:48:34Z"),
+        ],
+        "responses": {
+            "200": _answer("A page.", TransactionPage),
+            **_refusals((UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)),
+        },
+    }
+
+
+def _query(name: str, schema: dict[str, Any], description: str, example: object = None) -> dict[str, Any]:
+    parameter = {"name": name, "in": "query", "description": description, "schema": schema}
+    return parameter if example is None else {**parameter, "example": example}
 
 
 def _refusals(codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> dict[str, Any]:

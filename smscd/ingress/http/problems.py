@@ -15,7 +15,7 @@ VALIDATION_FAILED: Final = "validation_failed"
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One field at fault. pointer: a JSON pointer into the body; "" for the body itself or for a header."""
+    """One field at fault. pointer: a JSON pointer into the body, or into the query; "" for either or for a header."""
 
     pointer: str
     detail: str

@@ -24,7 +24,9 @@ from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
+from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health, MessageDetail, Money, TimelineItem
+from storage.postgres.pool import Pool
 
 KEY = "smk_test_0123456789abcdef0123456789abcdef"
 OTHER_KEY = "smk_test_of_another_account_0123456789ab"
@@ -278,7 +280,7 @@ async def service(
         pending_bytes_max=pending_bytes_max,
     )
     server = HttpServer(
-        resources.routes(),
+        [*resources.routes(), *Transactions(no_pool).routes()],
         directory=lambda: index,
         figures=figures,
         limits=limits,
@@ -292,6 +294,11 @@ async def service(
         for connection in running.connections:
             connection.writer.close()
         await server.stop()
+
+
+def no_pool() -> Pool:
+    """PostgreSQL is away."""
+    raise ConnectionRefusedError
 
 
 def throttled(seconds: float) -> Refused:

@@ -9,6 +9,8 @@ from typing import Any
 from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.openapi import CODES
+from smscd.ingress.http.transactions import PATH as TRANSACTIONS
+from smscd.ingress.http.transactions import RULES, Asked, parse_query
 from tests.unit.smscd.ingress.http_fixture import service
 
 
@@ -53,7 +55,7 @@ async def test_every_reference_leads_somewhere() -> None:
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
     operations = set(values(found["paths"], "operationId"))
-    assert len(operations) == 6
+    assert len(operations) == 7
 
 
 async def test_its_examples_run_as_they_stand() -> None:
@@ -80,6 +82,15 @@ async def test_a_sent_message_has_exactly_the_documented_fields() -> None:
     for name, value in message.items():
         if isinstance(value, str) and "pattern" in schema["properties"][name]:
             assert re.search(schema["properties"][name]["pattern"], value)
+
+
+async def test_the_examples_of_a_query_are_taken_as_they_stand() -> None:
+    parameters = (await document())["paths"][TRANSACTIONS]["get"]["parameters"]
+    examples = {each["name"]: each["example"] for each in parameters if "example" in each}
+    query = [(name, str(value)) for name, value in examples.items() if name != "kind"]
+    asked = parse_query([*query, *(("kind", kind) for kind in examples["kind"])])
+    assert isinstance(asked, Asked) and (asked.limit, asked.kinds) == (50, ("topup",))
+    assert {each["name"] for each in parameters} == set(RULES)
 
 
 async def test_what_sending_can_be_refused_with_is_documented() -> None:
