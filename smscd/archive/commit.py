@@ -85,7 +85,7 @@ class Committer:
             if missing := accounts - heads.keys():
                 heads |= await ledger_heads(connection, missing)
             named = references_of(batch)
-            taken = await known_references(connection, named) if named else set()
+            taken: set[str] = await known_references(connection, named) if named else set()
             booked = book(batch, ids, heads, taken)
             if booked.entries:
                 await insert_ledger(connection, booked.entries)

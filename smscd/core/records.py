@@ -365,7 +365,11 @@ class ChangeRequest(msgspec.Struct, array_like=True, gc=False):
 
 
 class LedgerRecord(msgspec.Struct, array_like=True, gc=False):
-    """A top-up or an adjustment (journal kind L). reference is the operator's own id; it happens once."""
+    """An order of an operator (journal kind L): a top-up, an adjustment or a correction, as `kind` says.
+
+    reference: the operator's own id, of one order in the whole installation; it happens once. corrects: of a
+    correction, the reference of the entry that it corrects.
+    """
 
     account: str
     kind: str
@@ -374,3 +378,4 @@ class LedgerRecord(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     operator: str = ""
     note: str = ""
+    corrects: str = ""

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from smscd.admin import AdminListener
+from smscd.admin.listener import AdminListener
 from smscd.config import Config
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.vitals import Vitals
