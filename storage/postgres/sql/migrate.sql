@@ -52,6 +52,9 @@ SELECT current_setting('server_version_num')::integer AS version, current_settin
 SELECT r.rolsuper AS is_superuser,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
                 AND c.relowner = r.oid) AS owns_tables,
-       has_table_privilege('public.ledger_entries', 'UPDATE') OR has_table_privilege('public.ledger_entries', 'DELETE')
-       OR has_table_privilege('public.ledger_entries', 'TRUNCATE') AS may_change_ledger
+       EXISTS (SELECT FROM pg_class c
+                WHERE (c.oid = ANY ('{public.ledger_entries,public.ledger_references,public.audit_log}'::regclass[])
+                       OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.ledger_entries'::regclass))
+                  AND (has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
+                       OR has_any_column_privilege(c.oid, 'UPDATE'))) AS may_change_ledger
   FROM pg_roles r WHERE r.rolname = current_user;
