@@ -205,7 +205,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                await configuration.add_account(database, made)
+                await configuration.add_account(database, await account_state.kept(database, made))
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
@@ -294,4 +294,4 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
     )
 
 
-from smscd.cli import account_money  # noqa: E402  # it adds its commands to the group
+from smscd.cli import account_money, account_state  # noqa: E402  # they add their commands to the group
