@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 import uuid
 from collections.abc import Callable
@@ -12,7 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from smscd.cli.account import Money, account, shown_money
-from smscd.cli.output import Failure, find_instance, instance_options, json_option, print_json, run
+from smscd.cli.output import (
+    Failure,
+    find_instance,
+    instance_options,
+    json_option,
+    operator_name,
+    print_json,
+    run,
+)
 
 if TYPE_CHECKING:
     from smscd.admin.orders import Outcome, Refusal
@@ -20,14 +27,6 @@ if TYPE_CHECKING:
     from smscd.core.records import LedgerRecord
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def operator_name() -> str:
-    """Who gives this command, for the ledger and the log."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user without a name
-        return "cli"
 
 
 def _order_options(command: F) -> F:

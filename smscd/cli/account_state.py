@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from smscd.cli.account import account
-from smscd.cli.account_money import operator_name
-from smscd.cli.output import Failure, find_instance, instance_options, json_option, print_fields, print_json, run
+from smscd.cli.output import (
+    Failure,
+    find_instance,
+    instance_options,
+    json_option,
+    operator_name,
+    print_fields,
+    print_json,
+    run,
+)
 
 if TYPE_CHECKING:
     from smscd.admin.accounts import Suspension

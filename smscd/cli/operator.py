@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smscd.cli.account_money import operator_name
 from smscd.cli.output import (
     find_instance,
     give_up,
     instance_options,
     json_option,
+    operator_name,
     print_fields,
     print_json,
     print_table,
