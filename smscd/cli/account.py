@@ -127,6 +127,7 @@ def account() -> None:
 )
 @click.option("--credit-limit", type=Money(), default=0, help="How far the balance may go below zero.")
 @click.option("--balance", type=Money(), default=0, help="Top up at once.")
+@click.option("--low-balance", type=Money(), help="Warn each time that the balance falls below this, by webhook.")
 @click.option("--sender", "senders", multiple=True, help="A sender that it may use. Repeatable.")
 @click.option("--any-sender", is_flag=True, help="It may use any sender.")
 @click.option("--webhook-url", help="Where its receipts and incoming messages go.")
@@ -190,6 +191,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         default_alphabet=options["alphabet"],
         languages=frozenset(int(Language[name.upper()]) for name in options["languages"]),
         is_little_endian=options["little_endian"],
+        low_balance_micros=options["low_balance"],
     )
 
     async def work() -> None:

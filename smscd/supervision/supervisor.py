@@ -21,6 +21,7 @@ import structlog
 
 from smscd.admin.api import AdminApi
 from smscd.admin.listener import AdminListener
+from smscd.admin.low_balance import low_balance_samples
 from smscd.admin.operators import Operators
 from smscd.config import Config
 from smscd.monitoring.metrics import Metrics, Sample
@@ -262,13 +263,15 @@ class Supervisor:
             data_dir=self._state.path,
         )
         self._metrics.add_source(lambda: self._own_samples(pool))
+        balances = Balances(prepared.keys, prepared.link)
 
         async def collect() -> list[list[Sample]]:
-            return [self._metrics.snapshot(), *await pool.samples()]
+            low = await low_balance_samples(prepared.pool, balances)
+            return [self._metrics.snapshot(), low, *await pool.samples()]
 
         api = AdminApi(
             database=prepared.pool,
-            balances=Balances(prepared.keys, prepared.link),
+            balances=balances,
             operators=Operators(prepared.pool, time.monotonic),
             tell=self._tell_of_change,
             now_ms=lambda: int(time.time() * 1000),

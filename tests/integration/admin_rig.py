@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from smscd.admin import orders
 from smscd.admin.orders import Outcome, Refusal
+from smscd.archive.announcer import Announcer
 from smscd.archive.writer import Writer
 from smscd.core.directory import Account
 from smscd.core.records import LedgerRecord
@@ -34,7 +35,7 @@ class LedgerRig:
         self.balances = Balances(KEYS, self.link)
         self.observed = Observed()
 
-    def writer(self) -> Writer:
+    def writer(self, announcer: Announcer | None = None) -> Writer:
         """A writer of the journal, which does not linger."""
         return Writer(
             shard=0,
@@ -43,6 +44,7 @@ class LedgerRig:
             observer=self.observed,
             now_ms=lambda: int(time.time() * 1000),
             limits=QUICK,
+            announcer=announcer,
         )
 
     @asynccontextmanager
@@ -55,9 +57,9 @@ class LedgerRig:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def write(self) -> None:
+    async def write(self, announcer: Announcer | None = None) -> None:
         """Write the journal to its end."""
-        writer = self.writer()
+        writer = self.writer(announcer)
         writer.drain()
         await asyncio.wait_for(writer.run(), 60)
 
