@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from smscd.archive.accounting import ORDER_KINDS
 from smscd.core.records import LedgerRecord
 from storage.postgres import operators
 from storage.postgres.ledger import LedgerEntry, entry_of
@@ -19,7 +20,6 @@ from storage.postgres.pool import UNAVAILABLE, Database
 from storage.redis.accounts import AmountOutOfRange, Balances, BelowFloor, TopUp
 from storage.redis.journal import entry_order
 
-ORDER_KINDS: Final = ("topup", "adjust", "correction")
 WAIT_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
 REFERENCE_CHARACTERS_MAX: Final = 128

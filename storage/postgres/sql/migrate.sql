@@ -54,7 +54,8 @@ SELECT r.rolsuper AS is_superuser,
                 AND c.relowner = r.oid) AS owns_tables,
        EXISTS (SELECT FROM pg_class c
                 WHERE (c.oid = ANY ('{public.ledger_entries,public.ledger_references,public.audit_log}'::regclass[])
-                       OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.ledger_entries'::regclass))
+                       OR c.oid IN (SELECT inhrelid FROM pg_inherits
+                                     WHERE inhparent = 'public.ledger_entries'::regclass))
                   AND (has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
                        OR has_any_column_privilege(c.oid, 'UPDATE'))) AS may_change_ledger
   FROM pg_roles r WHERE r.rolname = current_user;
