@@ -22,6 +22,7 @@ from storage.redis.journal import entry_order
 
 WAIT_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.05
+POLL_SECONDS_MAX: Final = 0.4
 REFERENCE_CHARACTERS_MAX: Final = 128
 NOTE_CHARACTERS_MAX: Final = 500
 AMOUNT_MICROS_MAX: Final = 2**53 - 1
@@ -107,8 +108,8 @@ async def place(
         if corrected is None or corrected.account != order.account:
             detail = f"The ledger has no entry {order.corrects} of {order.account}, so nothing can be corrected."
             return Refusal("unknown_entry", 422, detail)
-    forget_ms = min(entry_order(recorded)[0], order.at_ms - KEPT_MS)
-    applied = await _apply(order, terms, database, balances, is_forced=is_forced, forget_ms=forget_ms)
+    recorded_ms = entry_order(recorded)[0]
+    applied = await _apply(order, terms, database, balances, is_forced=is_forced, recorded_ms=recorded_ms)
     return applied if isinstance(applied, Refusal) else await _answer(order, applied, database, balances, wait_seconds)
 
 
@@ -146,7 +147,7 @@ async def _apply(
     balances: Balances,
     *,
     is_forced: bool,
-    forget_ms: int,
+    recorded_ms: int,
 ) -> TopUp | Refusal:
     """Write the order down, then move the balance: no money moves that the log does not know of."""
     action = f"account.{order.kind}"
@@ -162,7 +163,9 @@ async def _apply(
     is_free = is_forced or order.amount_micros > 0
     floor = -terms.credit_limit_micros
     try:
-        return await balances.top_up(order, floor_micros=None if is_free else floor, forget_ms=forget_ms)
+        return await balances.top_up(
+            order, floor_micros=None if is_free else floor, recorded_ms=recorded_ms, kept_ms=KEPT_MS
+        )
     except BelowFloor as error:
         detail = (
             f"This would leave {error.balance_micros + order.amount_micros} micro-units, and the account may not go "
@@ -184,6 +187,7 @@ async def _settled(
     clock = asyncio.get_running_loop().time
     end = clock() + wait_seconds
     known = applied.record or order
+    pause = POLL_SECONDS
     while True:
         try:
             recorded = await recorded_id(database, 0) or "0-0"
@@ -201,7 +205,8 @@ async def _settled(
             pass
         if clock() >= end:
             return Outcome(known, applied.is_new, applied.balance_micros, None)
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, POLL_SECONDS_MAX)
 
 
 async def _committed(entry: LedgerEntry, balances: Balances, *, is_new: bool = False) -> Outcome:

@@ -207,7 +207,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                await configuration.add_account(database, await account_state.kept(database, made))
+                await configuration.add_account(database, await account_state.logged(database, made))
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,

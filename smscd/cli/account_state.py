@@ -26,14 +26,21 @@ if TYPE_CHECKING:
     from storage.postgres.pool import Connection
 
 
-async def kept(database: Connection, made: Account) -> Account:
-    """An account as it is to be written: who changes a suspended one does not resume it."""
+async def logged(database: Connection, made: Account) -> Account:
+    """An account as it is to be written, written down first. Who changes a suspended one does not resume it."""
+    from dataclasses import asdict
+
     from msgspec.structs import replace
 
-    from storage.postgres.operators import find_account
+    from storage.postgres.operators import AccountTerms, find_account, log
 
-    terms = await find_account(database, made.id)
-    return made if terms is None else replace(made, is_suspended=terms.is_suspended)
+    before = await find_account(database, made.id)
+    if before is not None:
+        made = replace(made, is_suspended=before.is_suspended)
+    after = {name: getattr(made, name) for name in AccountTerms.__dataclass_fields__}
+    action, old = ("account.add", None) if before is None else ("account.change", asdict(before))
+    await log(database, operator_name(), action, made.id, old=old, new=after)
+    return made
 
 
 @account.command()

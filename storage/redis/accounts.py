@@ -72,17 +72,19 @@ class Balances:
         journal_id, _, record = known.partition(b" ")
         return _known(balance or 0, journal_id, record)
 
-    async def top_up(self, record: LedgerRecord, *, floor_micros: int | None = None, forget_ms: int = 0) -> TopUp:
+    async def top_up(
+        self, record: LedgerRecord, *, floor_micros: int | None = None, recorded_ms: int = 0, kept_ms: int = 0
+    ) -> TopUp:
         """Add to (or take from) a balance, once for each reference; asking again is harmless.
 
-        floor_micros: least balance that may be left. forget_ms: references of before this time, of which PostgreSQL has
-        every one, need not be kept any more.
+        floor_micros: least balance that may be left. recorded_ms: PostgreSQL has every reference of before this time;
+        those older than kept_ms need not be known here any more.
         Raises AmountOutOfRange, BelowFloor, StorageUnavailable.
         """
         names = self._keys
         keys = [names.journal, names.acct(record.account), names.topups, names.topups_order]
         floor: Arg = "" if floor_micros is None else floor_micros
-        args: list[Arg] = [record.reference, record.amount_micros, _encode(record), floor, forget_ms]
+        args: list[Arg] = [record.reference, record.amount_micros, _encode(record), floor, recorded_ms, kept_ms]
         try:
             reply = await self._link.evalsha(scripts.TOP_UP, keys, args)
         except ResponseError as refused:

@@ -74,11 +74,9 @@ class LedgerRig:
         corrects: str = "",
         is_forced: bool = False,
         wait_seconds: float = 10.0,
-        at_ms: int | None = None,
     ) -> Outcome | Refusal:
         """Place an order of operator `ann`."""
-        at = int(time.time() * 1000) if at_ms is None else at_ms
-        order = LedgerRecord(account, kind, micros, reference, at, "ann", note, corrects)
+        order = LedgerRecord(account, kind, micros, reference, int(time.time() * 1000), "ann", note, corrects)
         return await orders.place(order, self.database, self.balances, is_forced=is_forced, wait_seconds=wait_seconds)
 
     async def logged(self) -> list[tuple[str, str, str]]:

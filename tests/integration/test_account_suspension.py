@@ -83,19 +83,19 @@ class Rig:
         url = f"{self.demo.ready.admin.url}/admin/v1/accounts/acme/{verb}"
         return self.ask(url, {"Authorization": f"Bearer {self.token}"})
 
-    def alter(self, statement: str) -> None:
-        """Change the database, and tell nobody."""
+    def alter(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask or change the database, and tell nobody."""
         found = read_run(self.demo.data / RUN_FILE)
         assert found is not None
 
-        async def work() -> None:
+        async def work() -> list[tuple[Any, ...]]:
             connection = await asyncpg.connect(found.postgres_owner_dsn)
             try:
-                await connection.execute(statement)
+                return [tuple(row) for row in await connection.fetch(statement)]
             finally:
                 await connection.close()
 
-        run(work())
+        return run(work())
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,10 @@ def sessions(rig: Rig) -> Iterator[list[RawEsme]]:
         with redis.Redis.from_url(rig.demo.ready.valkey_url) as store:
             wait_until(lambda: store.hlen(ShardKeys(0).binds("acme")) == 2, 10, "both workers have a session")
         yield found
+    logged = rig.alter(
+        "SELECT action, old->>'is_suspended', new->>'is_suspended' FROM audit_log ORDER BY id DESC LIMIT 2"
+    )
+    assert logged == [("account.change", "true", "true"), ("account.suspend", "false", "true")]
     rig.command("account", "resume", "acme")
     wait_until(lambda: rig.send() == 202, 5, "the account is resumed")
 

@@ -14,7 +14,7 @@ import pytest
 from smscd.admin import operators
 from smscd.admin.api import BODY_BYTES_MAX, AdminApi
 from smscd.admin.listener import AdminListener
-from smscd.admin.operators import Operators
+from smscd.admin.operators import UNKNOWN_SECONDS, Operators
 from smscd.monitoring.health import Health
 from smscd.monitoring.metrics import Sample
 from storage.redis.errors import StorageUnavailable
@@ -221,6 +221,14 @@ async def test_a_revoked_token_is_refused_within_a_second_and_its_name_is_not_gi
     assert time.monotonic() - began < 2
     assert not await operators.revoke("ann", "test", api.rig.database)
     assert await operators.add("ann", "admin", "test", api.rig.database) is None
+
+
+async def test_a_new_token_is_known_at_once_though_others_were_asked_for_before(api: Api) -> None:
+    assert (await api.ask("GET", "/admin/v1/accounts/demo"))[0] == 200
+    token = await operators.add("carl", "read", "test", api.rig.database)
+    assert token is not None
+    await asyncio.sleep(UNKNOWN_SECONDS)  # as long as it takes to type it, and then some
+    assert (await api.ask("GET", "/admin/v1/accounts/demo", by=token))[0] == 200
 
 
 async def test_tokens_are_stored_as_hashes_of_256_random_bits(api: Api) -> None:

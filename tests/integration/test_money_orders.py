@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from smscd.admin import orders
-from smscd.admin.orders import KEPT_MS, Outcome, Refusal
+from smscd.admin.orders import Outcome, Refusal
 from smscd.core.records import LedgerRecord
 from storage.postgres import ledger
 from tests.integration.admin_rig import KEYS, LedgerRig, ledger_rig
@@ -170,7 +171,9 @@ async def test_a_correction_names_an_entry_of_its_own_account_and_is_sealed_with
     assert (head.balance_micros, fault) == (50, None)
 
 
-async def test_redis_forgets_old_references_that_the_ledger_has_and_they_stay_taken(rig: LedgerRig) -> None:
+async def test_redis_forgets_old_references_that_the_ledger_has_and_they_stay_taken(
+    rig: LedgerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is kept in Redis, money that was moved is not moved again by the same reference."""
     for number in range(3):
         await rig.balances.top_up(LedgerRecord("demo", "topup", 1, f"old {number}", MONTHS_AGO_MS))
@@ -180,22 +183,51 @@ async def test_redis_forgets_old_references_that_the_ledger_has_and_they_stay_ta
     done(await rig.place("topup", 1, "young", wait_seconds=0.0))
     await rig.write()
     assert await rig.link.command("HLEN", KEYS.topups) == 4
-    # As if a month had gone by: what is old is so by the time of the order that comes.
-    at_ms = await redis_ms(rig) + KEPT_MS + 1
-    done(await rig.place("topup", 1, "new", wait_seconds=0.0, at_ms=at_ms))
-    assert await rig.link.command("HKEYS", KEYS.topups) == [b"old 2", b"young", b"new"]
+    done(await rig.place("topup", 1, "early", wait_seconds=0.0))
+    assert await rig.link.command("HLEN", KEYS.topups) == 5, "a month is not over"
+    monkeypatch.setattr(orders, "KEPT_MS", -60_000)  # as if it were
+    done(await rig.place("topup", 1, "new", wait_seconds=0.0))
+    assert await rig.link.command("HKEYS", KEYS.topups) == [
+        b"old 2", b"young", b"early", b"new",
+    ]  # fmt: skip
     assert done(await rig.place("topup", 1, "old 0")).is_new is False
-    assert await rig.balances.balance("demo") == 5
+    assert await rig.balances.balance("demo") == 6
 
 
-async def test_redis_keeps_what_the_ledger_does_not_have_however_old_it_is(rig: LedgerRig) -> None:
+async def test_redis_keeps_what_the_ledger_does_not_have_however_old_it_is(
+    rig: LedgerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         await rig.balances.top_up(LedgerRecord("demo", "topup", 1, f"old {number}", MONTHS_AGO_MS))
-    at_ms = await redis_ms(rig) + 12 * KEPT_MS
-    done(await rig.place("topup", 1, "new", wait_seconds=0.0, at_ms=at_ms))
+    monkeypatch.setattr(orders, "KEPT_MS", -60_000)
+    done(await rig.place("topup", 1, "new", wait_seconds=0.0))
     assert await rig.link.command("HLEN", KEYS.topups) == 4
     assert done(await rig.place("topup", 1, "old 0", wait_seconds=0.0)).is_new is False
     assert await rig.balances.balance("demo") == 4
+
+
+async def test_an_order_that_moved_the_balance_and_is_not_in_the_ledger_is_said_to_be_set_aside(rig: LedgerRig) -> None:
+    """The writer sets aside what it cannot read, whole."""
+    made = LedgerRecord("demo", "topup", 5, "r", MONTHS_AGO_MS)
+    journal_id = (await rig.link.command("XADD", KEYS.journal, "*", "k", "L", "b", b"torn")).decode()
+    await rig.link.command("HSET", KEYS.topups, "r", f"{journal_id} ".encode() + msgspec.msgpack.encode(made))
+    await rig.write()
+    refused = await rig.place("topup", 5, "r")
+    assert code(refused) == ("set_aside", 409)
+    assert isinstance(refused, Refusal) and "journal_dead_letters" in refused.detail
+    assert await orders.find("r", "demo", rig.database, rig.balances) == refused
+
+
+async def test_what_an_earlier_release_applied_a_moment_ago_is_known_by_its_reference(rig: LedgerRig) -> None:
+    blob = msgspec.msgpack.encode([LedgerRecord("demo", "topup", 5, "r", MONTHS_AGO_MS)])
+    journal_id = await rig.link.command("XADD", KEYS.journal, "*", "k", "L", "b", blob)
+    await rig.link.command("HSET", KEYS.topups, "r", journal_id)
+    await rig.link.command("HSET", KEYS.acct("demo"), "balance", 5)
+    assert done(await rig.place("topup", 5, "r", wait_seconds=0.0)).status == "pending"
+    async with rig.writing():
+        assert code(await rig.place("topup", 6, "r")) == ("reference_reused", 409)
+        assert done(await rig.place("topup", 5, "r")).status == "committed"
+    assert await rig.balances.balance("demo") == 5
 
 
 async def redis_ms(rig: LedgerRig) -> int:
