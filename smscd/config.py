@@ -90,11 +90,16 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdminConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's listener: /health/ and /metrics. token: needed by everybody who is not on loopback."""
+    """The operator's listener: /health/, /metrics and the admin API.
+
+    token: of the first two, needed by everybody who is not on loopback. ledger_seconds: how long an order of money
+    waits for the ledger; then it is pending.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8081
     token: str = ""
+    ledger_seconds: Annotated[float, Meta(ge=0, le=60)] = 10.0
 
 
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):

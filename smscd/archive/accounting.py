@@ -1,6 +1,6 @@
 """Turns a batch's sums into ledger entries: ids, order, chain. Pure: a batch tried twice gives the same entries.
 
-One entry an account for all its refunds in the batch, one for all its charges, one for each top-up or adjustment; money
+One entry an account for all its refunds in the batch, one for all its charges, one for each order of an operator; money
 that comes in stands before money that goes out, so that no balance in the ledger is lower than it ever was.
 """
 
@@ -14,7 +14,7 @@ from storage.postgres.journal import DeadLetter
 from storage.postgres.ledger import Head, LedgerEntry, head_of, next_entry
 
 ID_EPOCH_MS = 1_577_836_800_000
-ORDER_KINDS = ("topup", "adjust")
+ORDER_KINDS = ("topup", "adjust", "correction")
 
 
 def entry_ids(last_id: int, at_ms: int, shard: int) -> Iterator[int]:
@@ -64,8 +64,8 @@ class Booked:
     dead: list[DeadLetter] = field(default_factory=list)
 
 
-def book(batch: Batch, ids: Accounting, heads: Mapping[str, Head], taken: set[tuple[str, str]]) -> Booked:
-    """Make the entries. heads: the ends of all chains concerned. taken: (account, reference) the ledger has already.
+def book(batch: Batch, ids: Accounting, heads: Mapping[str, Head], taken: set[str]) -> Booked:
+    """Make the entries. heads: the ends of all chains concerned. taken: references that the ledger has already.
 
     An order whose reference is taken is booked without it, because Redis has moved the money: and it is set aside for
     the operator.
@@ -79,12 +79,12 @@ def book(batch: Batch, ids: Accounting, heads: Mapping[str, Head], taken: set[tu
 
     for entry_id, (journal_id, order) in zip(ids.orders, batch.orders, strict=True):
         reference: str | None = clean(order.reference)
-        if reference is not None and (order.account, reference) in used:
+        if reference is not None and reference in used:
             error = f"entry {journal_id}: the reference is in the ledger already; booked without it"
             result.dead.append(dead_letter("L", order, error))
             reference = None
         elif reference is not None:
-            used.add((order.account, reference))
+            used.add(reference)
         append(
             order.account,
             next_entry(
@@ -100,6 +100,7 @@ def book(batch: Batch, ids: Accounting, heads: Mapping[str, Head], taken: set[tu
                 reference=reference,
                 operator=clean(order.operator),
                 note=clean(order.note),
+                corrects=clean(order.corrects),
             ),
         )
     for kind, entry_of, sums, sign in (
@@ -125,11 +126,9 @@ def book(batch: Batch, ids: Accounting, heads: Mapping[str, Head], taken: set[tu
     return result
 
 
-def references_of(batch: Batch) -> list[tuple[str, str]]:
-    """(account, reference) of the batch's orders."""
-    return [
-        (order.account, reference) for _, order in batch.orders if (reference := clean(order.reference)) is not None
-    ]
+def references_of(batch: Batch) -> list[str]:
+    """The references of the batch's orders."""
+    return [reference for _, order in batch.orders if (reference := clean(order.reference)) is not None]
 
 
 def clean(text: str) -> str | None:

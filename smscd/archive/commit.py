@@ -31,6 +31,7 @@ from storage.postgres.ledger import Head
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
 from storage.postgres.rows import EventKind
+from storage.postgres.warnings import end_warnings, insert_warnings
 
 ROWS_A_CHUNK = 400
 UPDATES_A_STATEMENT = 4_000
@@ -85,16 +86,21 @@ class Committer:
             if missing := accounts - heads.keys():
                 heads |= await ledger_heads(connection, missing)
             named = references_of(batch)
-            taken = await known_references(connection, named) if named else set()
+            taken: set[str] = await known_references(connection, named) if named else set()
             booked = book(batch, ids, heads, taken)
             if booked.entries:
                 await insert_ledger(connection, booked.entries)
+            warnings = await insert_warnings(connection, booked.entries)
+            if batch.told:
+                await end_warnings(connection, batch.told)
             attempt = _Attempt(connection, batch, ids, self._rows)
             await (attempt.write_around() if careful else attempt.write())
             dead = [*batch.dead, *booked.dead, *attempt.dead]
             if dead:
                 await insert_dead_letters(connection, self._shard, batch.first_id, batch.last_id, dead)
         rows = {**attempt.rows, "ledger_entries": len(booked.entries), "journal_dead_letters": len(dead)}
+        if warnings:
+            rows["account_warnings"] = warnings
         return booked.heads, rows
 
 

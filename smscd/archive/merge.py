@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from smscd.core.records import (
+    CallbackKind,
     CallbackOutcome,
     CallbackResult,
     InboundRecord,
@@ -36,6 +37,7 @@ _REPEATED, _FINAL = ord("0"), ord("2")
 _ACCEPTED = int(Outcome.ACCEPTED)
 _DOUBTED = int(Outcome.DOUBTED)
 _DELIVERED = int(State.DELIVERED)
+_LOW_BALANCE = int(CallbackKind.LOW_BALANCE)
 _FIRST_FINAL = int(State.DELIVERED)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -67,8 +69,8 @@ class Batch:
 
     replaced: messages of earlier batches of which the customer exchanged what is sent.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
-    dead_callbacks: the records that become segments and events. charges, refunds: by account, micros and how many
-    messages. orders: top-ups and adjustments with the entry that each came in.
+    dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
+    refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in.
     """
 
     def __init__(self) -> None:
@@ -87,6 +89,7 @@ class Batch:
         self.receipts: list[ReceiptRecord] = []
         self.repeated: list[ReceiptRecord] = []
         self.dead_callbacks: list[CallbackResult] = []
+        self.told: list[CallbackResult] = []
         self.charges: dict[str, list[int]] = {}
         self.refunds: dict[str, list[int]] = {}
         self.refunded: list[tuple[Learned, str]] = []
@@ -231,6 +234,9 @@ class Batch:
         records = _decode_callbacks(entry.blob)
         learned = self.learned
         for record in records:
+            if record.kind == _LOW_BALANCE:
+                self.told.append(record)
+                continue
             found = learned.get(record.id)
             if found is None:
                 found = learned[record.id] = Learned()

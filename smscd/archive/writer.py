@@ -16,6 +16,7 @@ from typing import Protocol
 import asyncpg
 import structlog
 
+from smscd.archive.announcer import Announcer
 from smscd.archive.commit import Committer, WriterFenced
 from smscd.archive.merge import Batch, Entry
 from storage.postgres.copyrows import RowBuilder
@@ -104,8 +105,12 @@ class Writer:
         observer: WriterObserver,
         now_ms: Callable[[], int],
         limits: WriterLimits | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
-        """connect: opens a connection with WRITER_SETTINGS. now_ms: wall clock, as the ids of the journal."""
+        """connect: opens a connection with WRITER_SETTINGS. now_ms: wall clock, as the ids of the journal.
+
+        announcer: has accounts warned; None: another does.
+        """
         self._shard = shard
         self._journal = journal
         self._connect = connect
@@ -114,6 +119,7 @@ class Writer:
         self._limits = limits or WriterLimits()
         self._rows = RowBuilder()
         self._trimmer = _Trimmer(journal, self._limits)
+        self._announcer = announcer
         self._is_draining = False
         self._oldest_ms = 0
         self.offset: Offset | None = None
@@ -155,6 +161,8 @@ class Writer:
             self.offset = offset
             committer = Committer(connection, self._shard, self._rows)
             self._trimmer.start(offset.last_id, self._now_ms())
+            if self._announcer is not None:
+                self._announcer.start(connection)
             while (batch := await self._collect(offset.last_id)) is not None:
                 offset = await self._commit(committer, batch, offset)
                 self._trimmer.committed(batch.last_id, batch.size_bytes, self._now_ms())
@@ -174,6 +182,8 @@ class Writer:
         paused = 0
         while True:
             await self._trimmer.trim(self._now_ms())
+            if self._announcer is not None:
+                await self._announcer.announce(self._now_ms())
             entries = await self._journal.read(after, limits.read_entries)
             for entry in entries:
                 batch.add(entry)
@@ -204,6 +214,8 @@ class Writer:
         self._oldest_ms = batch.entry_ms[0]
         new, rows = await committer.commit(batch, offset)
         self.offset = new
+        if self._announcer is not None:
+            self._announcer.committed(rows)
         now_ms = self._now_ms()
         self._observer.committed(
             Commit(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -129,6 +127,7 @@ def account() -> None:
 )
 @click.option("--credit-limit", type=Money(), default=0, help="How far the balance may go below zero.")
 @click.option("--balance", type=Money(), default=0, help="Top up at once.")
+@click.option("--low-balance", type=Money(), help="Warn each time that the balance falls below this, by webhook.")
 @click.option("--sender", "senders", multiple=True, help="A sender that it may use. Repeatable.")
 @click.option("--any-sender", is_flag=True, help="It may use any sender.")
 @click.option("--webhook-url", help="Where its receipts and incoming messages go.")
@@ -192,6 +191,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         default_alphabet=options["alphabet"],
         languages=frozenset(int(Language[name.upper()]) for name in options["languages"]),
         is_little_endian=options["little_endian"],
+        low_balance_micros=options["low_balance"],
     )
 
     async def work() -> None:
@@ -207,7 +207,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                await configuration.add_account(database, made)
+                await configuration.add_account(database, await account_state.logged(database, made))
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
@@ -221,7 +221,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
                     ApiKey(key_hash=seeding.api_key_hash(key), account=name, prefix=seeding.api_key_prefix(key)),
                 )
             if options["balance"]:
-                await storage.balances.top_up(_entry(name, options["balance"], f"add-{uuid.uuid4()}", "first balance"))
+                await account_money.first_balance(storage, name, options["balance"], as_json=as_json)
             await storage.tell_of_change()
 
     run(work, as_json=as_json)
@@ -296,66 +296,4 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
     )
 
 
-@account.command()
-@click.argument("name")
-@click.argument("amount", type=Money())
-@instance_options
-@click.option("--reference", help="Your own id of this payment: it happens once, however often you repeat it.")
-@click.option("--note", default="", help="For the ledger.")
-@json_option
-def topup(
-    name: str,
-    amount: int,
-    config_file: Path | None,
-    data_dir: Path | None,
-    reference: str | None,
-    note: str,
-    as_json: bool,
-) -> None:
-    """Add AMOUNT to a customer's balance (a negative amount needs -- before it)."""
-    from smscd.cli.storage import opened
-    from storage.postgres.configuration import load_snapshot
-    from storage.redis.accounts import AmountOutOfRange, TopUp
-
-    location = find_instance(config_file, data_dir, as_json=as_json)
-
-    async def work() -> tuple[TopUp | None, str]:
-        async with opened(location) as storage:
-            snapshot = await load_snapshot(storage.database, with_prices=False)
-            known = {found.id: found.currency for found in snapshot.accounts}
-            if name not in known:
-                return None, ""
-            entry = _entry(name, amount, reference or f"topup-{uuid.uuid4()}", note)
-            return await storage.balances.top_up(entry), known[name]
-
-    try:
-        done, currency = run(work, as_json=as_json)
-    except AmountOutOfRange as error:
-        give_up(str(error), as_json=as_json)
-    if done is None:
-        give_up(f"There is no account {name}.", as_json=as_json)
-    if as_json:
-        print_json(
-            {"account": name, "applied": done.is_new, "balance_micros": done.balance_micros, "currency": currency}
-        )
-    else:
-        click.echo("applied" if done.is_new else "this reference was applied before; nothing changed")
-        click.echo(f"balance {shown_money(done.balance_micros, currency)}")
-
-
-def _entry(name: str, micros: int, reference: str, note: str) -> Any:
-    from smscd.core.records import LedgerRecord
-
-    return LedgerRecord(
-        account=name,
-        kind="topup" if micros >= 0 else "adjust",
-        amount_micros=micros,
-        reference=reference,
-        at_ms=int(time.time() * 1000),
-        operator="cli",
-        note=note,
-    )
-
-
-# Subcommands in modules of their own.
-import smscd.cli.statement  # noqa: E402, F401
+from smscd.cli import account_money, account_state, statement  # noqa: E402, F401  # their commands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import sys
@@ -34,6 +35,14 @@ class Failure(click.ClickException):
             click.echo(json.dumps({"error": self.message, **self._fields}))
         else:
             click.echo(f"smscd: {self.message}", err=True)
+
+
+def operator_name() -> str:
+    """Who gives this command, for the ledger and the log."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name
+        return "cli"
 
 
 def json_option(command: F) -> F:

@@ -15,6 +15,7 @@ from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.directory import MoNumber
 from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
+from smscd.core.money import money
 from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord, MessageRecord, SentContext, State, Via
 
 EXCERPT_OCTETS: Final = 20
@@ -24,6 +25,7 @@ _DELIVERED: Final = int(State.DELIVERED)
 _VIA_NONE: Final = int(Via.NONE)
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _INBOUND: Final = int(CallbackKind.INBOUND)
+_LOW_BALANCE: Final = int(CallbackKind.LOW_BALANCE)
 _IA5: Final = int(DataCoding.IA5)
 _FINAL_CLASS: Final = int(EsmClass.DELIVERY_RECEIPT)
 _INTERMEDIATE_CLASS: Final = int(EsmClass.INTERMEDIATE_NOTIFICATION)
@@ -160,6 +162,20 @@ def excerpt_coding_of(record: MessageRecord) -> int:
     return record.data_coding if record.conversion is None else _IA5
 
 
+def low_balance_callback(
+    entry_id: int, account: str, currency: str, *, balance_micros: int, low_balance_micros: int, at_ms: int
+) -> CallbackRecord:
+    """What a customer is told when a ledger entry took the balance below what it wants to be warned at."""
+    data = {
+        "account": account,
+        "balance": {"amount": money(balance_micros), "currency": currency},
+        "low_balance": {"amount": money(low_balance_micros), "currency": currency},
+    }
+    return CallbackRecord(
+        _LOW_BALANCE, entry_id, account, 0, b"", b"", at_ms, at_ms, 0, 0, b"", 0, 0, b"", 0, 0, 0, _json.encode(data)
+    )
+
+
 class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
     """A webhook that is ready to be signed: the same id and the same body on every attempt."""
 
@@ -174,6 +190,8 @@ def webhook_event(record: CallbackRecord) -> WebhookEvent:
     """The event for a callback; its id and body depend on the record alone, not on the attempt."""
     if record.kind == CallbackKind.INBOUND:
         return _event(f"mo_{record.id}", "message.received", record.done_ms, _inbound_data(record))
+    if record.kind == CallbackKind.LOW_BALANCE:
+        return _event(f"acct_{record.id}", "account.low_balance", record.done_ms, msgspec.Raw(record.body))
     status = State(record.state).name.lower()
     return _event(f"msg_{record.id}_{status}", f"message.{status}", record.done_ms, _receipt_data(record, status))
 
@@ -212,7 +230,7 @@ def _encoding_name(data_coding: int) -> str:
 _ENCODING_NAMES: Final = tuple(_encoding_name(data_coding) for data_coding in range(256))
 
 
-def _event(event_id: str, kind: str, at_ms: int, data: dict[str, object]) -> WebhookEvent:
+def _event(event_id: str, kind: str, at_ms: int, data: dict[str, object] | msgspec.Raw) -> WebhookEvent:
     timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_ms // 1000))
     return WebhookEvent(event_id, _json.encode({"type": kind, "timestamp": timestamp, "data": data}))
 

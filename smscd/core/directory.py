@@ -53,6 +53,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     empty: whom the system trusts.
     default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
     of its over HTTP may use.
+    low_balance_micros: it is warned each time that its balance falls below this; None: never.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     is_little_endian: bool = False
     outbind_uses_tls: bool = False
     outbind_tls_ca_file: str = ""
+    low_balance_micros: int | None = None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

@@ -282,10 +282,11 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
 
 
 class CallbackKind(IntEnum):
-    """What a callback tells: the state of a message, or a mobile-originated message."""
+    """What a callback tells: the state of a message, a mobile-originated message, or that a balance is low."""
 
     RECEIPT = 1
     INBOUND = 2
+    LOW_BALANCE = 3
 
 
 class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
@@ -296,6 +297,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     group_id: the id that the customer knows the message by, when it is not its own; 0 otherwise.
     is_from_network: err is what the network said, not the command_status with which the upstream refused.
     named_tlvs: what the upstream's profile names of the TLVs that came, for a webhook; None: nothing.
+    For LOW_BALANCE, which only a webhook tells: id is the ledger entry's, body the event's data in JSON.
     """
 
     kind: int
@@ -365,7 +367,11 @@ class ChangeRequest(msgspec.Struct, array_like=True, gc=False):
 
 
 class LedgerRecord(msgspec.Struct, array_like=True, gc=False):
-    """A top-up or an adjustment (journal kind L). reference is the operator's own id; it happens once."""
+    """An order of an operator (journal kind L): a top-up, an adjustment or a correction, as `kind` says.
+
+    reference: the operator's own id, of one order in the whole installation; it happens once. corrects: of a
+    correction, the reference of the entry that it corrects.
+    """
 
     account: str
     kind: str
@@ -374,3 +380,4 @@ class LedgerRecord(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     operator: str = ""
     note: str = ""
+    corrects: str = ""

@@ -18,12 +18,14 @@ from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, R
 from smscd.core.records import LedgerRecord
 from smscd.supervision.instance import write_private
 from storage.postgres import configuration
+from storage.postgres.ledger import entry_of
 from storage.postgres.pool import Database
 from storage.redis.accounts import Balances
 
 ACCOUNT = "demo"
 PRICE_MICROS = 10_000
 MESSAGES_PAID = 10_000_000
+SEED_REFERENCE = "demo-seed"
 MO_NUMBER = "12345"
 SIMULATED_UPSTREAM = "carrier"
 PASSWORD_LENGTH = 8
@@ -202,17 +204,18 @@ async def seed(
     await configuration.add_mo_number(database, MoNumber(number=MO_NUMBER, account=ACCOUNT, via="smpp"))
     if upstreams:
         await _set_upstreams(database, upstreams)
-    await balances.top_up(
-        LedgerRecord(
-            account=ACCOUNT,
-            kind="topup",
-            amount_micros=PRICE_MICROS * MESSAGES_PAID,
-            reference="demo-seed",
-            at_ms=int(time.time() * 1000),
-            operator="seed",
-            note="for ten million messages",
+    if await entry_of(database, SEED_REFERENCE) is None:
+        await balances.top_up(
+            LedgerRecord(
+                account=ACCOUNT,
+                kind="topup",
+                amount_micros=PRICE_MICROS * MESSAGES_PAID,
+                reference=SEED_REFERENCE,
+                at_ms=int(time.time() * 1000),
+                operator="seed",
+                note="for ten million messages",
+            )
         )
-    )
 
 
 async def _set_upstreams(database: Database, upstreams: Sequence[Upstream]) -> None:

@@ -19,7 +19,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from smscd.admin import AdminListener
+from smscd.admin.api import AdminApi
+from smscd.admin.listener import AdminListener
+from smscd.admin.low_balance import low_balance_samples
+from smscd.admin.operators import Operators
 from smscd.config import Config
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.vitals import Vitals
@@ -260,11 +263,21 @@ class Supervisor:
             data_dir=self._state.path,
         )
         self._metrics.add_source(lambda: self._own_samples(pool))
+        balances = Balances(prepared.keys, prepared.link)
 
         async def collect() -> list[list[Sample]]:
-            return [self._metrics.snapshot(), *await pool.samples()]
+            low = await low_balance_samples(prepared.pool, balances)
+            return [self._metrics.snapshot(), low, *await pool.samples()]
 
-        admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health)
+        api = AdminApi(
+            database=prepared.pool,
+            balances=balances,
+            operators=Operators(prepared.pool, time.monotonic),
+            tell=self._tell_of_change,
+            now_ms=lambda: int(time.time() * 1000),
+            wait_seconds=config.admin.ledger_seconds,
+        )
+        admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health, api=api)
         option = "--admin-port" if self._launch.demo else "[admin] port"
         with step(self._steps, "Admin") as note:
             try:
@@ -349,14 +362,18 @@ class Supervisor:
         elif self._signals > 2:
             os._exit(130)
 
+    async def _tell_of_change(self) -> None:
+        """Have every process read the configuration again. Raises StorageUnavailable."""
+        if self._prepared is not None:
+            await self._prepared.link.command("PUBLISH", CONFIG_CHANNEL, "changed")
+
     def _asked_to_reload(self) -> None:
         """SIGHUP: have every process read accounts, routes and prices again."""
 
         async def reload() -> None:
-            if self._prepared is not None:
-                with contextlib.suppress(StorageUnavailable):
-                    await self._prepared.link.command("PUBLISH", CONFIG_CHANNEL, "reload")
-                    _log.info("supervisor.reloaded")
+            with contextlib.suppress(StorageUnavailable):
+                await self._tell_of_change()
+                _log.info("supervisor.reloaded")
 
         task = asyncio.create_task(reload())
         self._background.add(task)

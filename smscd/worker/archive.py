@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from smscd.archive.announcer import Announcer
 from smscd.archive.audit_task import AuditTask
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.totals_task import TOTALS_SETTINGS, TotalsTask
@@ -16,6 +17,7 @@ from smscd.roles.role import RoleService
 from storage.postgres import pool as postgres
 from storage.redis.accounts import Balances
 from storage.redis.journal import JournalReader
+from storage.redis.outbox import HookFeed
 
 if TYPE_CHECKING:
     from smscd.daemon import Composition
@@ -58,7 +60,8 @@ class Archive:
             trim_after_seconds=config.writer.trim_after_seconds,
             trim_after_bytes=config.writer.trim_after_bytes,
         )
-        journal = JournalReader(parts.keys, parts.link("journal"))
+        link = parts.link("journal")
+        journal, hooks = JournalReader(parts.keys, link), HookFeed(parts.keys, link)
 
         def writer() -> Writer:
             return Writer(
@@ -70,6 +73,7 @@ class Archive:
                 observer=self._written,
                 now_ms=parts.redis_ms,
                 limits=limits,
+                announcer=Announcer(hooks),
             )
 
         work = WriterWork(writer)

@@ -15,7 +15,7 @@ from storage.postgres.statements import load
 SCANNED_MAX: Final = 10_000
 PART_ENTRIES: Final = 1_000
 READ_SECONDS: Final = 5.0
-ENTRY_KINDS: Final = ("charge", "refund", "topup", "adjust")
+ENTRY_KINDS: Final = ("charge", "refund", "topup", "adjust", "correction")
 FREQUENT_KINDS: Final = frozenset(("charge", "refund"))
 ID_MAX: Final = (1 << 63) - 1
 

@@ -128,11 +128,9 @@ async def ledger_heads(connection: Connection, accounts: Iterable[str]) -> dict[
     return {account: found.get(account, Head()) for account in wanted}
 
 
-async def known_references(connection: Connection, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Which of these (account, reference) the ledger has already."""
-    accounts, references = [account for account, _ in pairs], [reference for _, reference in pairs]
-    rows = await connection.fetch(_SQL["known_references"], accounts, references)
-    return {(row["account"], row["reference"]) for row in rows}
+async def known_references(connection: Connection, references: Sequence[str]) -> set[str]:
+    """Which of these the ledger has already, of whatever account."""
+    return {row["reference"] for row in await connection.fetch(_SQL["known_references"], references)}
 
 
 async def insert_ledger(connection: Connection, entries: Sequence[LedgerEntry]) -> None:
@@ -143,7 +141,7 @@ async def insert_ledger(connection: Connection, entries: Sequence[LedgerEntry]) 
             [getattr(entry, name) for entry in entries]
             for name in (
                 "id", "account", "seq", "kind", "amount_micros", "balance_micros", "messages", "journal_from",
-                "journal_to", "reference", "operator", "note", "at_ms", "prev_hash", "hash",
+                "journal_to", "reference", "operator", "note", "at_ms", "prev_hash", "hash", "corrects",
             )
         ),
     )  # fmt: skip

@@ -3,7 +3,8 @@
 The hash is SHA-256 over: the 32 bytes of the previous entry's hash (32 zero bytes for the first), then each of account,
 seq, kind, amount_micros, balance_micros, messages, journal_from, journal_to, reference, operator, note, at (in
 milliseconds since the Unix epoch), id, in this order, as a 4-byte big-endian length and the value's UTF-8 text; numbers
-in decimal; null is the length ff ff ff ff without a value. Whoever changes, drops or inserts an entry breaks the chain.
+in decimal; null is the length ff ff ff ff without a value. A correction has corrects after them, in the same way.
+Whoever changes, drops or inserts an entry breaks the chain.
 
 Amounts are signed: a charge is negative. balance_micros is the balance after the entry.
 """
@@ -36,7 +37,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One row of ledger_entries. kind: charge, refund, topup or adjust. messages: how many it sums up."""
+    """One row of ledger_entries. kind: charge, refund, topup, adjust or correction. messages: how many it sums up.
+
+    corrects: of a correction, the reference of the entry that it corrects.
+    """
 
     id: int
     account: str
@@ -53,15 +57,17 @@ class LedgerEntry:
     at_ms: int
     prev_hash: bytes
     hash: bytes = b""
+    corrects: str | None = None
 
 
 def entry_hash(entry: LedgerEntry) -> bytes:
     """The hash that seals an entry, as the module's docstring defines it."""
     parts = [entry.prev_hash]
-    for value in (
+    covered = (
         entry.account, entry.seq, entry.kind, entry.amount_micros, entry.balance_micros, entry.messages,
         entry.journal_from, entry.journal_to, entry.reference, entry.operator, entry.note, entry.at_ms, entry.id,
-    ):  # fmt: skip
+    )  # fmt: skip
+    for value in covered if entry.corrects is None else (*covered, entry.corrects):
         if value is None:
             parts.append(_NULL)
         else:
@@ -84,6 +90,7 @@ def next_entry(
     reference: str | None = None,
     operator: str | None = None,
     note: str | None = None,
+    corrects: str | None = None,
 ) -> LedgerEntry:
     """The sealed entry that follows a chain's end."""
     draft = LedgerEntry(
@@ -101,6 +108,7 @@ def next_entry(
         note=note,
         at_ms=at_ms,
         prev_hash=head.hash,
+        corrects=corrects,
     )
     return replace(draft, hash=entry_hash(draft))
 
@@ -159,6 +167,13 @@ async def balances(database: Database) -> dict[str, int]:
     """The recorded balance of every account that has entries."""
     async with acquired(database) as connection:
         return {row["account"]: row["balance_micros"] for row in await connection.fetch(_SQL["balances"])}
+
+
+async def entry_of(database: Database, reference: str) -> LedgerEntry | None:
+    """The entry of an operator's order, whichever account's it is."""
+    async with acquired(database) as connection:
+        row = await connection.fetchrow(_SQL["entry_of"], reference)
+    return None if row is None else _entry(row)
 
 
 async def entries(database: Database, account: str, *, limit: int = 100) -> list[LedgerEntry]:

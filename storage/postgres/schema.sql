@@ -163,12 +163,13 @@ CREATE TABLE message_events_default PARTITION OF message_events DEFAULT;
 
 -- Append-only and hash-chained per account (storage/postgres/ledger.py defines the hash). Charges and refunds: one
 -- row for each account and batch of the writer, with the journal range that it covers; messages.charge_entry and
--- messages.refund_entry point here, so each sum can be made again from its parts.
+-- messages.refund_entry point here, so each sum can be made again from its parts. corrects: of a correction, the
+-- reference of the entry that it corrects.
 CREATE TABLE ledger_entries (
     id bigint NOT NULL,
     account text NOT NULL,
     seq bigint NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('charge', 'refund', 'topup', 'adjust')),
+    kind text NOT NULL CHECK (kind IN ('charge', 'refund', 'topup', 'adjust', 'correction')),
     amount_micros bigint NOT NULL,
     balance_micros bigint NOT NULL,
     messages integer NOT NULL,
@@ -180,18 +181,19 @@ CREATE TABLE ledger_entries (
     at timestamptz NOT NULL,
     prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
     hash bytea NOT NULL CHECK (length(hash) = 32),
+    corrects text,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX ledger_entries_account ON ledger_entries (account, seq);
 CREATE INDEX ledger_entries_orders ON ledger_entries (account, seq) WHERE kind NOT IN ('charge', 'refund');
 CREATE TABLE ledger_entries_default PARTITION OF ledger_entries DEFAULT;
 
--- An operator's reference happens once: unique over all partitions of the ledger.
+-- An operator's reference happens once: unique over all partitions of the ledger and all accounts.
 CREATE TABLE ledger_references (
     account text NOT NULL,
     reference text NOT NULL,
     entry bigint NOT NULL,
-    PRIMARY KEY (account, reference)
+    PRIMARY KEY (reference)
 );
 
 -- What the messages of a day that is over came to, made again from `messages` while anything of it may still change; a
@@ -217,6 +219,21 @@ CREATE TABLE daily_totals_days (
     day date PRIMARY KEY,
     computed_at timestamptz NOT NULL
 );
+-- Once for each ledger entry that takes a balance below its account's low_balance_micros, written in the entry's
+-- transaction; id is the entry's. is_queued: its webhook is in Redis, or the account has no URL.
+CREATE TABLE account_warnings (
+    id bigint PRIMARY KEY,
+    account text NOT NULL,
+    currency text NOT NULL,
+    balance_micros bigint NOT NULL,
+    low_balance_micros bigint NOT NULL,
+    at timestamptz NOT NULL,
+    is_queued boolean NOT NULL,
+    callback_state smallint NOT NULL,
+    callback_at timestamptz,
+    callback_attempts smallint NOT NULL DEFAULT 0
+);
+CREATE INDEX account_warnings_unqueued ON account_warnings (id) WHERE NOT is_queued;
 
 -- What a support desk reads of one message, from everything that is stored about it. Ask by message_id.
 CREATE VIEW message_timeline AS
@@ -242,6 +259,7 @@ GRANT SELECT, INSERT ON installation, journal_dead_letters, segments, message_ev
     TO smscd;
 GRANT SELECT, INSERT, UPDATE ON messages, journal_offsets TO smscd;
 GRANT SELECT, INSERT, UPDATE, DELETE ON daily_totals, daily_totals_days TO smscd;
+GRANT SELECT, INSERT, UPDATE (is_queued, callback_state, callback_at, callback_attempts) ON account_warnings TO smscd;
 GRANT SELECT ON message_timeline TO smscd;
 
 -- ============================================================ configuration
@@ -286,7 +304,8 @@ CREATE TABLE accounts (
     languages smallint[] NOT NULL DEFAULT '{}' CHECK (languages <@ '{1,2,3,4,5,6,7,8,9,10,11,12,13}'),
     is_little_endian boolean NOT NULL DEFAULT false,
     outbind_uses_tls boolean NOT NULL DEFAULT false,
-    outbind_tls_ca_file text NOT NULL DEFAULT ''
+    outbind_tls_ca_file text NOT NULL DEFAULT '',
+    low_balance_micros bigint
 );
 
 CREATE TABLE api_keys (
@@ -456,6 +475,29 @@ CREATE TABLE mo_numbers (
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, upstream_costs, mo_numbers TO smscd;
 GRANT SELECT, UPDATE ON prices_version TO smscd;
+
+-- ============================================================ operators
+
+CREATE TABLE operators (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    token_hash bytea NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    role text NOT NULL CHECK (role IN ('admin', 'read')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz
+);
+GRANT SELECT, INSERT, UPDATE (revoked_at) ON operators TO smscd;
+
+-- Append-only: who did what to whom, and what it was before.
+CREATE TABLE audit_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    operator text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    old jsonb,
+    new jsonb
+);
+GRANT SELECT, INSERT ON audit_log TO smscd;
 
 -- ============================================================ partitions
 

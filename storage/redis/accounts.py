@@ -10,25 +10,37 @@ from redis.exceptions import ResponseError
 
 from smscd.core.records import LedgerRecord
 from storage.redis import scripts
-from storage.redis.blobs import pack_array
 from storage.redis.journal import last_id_of
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Arg, RedisLink
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(LedgerRecord).decode
 
 
 class AmountOutOfRange(ValueError):
     """The balance would leave the range in which Redis counts exactly (2^53 micro-units)."""
 
 
+class BelowFloor(ValueError):
+    """The balance would fall below what the order may leave behind. balance_micros: as it is, and stays."""
+
+    def __init__(self, balance_micros: int) -> None:
+        super().__init__(f"the balance is {balance_micros} micro-units")
+        self.balance_micros = balance_micros
+
+
 @dataclass(slots=True)
 class TopUp:
-    """is_new: False when the reference was applied before. journal_id: where the ledger entry will come from."""
+    """is_new: False when the reference was applied before. journal_id: where the ledger entry will come from.
+
+    record: the order that is known by this reference; None where an earlier release applied it.
+    """
 
     is_new: bool
     balance_micros: int
     journal_id: str
+    record: LedgerRecord | None = None
 
 
 class Balances:
@@ -50,17 +62,41 @@ class Balances:
         *held, info = (await self._link.pipeline(commands))[-1]
         return last_id_of(info), [int(balance or 0) for balance in held]
 
-    async def top_up(self, record: LedgerRecord) -> TopUp:
+    async def applied(self, account: str, reference: str) -> TopUp | None:
+        """What is known here of a reference, with the balance of `account`; None when there is nothing (any more)."""
+        known, balance = await self._link.pipeline(
+            [("HGET", self._keys.topups, reference), ("HGET", self._keys.acct(account), "balance")]
+        )
+        if known is None:
+            return None
+        journal_id, _, record = known.partition(b" ")
+        return _known(balance or 0, journal_id, record)
+
+    async def top_up(
+        self, record: LedgerRecord, *, floor_micros: int | None = None, recorded_ms: int = 0, kept_ms: int = 0
+    ) -> TopUp:
         """Add to (or take from) a balance, once for each reference; asking again is harmless.
 
-        Raises AmountOutOfRange, StorageUnavailable.
+        floor_micros: least balance that may be left. recorded_ms: PostgreSQL has every reference of before this time;
+        those older than kept_ms need not be known here any more.
+        Raises AmountOutOfRange, BelowFloor, StorageUnavailable.
         """
-        keys = [self._keys.journal, self._keys.acct(record.account), self._keys.topups]
-        args: list[Arg] = [record.reference, record.amount_micros, pack_array([_encode(record)])]
+        names = self._keys
+        keys = [names.journal, names.acct(record.account), names.topups, names.topups_order]
+        floor: Arg = "" if floor_micros is None else floor_micros
+        args: list[Arg] = [record.reference, record.amount_micros, _encode(record), floor, recorded_ms, kept_ms]
         try:
             reply = await self._link.evalsha(scripts.TOP_UP, keys, args)
         except ResponseError as refused:
             if str(refused).startswith("OUTOFRANGE"):
                 raise AmountOutOfRange(str(refused)) from refused
             raise
-        return TopUp(int(reply[0]) == 1, int(reply[1]), reply[2].decode())
+        if int(reply[0]) < 0:
+            raise BelowFloor(int(reply[1]))
+        found = _known(reply[1], reply[2], reply[3])
+        found.is_new = int(reply[0]) == 1
+        return found
+
+
+def _known(balance: bytes | int, journal_id: bytes, record: bytes) -> TopUp:
+    return TopUp(False, int(balance), journal_id.decode(), _decode(record) if record else None)

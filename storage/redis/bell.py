@@ -1,6 +1,7 @@
 """Bells: a pub/sub message that says where new work is, so that nobody has to poll.
 
-A bell may be missed (pub/sub promises nothing); everybody who waits for one also looks once a second.
+A bell may be missed (pub/sub promises nothing); everybody who waits for one also looks once a second, for another
+configuration every half minute and on each new connection.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Bells:
             try:
                 async with connection.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(*self._channels)
+                    self._ring(CONFIG_CHANNEL.encode(), b"")  # one may have rung while nobody listened
                     async for message in pubsub.listen():
                         self._ring(message["channel"], message["data"])
             except (RedisError, OSError) as error:

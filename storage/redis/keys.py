@@ -35,6 +35,7 @@ class ShardKeys:
         self.changes = f"{self.tag}:changes"
         self.depth = f"{self.tag}:depth"
         self.topups = f"{self.tag}:topups"
+        self.topups_order = f"{self.tag}:topups:order"
         self.hooks = f"{self.tag}:hooks"
         self.hooks_later = f"{self.tag}:hooks:later"
         self.heartbeat = f"{self.tag}:heartbeat"

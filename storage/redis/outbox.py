@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from redis.exceptions import ResponseError
+
 from storage.redis import scripts
 from storage.redis.blobs import pack_array
+from storage.redis.errors import StorageUnavailable
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Arg, RedisLink
 from storage.redis.session import RoleSession
@@ -70,6 +73,23 @@ class HookStore:
         args += [len(promoted), *promoted]
         reply = await self._session.run(scripts.SETTLE_HOOKS, keys, args)
         self._session.saw(reply[1])
+
+
+class HookFeed:
+    """Puts webhooks into `hooks` from outside of any script. Whoever may do it twice gives its records lasting ids."""
+
+    def __init__(self, keys: ShardKeys, link: RedisLink) -> None:
+        self._keys = keys
+        self._link = link
+
+    async def push(self, records: Sequence[bytes]) -> None:
+        """Queue encoded CallbackRecords. Raises StorageUnavailable, also when Redis takes nothing now."""
+        keys = self._keys
+        replies = await self._link.pipeline(
+            [("XADD", keys.hooks, "*", "b", pack_array(records)), ("PUBLISH", keys.bell, "h")]
+        )
+        if isinstance(replies[0], ResponseError):
+            raise StorageUnavailable(f"Redis refuses to write: {replies[0]}")
 
 
 async def unserved(reads: RedisLink, keys: ShardKeys, accounts: Collection[str], now_ms: int) -> set[str]:

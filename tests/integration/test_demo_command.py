@@ -104,12 +104,8 @@ def test_an_account_is_added_and_paid_for_once(demo: DemoProcess) -> None:
     assert len(json.loads(added.stdout)["password"]) == 8
     for applied in (True, False):
         done = demo.command("account", "topup", "acme", "0.000001", "--reference", "r1", "--json")
-        assert json.loads(done.stdout) == {
-            "account": "acme",
-            "applied": applied,
-            "balance_micros": 12_500_001,
-            "currency": "EUR",
-        }
+        found = json.loads(done.stdout)
+        assert (found["applied"], found["status"], found["balance_micros"]) == (applied, "committed", 12_500_001)
     unknown = demo.command("account", "topup", "nobody", "1")
     assert (unknown.returncode, unknown.stderr) == (1, "smscd: There is no account nobody.\n")
     assert demo.command("account", "topup", "acme", "1.0000001").returncode == 2

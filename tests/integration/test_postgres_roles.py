@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from storage.postgres.migrate import unsafe_settings
 from storage.postgres.partitions import TABLES, ensure_partitions
 from storage.postgres.pool import Connection
 from tests.integration.journal_fake import NOW_MS
@@ -21,8 +22,22 @@ FORBIDDEN = [
     "DELETE FROM ledger_entries_y2026",
     "TRUNCATE ledger_entries_y2026",
     "SELECT FROM ledger_entries FOR UPDATE",
+    "TRUNCATE ledger_entries_default",
+    "MERGE INTO ledger_entries l USING (SELECT 1) x ON true WHEN MATCHED THEN DELETE",
+    "INSERT INTO ledger_references VALUES ('a', 'r', 1) ON CONFLICT (reference) DO UPDATE SET entry = 2",
     "DELETE FROM ledger_references",
     "UPDATE ledger_references SET entry = 0",
+    "TRUNCATE ledger_references",
+    "UPDATE audit_log SET operator = 'nobody'",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    "SELECT FROM audit_log FOR UPDATE",
+    "INSERT INTO audit_log (operator, action, subject) VALUES ('', '', '') ON CONFLICT (id) DO UPDATE SET old = '0'",
+    "UPDATE operators SET role = 'admin'",
+    "UPDATE operators SET token_hash = ''",
+    "DELETE FROM operators",
+    "UPDATE account_warnings SET balance_micros = 0",
+    "DELETE FROM account_warnings",
     "DELETE FROM messages",
     "TRUNCATE messages",
     "DELETE FROM segments",
@@ -58,6 +73,42 @@ async def test_the_daemon_is_refused_everything_that_could_change_the_record(dae
             continue
         accepted.append(statement)
     assert accepted == []
+
+
+async def test_the_daemon_cannot_change_any_partition_of_the_ledger(daemon: Connection) -> None:
+    await ensure_partitions(daemon, NOW_MS, "day")
+    parts = [row[0] for row in await daemon.fetch("SELECT name FROM record_partitions WHERE parent = 'ledger_entries'")]
+    assert len(parts) > 5
+    for part in parts:
+        for statement in (
+            f"UPDATE {part} SET note = 'x'",
+            f"DELETE FROM {part}",
+            f"TRUNCATE {part}",
+            f"INSERT INTO {part} SELECT * FROM ledger_entries",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await daemon.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "UPDATE ON ledger_entries",
+        "DELETE ON ledger_entries_y2026",
+        "TRUNCATE ON ledger_entries_y2026",
+        "UPDATE (amount_micros) ON ledger_entries",
+        "UPDATE ON ledger_references",
+        "DELETE ON audit_log",
+    ],
+)
+async def test_it_does_not_start_with_a_role_that_somebody_gave_more(
+    daemon: Connection, owner: Connection, right: str
+) -> None:
+    await ensure_partitions(daemon, NOW_MS, "year")
+    assert await unsafe_settings(daemon) == []
+    await owner.execute(f"GRANT {right} TO smscd")
+    (reason,) = await unsafe_settings(daemon)
+    assert "may change the ledger" in reason and "connect as `smscd`" in reason
 
 
 async def test_the_daemon_cannot_grant_itself_more(daemon: Connection) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from smscd.core.callbacks import ENCODINGS
+from smscd.core.money import money as money
 from smscd.core.records import State
 
 UNHEALTHY: Final = "unhealthy"
@@ -90,15 +91,6 @@ class Health(msgspec.Struct, kw_only=True):
     status: Annotated[str, Meta(extra_json_schema={"enum": ["healthy", "degraded", UNHEALTHY]})]
     version: str
     checks: dict[str, dict[str, Any]]
-
-
-@lru_cache(maxsize=1024)
-def money(micros: int) -> str:
-    """Micro-units as a decimal string with at least four places: 10000 is "0.0100", 12345 is "0.012345"."""
-    whole, part = divmod(abs(micros), 1_000_000)
-    digits = f"{part:06d}"
-    digits = digits[:4] + digits[4:].rstrip("0")
-    return f"{'-' if micros < 0 else ''}{whole}.{digits}"
 
 
 def moment(ms: int) -> str:

@@ -6,7 +6,7 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
        outbind_host, outbind_port, outbind_system_id, outbind_password,
-       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file
+       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -53,9 +53,10 @@ INSERT INTO accounts
         any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
         allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
         outbind_host, outbind_port, outbind_system_id, outbind_password,
-        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file)
+        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
+        low_balance_micros)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -69,7 +70,7 @@ ON CONFLICT (id) DO UPDATE SET
        outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password,
        default_alphabet = excluded.default_alphabet, languages = excluded.languages,
        is_little_endian = excluded.is_little_endian, outbind_uses_tls = excluded.outbind_uses_tls,
-       outbind_tls_ca_file = excluded.outbind_tls_ca_file;
+       outbind_tls_ca_file = excluded.outbind_tls_ca_file, low_balance_micros = excluded.low_balance_micros;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)

@@ -16,9 +16,7 @@ SELECT a.account, e.seq, e.balance_micros, e.hash
                       WHERE l.account = a.account ORDER BY l.seq DESC LIMIT 1) AS e;
 
 -- name: known_references
-SELECT r.account, r.reference
-  FROM ledger_references r
-  JOIN unnest($1::text[], $2::text[]) AS u (account, reference) ON r.account = u.account AND r.reference = u.reference;
+SELECT reference FROM ledger_references WHERE reference = ANY ($1::text[]);
 
 -- name: insert_references
 INSERT INTO ledger_references (account, reference, entry) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]);
@@ -26,13 +24,14 @@ INSERT INTO ledger_references (account, reference, entry) SELECT * FROM unnest($
 -- name: insert_ledger_entries
 INSERT INTO ledger_entries
        (id, account, seq, kind, amount_micros, balance_micros, messages, journal_from, journal_to, reference, operator,
-        note, at, prev_hash, hash)
+        note, at, prev_hash, hash, corrects)
 SELECT id, account, seq, kind, amount_micros, balance_micros, messages, journal_from, journal_to, reference, operator,
-       note, timestamptz 'epoch' + at_ms * interval '1 millisecond', prev_hash, hash
+       note, timestamptz 'epoch' + at_ms * interval '1 millisecond', prev_hash, hash, corrects
   FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[],
-              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bytea[], $15::bytea[])
+              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bytea[], $15::bytea[],
+              $16::text[])
        AS e (id, account, seq, kind, amount_micros, balance_micros, messages, journal_from, journal_to, reference,
-             operator, note, at_ms, prev_hash, hash);
+             operator, note, at_ms, prev_hash, hash, corrects);
 
 -- name: insert_dead_letter
 INSERT INTO journal_dead_letters

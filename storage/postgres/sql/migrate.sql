@@ -54,7 +54,7 @@ SELECT current_setting('server_version_num')::integer AS version, current_settin
 -- name: powers
 WITH append_only (name) AS (
     SELECT relid FROM pg_partition_tree('public.ledger_entries')
-    UNION ALL VALUES ('public.ledger_references'::regclass))
+    UNION ALL VALUES ('public.ledger_references'::regclass), ('public.audit_log'::regclass))
 SELECT r.rolsuper AS is_superuser,
        EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
                 AND pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns_tables,

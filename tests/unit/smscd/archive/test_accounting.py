@@ -88,11 +88,11 @@ def test_a_taken_reference_is_booked_without_it_and_set_aside() -> None:
         for number, reference in enumerate(["old", "new", "new", ""])
     ]
     batch = batch_with(orders=orders)
-    booked = book(batch, assign_ids(batch, 0, 0), {"demo": Head()}, {("demo", "old"), ("other", "new")})
+    booked = book(batch, assign_ids(batch, 0, 0), {"demo": Head()}, {"old", "other"})
     assert [entry.reference for entry in booked.entries] == [None, "new", None, None]
     assert booked.entries[-1].balance_micros == 40
     assert len(booked.dead) == 2
-    assert references_of(batch) == [("demo", "old"), ("demo", "new"), ("demo", "new")]
+    assert references_of(batch) == ["old", "new", "new"]
 
 
 def test_an_unknown_kind_of_order_is_an_adjustment_and_texts_are_cleaned() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from smscd.archive.merge import Batch, dead_letter, is_storable
 from smscd.core.records import (
+    CallbackKind,
     CallbackOutcome,
     CallbackResult,
     InboundRecord,
@@ -162,6 +163,12 @@ def test_callbacks_are_counted_and_the_last_end_is_kept() -> None:
     assert batch.learned[1].callback_state == CallbackState.DELIVERED
     assert (batch.learned[2].callback_state, batch.learned[2].callback_attempts) == (CallbackState.DEAD, 10)
     assert [record.id for record in batch.dead_callbacks] == [2]
+
+
+def test_the_end_of_a_warning_is_no_end_of_a_message_of_the_same_number() -> None:
+    told = msgspec.structs.replace(callback(1, CallbackOutcome.DEAD), kind=CallbackKind.LOW_BALANCE)
+    batch = batch_of((b"A", [message(1)]), (b"C", [told]))
+    assert (batch.told, batch.dead_callbacks, batch.learned, batch.records) == ([told], [], {}, 2)
 
 
 def test_inbound_messages_and_orders_are_kept_apart() -> None:

@@ -14,6 +14,7 @@ from smscd.core.callbacks import (
     address_text,
     encoding_name,
     inbound_callback,
+    low_balance_callback,
     receipt_callback,
     result_callback,
     wants_receipt,
@@ -219,6 +220,24 @@ def test_callbacks_and_parked_receipts_of_the_previous_release_name_no_tlvs() ->
     parked = ParkedReceipt(b"1", b"DELIVRD", b"000", 4, NOW, b"text", NOW)
     values = msgspec.msgpack.decode(msgspec.msgpack.encode(parked), type=list[Any])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(values[:-1]), type=ParkedReceipt) == parked
+
+
+def test_a_low_balance_is_told_with_the_entrys_id_and_money_as_everywhere() -> None:
+    record = low_balance_callback(
+        77, "acme", "EUR", balance_micros=-5, low_balance_micros=1_000_000, at_ms=1_795_000_000_999
+    )
+    event = webhook_event(record)
+    assert webhook_event(msgspec.structs.replace(record, attempt=4)) == event
+    assert event.id == "acct_77"
+    assert json.loads(event.body) == {
+        "type": "account.low_balance",
+        "timestamp": "2026-11-18T11:06:40Z",
+        "data": {
+            "account": "acme",
+            "balance": {"amount": "-0.000005", "currency": "EUR"},
+            "low_balance": {"amount": "1.0000", "currency": "EUR"},
+        },
+    }
 
 
 def test_addresses_and_encodings_have_the_names_of_the_http_interface() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from smscd.core.directory import Account, Price, Snapshot
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.prefix_table import STEP_PREFIXES
+from smscd.worker import directory_feed
 from smscd.worker.directory_feed import DirectoryFeed
 
 PRICES = tuple(Price(plan="default", prefix=str(number), price_micros=number) for number in range(40 * STEP_PREFIXES))
@@ -53,3 +56,18 @@ async def test_prices_that_changed_are_built_while_the_process_does_its_work() -
         await asyncio.sleep(0)
     assert turns > 3 * 40
     assert feed.get().prices.price("default", b"11111", 0) == 11111
+
+
+async def test_it_looks_again_though_no_notice_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended account is refused also when the notice was lost."""
+    monkeypatch.setattr(directory_feed, "REFRESH_SECONDS", 0.01)
+    active = Snapshot(accounts=(Account(id="a"),))
+    suspended = Snapshot(accounts=(Account(id="a", is_suspended=True),))
+    feed, _, told = feed_of(active, active, suspended)
+    changed = asyncio.Event()
+    feed.on_change.append(lambda index: changed.set() if len(told) == 2 else None)
+    running = asyncio.create_task(feed.run())
+    await asyncio.wait_for(changed.wait(), 5)
+    running.cancel()
+    account = feed.get().account("a")
+    assert account is not None and account.is_suspended

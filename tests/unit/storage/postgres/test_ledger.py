@@ -33,6 +33,15 @@ def test_the_hash_never_changes_between_releases() -> None:
     )
 
 
+def test_a_correction_is_sealed_with_what_it_corrects() -> None:
+    data = entry(Head(), reference="r").hash
+    sealed = entry(Head(), reference="r", corrects="invoice")
+    assert sealed.hash != data
+    assert chain_fault(Head(), sealed) is None
+    assert chain_fault(Head(), replace(sealed, corrects=None)) is not None
+    assert chain_fault(Head(), replace(sealed, corrects="voice")) is not None
+
+
 def test_entries_follow_each_other() -> None:
     first = entry(Head(), 100)
     second = entry(head_of(first), -30)

@@ -1,4 +1,4 @@
-"""The operator's listener in the supervisor: /health/ and /metrics of the whole instance."""
+"""The operator's listener in the supervisor: /health/ and /metrics of the whole instance, and the admin API."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from smscd.admin.api import PREFIX, AdminApi
 from smscd.monitoring.health import Health
 from smscd.monitoring.metrics import Sample, merge, render
 
@@ -18,6 +19,7 @@ TEXT = "text/plain; version=0.0.4"
 class AdminListener:
     """GET /health/ and GET /metrics. Everybody who is not on loopback needs the token as `Authorization: Bearer`.
 
+    The admin API, beside them, asks everybody for an operator's token.
     collect: the samples of all processes. health: the judgement.
     """
 
@@ -27,10 +29,12 @@ class AdminListener:
         token: str,
         collect: Callable[[], Awaitable[list[list[Sample]]]],
         health: Callable[[], Awaitable[Health]],
+        api: AdminApi,
     ) -> None:
         self._token = token
         self._collect = collect
         self._health = health
+        self._api = api
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -40,6 +44,7 @@ class AdminListener:
         application.router.add_get("/health/", self._answer_health)
         application.router.add_get("/health", self._answer_health)
         application.router.add_get("/metrics", self._answer_metrics)
+        application.router.add_route("*", PREFIX + "{rest:.*}", self._api.answer)
         self._runner = web.AppRunner(
             application, handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0
         )
@@ -60,6 +65,8 @@ class AdminListener:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if request.path.startswith(PREFIX):
+            return await handler(request)
         if not is_loopback_peer(request.remote) or request.headers.get("X-Forwarded-For"):
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smscd.admin import is_loopback_peer
+from smscd.admin.listener import is_loopback_peer
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,231 @@
+"""The admin API: what operators do by command, over HTTP, each with a token of their own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from smscd.admin import accounts, orders
+from smscd.admin.bodies import read_order
+from smscd.admin.operators import Operators
+from smscd.admin.orders import Outcome, Refusal
+from smscd.core.records import LedgerRecord
+from smscd.ingress.http.bodies import BodyReader
+from smscd.ingress.http.problems import (
+    BUSY,
+    INTERNAL,
+    INVALID,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    PROBLEM_JSON,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    Code,
+    Problem,
+    encode,
+    problem,
+    unavailable,
+)
+from storage.postgres.operators import Token, find_account
+from storage.postgres.pool import UNAVAILABLE, Database
+from storage.redis.accounts import Balances
+from storage.redis.errors import StorageUnavailable
+
+PREFIX: Final = "/admin/v1/"
+BODY_BYTES_MAX: Final = 16_384
+BODY_SECONDS: Final = 10.0
+REQUESTS_MAX: Final = 64
+FORBIDDEN: Final = Code(403, "forbidden", "Forbidden", "This token may read and change nothing: use one of role admin.")
+_TITLES: Final = {404: NOT_FOUND.title, 409: "Conflict", 422: INVALID.title}
+_CHALLENGE: Final = (("WWW-Authenticate", 'Bearer realm="smscd admin"'),)
+_AWAY: Final[tuple[type[BaseException], ...]] = (StorageUnavailable, *UNAVAILABLE)
+_encode_json = msgspec.json.Encoder().encode
+_log = structlog.get_logger(__name__)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a resource answers when it does not refuse."""
+
+    status: int
+    body: dict[str, object]
+    headers: dict[str, str] = {}
+
+
+Resource: TypeAlias = Callable[[web.Request, Token, dict[str, str]], Awaitable[Done | Problem]]
+
+
+class AdminApi:
+    """Everything under /admin/v1/. tell: has all processes read the configuration again.
+
+    now_ms: milliseconds since the Unix epoch. wait_seconds: how long an order waits for the ledger; then it is pending.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        balances: Balances,
+        operators: Operators,
+        tell: Callable[[], Awaitable[None]],
+        now_ms: Callable[[], int],
+        wait_seconds: float,
+    ) -> None:
+        self._database = database
+        self._balances = balances
+        self._operators = operators
+        self._tell = tell
+        self._now_ms = now_ms
+        self._wait_seconds = wait_seconds
+        self._bodies = BodyReader(
+            bytes_max=BODY_BYTES_MAX, pending_bytes_max=REQUESTS_MAX * BODY_BYTES_MAX, seconds=BODY_SECONDS
+        )
+        self._under_way = 0
+        account = "accounts/(?P<account>[^/]+)"
+        self._routes: list[tuple[re.Pattern[str], Mapping[str, Resource]]] = [
+            (re.compile(PREFIX + path), methods)
+            for path, methods in (
+                (account, {"GET": self._view}),
+                (f"{account}/topups", {"POST": self._order}),
+                (f"{account}/topups/(?P<reference>[^/]+)", {"GET": self._order_again}),
+                (f"{account}/suspend", {"POST": self._suspend}),
+                (f"{account}/resume", {"POST": self._resume}),
+            )
+        ]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, whatever it is."""
+        if self._under_way >= REQUESTS_MAX:
+            return _refused(problem(BUSY, headers=(("Retry-After", "1"),)), request)
+        self._under_way += 1
+        try:
+            found = await self._find(request)
+        except _AWAY:
+            found = unavailable()
+        except Exception as error:  # noqa: BLE001 - the top of a request: logged, and answered with 500
+            _log.error("admin.request_failed", error=type(error).__name__)
+            found = problem(INTERNAL)
+        finally:
+            self._under_way -= 1
+        if isinstance(found, Problem):
+            return _refused(found, request)
+        return web.Response(
+            status=found.status,
+            body=_encode_json(found.body),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store", **found.headers},
+        )
+
+    async def _find(self, request: web.Request) -> Done | Problem:
+        """Who asks comes first, so that nobody learns without a token what there is."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        operator = await self._operators.who(token.strip()) if scheme.lower() == "bearer" else None
+        if operator is None:
+            detail = "A token is needed: Authorization: Bearer TOKEN. `smscd operator add` makes one."
+            return problem(UNAUTHORIZED, detail, headers=_CHALLENGE)
+        for pattern, methods in self._routes:
+            if (match := pattern.fullmatch(request.path)) is None:
+                continue
+            resource = methods.get(request.method)
+            if resource is None:
+                return problem(METHOD_NOT_ALLOWED, headers=(("Allow", ", ".join(methods)),))
+            if request.method != "GET" and operator.role != "admin":
+                return problem(FORBIDDEN)
+            return await resource(request, operator, match.groupdict())
+        return problem(NOT_FOUND)
+
+    async def _view(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
+        found = await accounts.view(names["account"], self._database, self._balances)
+        return _problem_of(found) if isinstance(found, Refusal) else Done(200, found)
+
+    async def _order(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        body = self._bodies.arrived(request)
+        if body is None:
+            body = await self._bodies.read(request)
+        if isinstance(body, Problem):
+            return _with_our_size(body)
+        asked = read_order(body)
+        if isinstance(asked, Problem):
+            return asked
+        account = names["account"]
+        order = LedgerRecord(
+            account,
+            asked.kind,
+            asked.micros,
+            asked.reference,
+            self._now_ms(),
+            operator.name,
+            asked.note,
+            asked.corrects or "",
+        )
+        outcome = await orders.place(
+            order, self._database, self._balances, is_forced=asked.force, wait_seconds=self._wait_seconds
+        )
+        if isinstance(outcome, Refusal):
+            return _problem_of(outcome)
+        _log.info(
+            "account.ordered",
+            account=account,
+            operator=operator.name,
+            kind=asked.kind,
+            amount_micros=asked.micros,
+            reference=asked.reference,
+            status=outcome.status,
+        )
+        place = f"{PREFIX}accounts/{quote(account)}/topups/{quote(asked.reference, safe='')}"
+        status = 202 if outcome.entry is None else 201 if outcome.is_new else 200
+        return await self._outcome(outcome, status, {"Location": place})
+
+    async def _order_again(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
+        outcome = await orders.find(names["reference"], names["account"], self._database, self._balances)
+        if outcome is None:
+            return problem(NOT_FOUND, f"{names['account']} has no order {names['reference']}.")
+        return _problem_of(outcome) if isinstance(outcome, Refusal) else await self._outcome(outcome, 200, {})
+
+    async def _outcome(self, outcome: Outcome, status: int, headers: dict[str, str]) -> Done:
+        terms = await find_account(self._database, outcome.order.account)
+        return Done(status, orders.shown(outcome, terms.currency if terms is not None else ""), headers)
+
+    async def _suspend(self, _request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        return await self._set_suspended(operator, names["account"], is_suspended=True)
+
+    async def _resume(self, _request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        return await self._set_suspended(operator, names["account"], is_suspended=False)
+
+    async def _set_suspended(self, operator: Token, account: str, *, is_suspended: bool) -> Done | Problem:
+        found = await accounts.suspend(account, operator.name, self._database, self._tell, is_suspended=is_suspended)
+        if isinstance(found, Refusal):
+            return _problem_of(found)
+        _log.info("account.suspended" if is_suspended else "account.resumed", account=account, operator=operator.name)
+        body = {"account": account, "is_suspended": is_suspended, "changed": found.has_changed, "told": found.is_told}
+        return Done(200, body)
+
+
+def _problem_of(refusal: Refusal) -> Problem:
+    return Problem(status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail)
+
+
+def _with_our_size(found: Problem) -> Problem:
+    """Bodies here are bounded more narrowly than customers' are."""
+    if found.status != TOO_LARGE.status:
+        return found
+    return msgspec.structs.replace(found, detail=f"The body is larger than {BODY_BYTES_MAX:,} bytes.")
+
+
+def _refused(found: Problem, request: web.Request) -> web.StreamResponse:
+    request_id = secrets.token_hex(8)
+    response = web.Response(
+        status=found.status,
+        body=encode(found, request.path, request_id),
+        content_type=PROBLEM_JSON,
+        headers={"Cache-Control": "no-store", "X-Request-ID": request_id, **dict(found.headers)},
+    )
+    if found.closes:
+        response.force_close()
+    return response

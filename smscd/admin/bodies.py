@@ -1,0 +1,78 @@
+"""The bodies of the admin API: read strictly, with every field at fault in one answer."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
+
+MICROS: Final = 1_000_000
+AmountText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$")]
+AmountMicros = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+
+RULES: Final = {
+    "amount": 'must be a decimal string with at most six decimals, such as "12.50"',
+    "amount_micros": "must be a whole number of micro-units",
+    "kind": "must be topup, adjust or correction",
+    "reference": "must be a string",
+    "note": "must be a string",
+    "corrects": "must be a string, or null",
+    "force": "must be true or false",
+}
+
+
+class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order of money. Either amount or amount_micros."""
+
+    reference: str
+    amount: AmountText | None = None
+    amount_micros: AmountMicros | None = None
+    kind: Annotated[str, Meta(pattern="^(topup|adjust|correction)$")] = "topup"
+    note: str = ""
+    corrects: str | None = None
+    force: bool = False
+
+    @property
+    def micros(self) -> int:
+        """What is ordered, in micro-units."""
+        return int(Decimal(self.amount) * MICROS) if self.amount is not None else self.amount_micros or 0
+
+
+_decoder = msgspec.json.Decoder(OrderRequest)
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_T = TypeVar("_T")
+
+
+def read_order(body: bytes) -> OrderRequest | Problem:
+    """The order that a body is, or everything that is wrong with it."""
+    try:
+        found = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _problem_of(body)
+    if (found.amount is None) == (found.amount_micros is None):
+        return invalid([FieldError("/amount", "give either amount or amount_micros")])
+    return found
+
+
+def _problem_of(body: bytes) -> Problem:
+    try:
+        fields = _fields_decoder.decode(body)
+    except msgspec.ValidationError:
+        return invalid([FieldError("", "must be a JSON object")])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return problem(MALFORMED_JSON)
+    hints: dict[str, Any] = get_type_hints(OrderRequest, include_extras=True)
+    errors = [FieldError("/reference", "is required")] if "reference" not in fields else []
+    for name, raw in fields.items():
+        if name not in hints:
+            errors.append(FieldError("/" + name.replace("~", "~0").replace("/", "~1")[:80], "unknown field"))
+            continue
+        try:
+            msgspec.json.decode(raw, type=hints[name])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            errors.append(FieldError("/" + name, RULES[name]))
+    return invalid(errors[:50] or [FieldError("", "is not valid: does a member stand twice?")])

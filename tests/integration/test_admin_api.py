@@ -1,0 +1,314 @@
+"""The admin API on its listener, with a real Redis, a real PostgreSQL and a writer that may be missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from smscd.admin import operators
+from smscd.admin.api import BODY_BYTES_MAX, AdminApi
+from smscd.admin.listener import AdminListener
+from smscd.admin.operators import UNKNOWN_SECONDS, Operators
+from smscd.monitoring.health import Health
+from smscd.monitoring.metrics import Sample
+from storage.redis.errors import StorageUnavailable
+from tests.integration.admin_rig import LedgerRig, ledger_rig
+from tests.integration.postgres_databases import RecordDatabase
+from tests.integration.writer_fixture import until
+
+pytest_plugins = ("tests.integration.postgres_fixture",)
+
+METRICS_TOKEN = "of-the-metrics"
+
+
+class Api:
+    """The listener, an admin and a reader, and one session to it."""
+
+    def __init__(self, rig: LedgerRig, session: aiohttp.ClientSession) -> None:
+        self.rig = rig
+        self.session = session
+        self.tells = 0
+        self.is_deaf = False
+        self.tokens: dict[str, str] = {}
+        self.api = AdminApi(
+            database=rig.database,
+            balances=rig.balances,
+            operators=Operators(rig.database, time.monotonic),
+            tell=self._tell,
+            now_ms=lambda: int(time.time() * 1000),
+            wait_seconds=0.3,
+        )
+        self.listener = AdminListener(token=METRICS_TOKEN, collect=self._collect, health=self._health, api=self.api)
+
+    async def _tell(self) -> None:
+        if self.is_deaf:
+            raise StorageUnavailable("deaf")
+        self.tells += 1
+
+    async def _collect(self) -> list[list[Sample]]:
+        return []
+
+    async def _health(self) -> Health:
+        return Health(status="healthy", http_status=200, body={"status": "healthy"})
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, by: str | None = "ann", **headers: str
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Status, body and headers. body: bytes as they are, else as JSON."""
+        if by is not None:
+            headers["Authorization"] = f"Bearer {self.tokens.get(by, by)}"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if data is not None:
+            headers.setdefault("Content-Type", "application/json")
+        url = f"http://127.0.0.1:{self.listener.port}{path}"
+        async with self.session.request(method, url, data=data, headers=headers) as answer:
+            raw = await answer.read()
+            is_json = answer.content_type.endswith("json")
+            return answer.status, json.loads(raw) if is_json else raw, dict(answer.headers)
+
+    async def pay(self, account: str = "demo", **order: object) -> tuple[int, Any, dict[str, str]]:
+        """Order money."""
+        return await self.ask("POST", f"/admin/v1/accounts/{account}/topups", order)
+
+
+@pytest.fixture
+async def api(record_database: RecordDatabase, valkey_url: str) -> AsyncIterator[Api]:
+    async with ledger_rig(record_database, valkey_url) as rig, aiohttp.ClientSession() as session:
+        made = Api(rig, session)
+        for name, role in (("ann", "admin"), ("ben", "read")):
+            token = await operators.add(name, role, "test", rig.database)  # type: ignore[arg-type]  # both are roles
+            assert token is not None
+            made.tokens[name] = token
+        await made.listener.start("127.0.0.1", 0)
+        yield made
+        await made.listener.stop()
+
+
+async def test_a_top_up_is_answered_when_the_ledger_has_it_and_happens_once(api: Api) -> None:
+    async with api.rig.writing():
+        status, made, headers = await api.pay(amount="12.50", reference="invoice 7", note="paid")
+        again = await api.pay(amount_micros=12_500_000, reference="invoice 7")
+    assert (status, made["status"], made["applied"], made["balance_micros"]) == (201, "committed", True, 12_500_000)
+    assert (made["operator"], made["note"], made["kind"], made["currency"]) == ("ann", "paid", "topup", "EUR")
+    assert made["ledger_entry"] == 1
+    assert (again[0], again[1]) == (200, {**made, "applied": False})
+    assert headers["Location"] == "/admin/v1/accounts/demo/topups/invoice%207"
+    status, found, _ = await api.ask("GET", headers["Location"], by="ben")
+    assert (status, found) == (200, {**made, "applied": False})
+
+
+async def test_without_a_writer_it_is_202_pending_and_the_same_again_tells(api: Api) -> None:
+    status, made, headers = await api.pay(amount="5", reference="r")
+    assert (status, made["status"], made["applied"], made["ledger_entry"]) == (202, "pending", True, None)
+    assert made["balance_micros"] == 5_000_000
+    assert (await api.ask("GET", headers["Location"]))[1]["status"] == "pending"
+    async with api.rig.writing():
+        status, again, _ = await api.pay(amount="5", reference="r")
+        assert (status, again["status"], again["applied"], again["balance_micros"]) == (
+            200, "committed", False, 5_000_000,
+        )  # fmt: skip
+    assert (await api.ask("GET", headers["Location"]))[1]["status"] == "committed"
+
+
+async def test_another_amount_or_account_under_the_same_reference_is_409(api: Api) -> None:
+    await api.pay(amount="5", reference="r")
+    for account, amount in (("demo", "6"), ("acme", "5")):
+        status, refused, headers = await api.pay(account, amount=amount, reference="r")
+        assert (status, refused["code"], refused["title"]) == (409, "reference_reused", "Conflict")
+        assert "another order (topup of 5000000 micro-units for demo)" in refused["detail"]
+        assert headers["Content-Type"] == "application/problem+json"
+        assert refused["request_id"] == headers["X-Request-ID"]
+    assert (await api.ask("GET", "/admin/v1/accounts/acme/topups/r"))[0] == 404
+
+
+async def test_an_adjustment_below_the_floor_is_409_unless_it_is_forced(api: Api) -> None:
+    order = {"kind": "adjust", "amount": "-0.0002", "reference": "a", "note": "why"}
+    status, refused, _ = await api.pay("acme", **order)
+    assert (status, refused["code"]) == (409, "below_floor")
+    status, made, _ = await api.pay("acme", **order, force=True)
+    assert (status, made["balance_micros"]) == (202, -200)
+
+
+async def test_a_correction_names_what_it_corrects(api: Api) -> None:
+    async with api.rig.writing():
+        await api.pay(amount="5", reference="typo")
+        order = {"kind": "correction", "amount": "-4.5", "note": "a zero too much"}
+        assert (await api.pay(**order, reference="fix"))[0] == 422
+        assert (await api.pay(**order, reference="fix", corrects="none"))[1]["code"] == "unknown_entry"
+        status, made, _ = await api.pay(**order, reference="fix", corrects="typo")
+    assert (status, made["corrects"], made["balance_micros"]) == (201, "typo", 500_000)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "pointers"),
+    [
+        (b"{", 400, "malformed_json", []),
+        (b"\xff", 400, "malformed_json", []),
+        (b"[]", 422, "validation_failed", [""]),
+        (b"{}", 422, "validation_failed", ["/reference"]),
+        (b'{"reference": "r"}', 422, "validation_failed", ["/amount"]),
+        (b'{"reference": "r", "amount": "1", "amount_micros": 1}', 422, "validation_failed", ["/amount"]),
+        (b'{"reference": 7, "amount": 1.5, "kind": "gift", "x/y": 1}', 422, "validation_failed",
+         ["/reference", "/amount", "/kind", "/x~1y"]),
+        (b'{"reference": "r", "amount": "1.0000001"}', 422, "validation_failed", ["/amount"]),
+        (b'{"reference": "r", "amount": "1e3"}', 422, "validation_failed", ["/amount"]),
+        (b'{"reference": "r", "amount_micros": 1.5}', 422, "validation_failed", ["/amount_micros"]),
+        (b'{"reference": "r", "amount": "-1"}', 422, "validation_failed", []),
+        (b'{"reference": "a/b", "amount": "1"}', 422, "validation_failed", []),
+        (b" " * (BODY_BYTES_MAX + 1), 413, "content_too_large", []),
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_no_order_is_refused_with_every_field_at_fault(
+    api: Api, body: bytes, status: int, code: str, pointers: list[str]
+) -> None:
+    found, refused, _ = await api.ask("POST", "/admin/v1/accounts/demo/topups", body)
+    assert (found, refused["code"]) == (status, code)
+    assert [error["pointer"] for error in refused["errors"]] == pointers
+    assert await api.rig.balances.balance("demo") is None
+
+
+async def test_a_body_of_another_type_is_415(api: Api) -> None:
+    headers = {"Content-Type": "text/plain"}
+    status, refused, _ = await api.ask("POST", "/admin/v1/accounts/demo/topups", b"{}", **headers)
+    assert (status, refused["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("by", [None, "", "nobody", METRICS_TOKEN, "smo_" + "A" * 43, "smo_" + "\xe9" * 300])
+async def test_without_a_token_of_its_own_nobody_learns_anything_not_even_from_loopback(
+    api: Api, by: str | None
+) -> None:
+    for method, path in (
+        ("GET", "/admin/v1/accounts/demo"),
+        ("POST", "/admin/v1/accounts/demo/suspend"),
+        ("GET", "/admin/v1/nothing"),
+    ):
+        status, refused, headers = await api.ask(method, path, by=by)
+        assert (status, refused["code"]) == (401, "unauthorized")
+        assert headers["WWW-Authenticate"].startswith("Bearer")
+        assert "smscd operator add" in refused["detail"]
+
+
+async def test_a_token_of_another_scheme_is_none(api: Api) -> None:
+    headers = {"Authorization": f"Basic {api.tokens['ann']}"}
+    assert (await api.ask("GET", "/admin/v1/accounts/demo", by=None, **headers))[0] == 401
+
+
+async def test_a_reader_changes_nothing(api: Api) -> None:
+    for path in ("topups", "suspend", "resume"):
+        status, refused, _ = await api.ask(
+            "POST", f"/admin/v1/accounts/demo/{path}", {"reference": "r", "amount": "1"}, by="ben"
+        )
+        assert (status, refused["code"]) == (403, "forbidden")
+    assert await api.rig.balances.balance("demo") is None
+    assert [action for _, action, _ in await api.rig.logged()] == ["operator.add", "operator.add"]
+
+
+async def test_a_revoked_token_is_refused_within_a_second_and_its_name_is_not_given_again(api: Api) -> None:
+    assert (await api.ask("GET", "/admin/v1/accounts/demo"))[0] == 200
+    assert await operators.revoke("ann", "test", api.rig.database)
+    began = time.monotonic()
+
+    async def refused() -> bool:
+        return (await api.ask("GET", "/admin/v1/accounts/demo"))[0] == 401
+
+    await until(refused, 5)
+    assert time.monotonic() - began < 2
+    assert not await operators.revoke("ann", "test", api.rig.database)
+    assert await operators.add("ann", "admin", "test", api.rig.database) is None
+
+
+async def test_a_new_token_is_known_at_once_though_others_were_asked_for_before(api: Api) -> None:
+    assert (await api.ask("GET", "/admin/v1/accounts/demo"))[0] == 200
+    token = await operators.add("carl", "read", "test", api.rig.database)
+    assert token is not None
+    await asyncio.sleep(UNKNOWN_SECONDS)  # as long as it takes to type it, and then some
+    assert (await api.ask("GET", "/admin/v1/accounts/demo", by=token))[0] == 200
+
+
+async def test_tokens_are_stored_as_hashes_of_256_random_bits(api: Api) -> None:
+    stored = await api.rig.database.fetchval("SELECT string_agg(o::text, ' ') FROM operators o")
+    assert not any(token in stored or token[4:] in stored for token in api.tokens.values())
+    assert len({*api.tokens.values()}) == 2 and all(len(token) == 4 + 43 for token in api.tokens.values())
+
+
+async def test_an_account_is_shown_with_its_balance_and_limits(api: Api) -> None:
+    await api.pay("acme", amount_micros=-30, kind="adjust", reference="a", note="n")
+    status, found, _ = await api.ask("GET", "/admin/v1/accounts/acme", by="ben")
+    assert (status, found) == (
+        200,
+        {
+            "account": "acme", "currency": "EUR", "plan": "default", "balance_micros": -30, "credit_limit_micros": 100,
+            "available_micros": 70, "low_balance_micros": None, "is_low": False, "is_suspended": False,
+            "rate_per_second": 100.0, "burst": 200, "binds_max": 4,
+        },
+    )  # fmt: skip
+
+
+async def test_suspending_tells_every_process_and_is_logged_with_what_was_before(api: Api) -> None:
+    for path, is_suspended, changed in (("suspend", True, True), ("suspend", True, False), ("resume", False, True)):
+        status, found, _ = await api.ask("POST", f"/admin/v1/accounts/demo/{path}")
+        assert (status, found) == (
+            200, {"account": "demo", "is_suspended": is_suspended, "changed": changed, "told": True},
+        )  # fmt: skip
+        assert (await api.ask("GET", "/admin/v1/accounts/demo"))[1]["is_suspended"] is is_suspended
+    assert api.tells == 3
+    rows = await api.rig.database.fetch(
+        "SELECT operator, action, subject, old::text AS old, new::text AS new FROM audit_log"
+        " WHERE action LIKE 'account.%' ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("ann", "account.suspend", "demo", '{"is_suspended": false}', '{"is_suspended": true}'),
+        ("ann", "account.resume", "demo", '{"is_suspended": true}', '{"is_suspended": false}'),
+    ]
+    api.is_deaf = True
+    assert (await api.ask("POST", "/admin/v1/accounts/demo/suspend"))[1]["told"] is False
+
+
+async def test_money_is_logged_with_the_balance_before_and_all_that_was_ordered(api: Api) -> None:
+    await api.pay(amount_micros=7, reference="first")
+    await api.pay(amount_micros=-5, kind="adjust", reference="second", note="fee", force=True)
+    rows = await api.rig.database.fetch(
+        "SELECT operator, action, subject, old::text AS old, new::text AS new FROM audit_log"
+        " WHERE action LIKE 'account.%' ORDER BY id"
+    )
+    assert [(row["operator"], row["action"], json.loads(row["old"]), json.loads(row["new"])) for row in rows] == [
+        ("ann", "account.topup", {"balance_micros": 0}, {"amount_micros": 7, "reference": "first", "note": ""}),
+        ("ann", "account.adjust", {"balance_micros": 7},
+         {"amount_micros": -5, "reference": "second", "note": "fee", "is_forced": True}),
+    ]  # fmt: skip
+
+
+async def test_what_is_not_there_is_404_and_other_methods_are_405(api: Api) -> None:
+    for path in ("accounts/nobody", "accounts/demo/topups/none", "accounts/demo/topups/a%2Fb", "accounts", "x"):
+        status, refused, _ = await api.ask("GET", f"/admin/v1/{path}")
+        assert (status, refused["code"]) == (404, "not_found"), path
+    assert (await api.pay("nobody", amount="1", reference="r"))[0] == 404
+    assert (await api.ask("POST", "/admin/v1/accounts/nobody/suspend"))[0] == 404
+    status, refused, headers = await api.ask("DELETE", "/admin/v1/accounts/demo")
+    assert (status, refused["code"], headers["Allow"]) == (405, "method_not_allowed", "GET")
+
+
+async def test_a_storage_that_is_away_is_503(api: Api) -> None:
+    await api.rig.database.close()
+    status, refused, headers = await api.ask("GET", "/admin/v1/accounts/demo")
+    assert (status, refused["code"], headers["Retry-After"]) == (503, "storage_unavailable", "1")
+
+
+async def test_metrics_and_health_ask_for_no_operator(api: Api) -> None:
+    assert (await api.ask("GET", "/health/", by=None))[0] == 200
+    assert (await api.ask("GET", "/metrics", by=None))[0] == 200
+
+
+async def test_more_requests_at_once_than_there_may_be_are_503(api: Api) -> None:
+    outcomes = await asyncio.gather(*[api.pay(amount="1", reference=f"r {number}") for number in range(90)])
+    statuses = [status for status, _, _ in outcomes]
+    assert set(statuses) == {202, 503}
+    busy = next(refused for status, refused, _ in outcomes if status == 503)
+    assert busy["code"] == "busy"
+    assert await api.rig.balances.balance("demo") == 1_000_000 * statuses.count(202)
