@@ -10,9 +10,9 @@ from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.tlv import HOP_TAGS
 from smscd.core.directory import Account, MoNumber, Snapshot, VendorTlv
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.reading import Reader
+from smscd.core.joining import Waits
 from smscd.core.records import CallbackKind, Via
-from smscd.egress.receipts.inbound import inbound_items
+from smscd.egress.receipts.inbound import InboundReader
 from storage.redis.receipts import InboundItem
 from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
 
@@ -30,7 +30,7 @@ DIRECTORY = DirectoryIndex(
 
 
 def item_of(pdu: DeliverSm, **changes: object) -> InboundItem:
-    [item] = inbound_items([pdu], [7], Reader(profile(**changes)), DIRECTORY, NOW_MS)
+    [item] = InboundReader(profile(**changes)).take([pdu], [7], Waits(), DIRECTORY, NOW_MS).items
     return item
 
 

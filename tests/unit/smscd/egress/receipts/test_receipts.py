@@ -16,7 +16,7 @@ from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.message_ids import canonical_id
 from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from protocols.smpp.receipt import format_receipt, parse_receipt, receipt_tlvs
-from smscd.core.directory import MoNumber, Snapshot
+from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import InboundRecord, ReceiptRecord, State, Tariff
 from smscd.egress.dispatch.gate import AnswerGate
@@ -76,8 +76,14 @@ class Rig:
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
         ids = count(FIRST_ID + 1_000_000)
-        numbers = (MoNumber(number="12345", account="acme"), MoNumber(number="777", account="beta", via="webhook"))
-        directory = DirectoryIndex(Snapshot(mo_numbers=numbers))
+        numbers = (
+            MoNumber(number="12345", account="acme"),
+            MoNumber(number="777", account="beta", via="webhook"),
+            MoNumber(number="888", account="patient"),
+        )
+        accounts = (Account(id="acme"), Account(id="patient", mo_delivery="whole"))
+        directory = DirectoryIndex(Snapshot(accounts=accounts, mo_numbers=numbers))
+        self.now_ms = NOW_MS
         self.receipts = Receipts(
             profile(**changes),
             store=self.store,  # type: ignore[arg-type]  # the double
@@ -88,7 +94,7 @@ class Rig:
             hold_reading=self.held.append,
             figures=self.figures,
             clock=asyncio.get_running_loop().time,
-            wall_ms=lambda: NOW_MS,
+            wall_ms=lambda: self.now_ms,
         )
 
     def know(self, upstream_id: bytes, **changes: object) -> None:
@@ -342,7 +348,7 @@ async def test_a_message_to_a_number_of_ours_goes_to_its_account() -> None:
 async def test_storage_that_comes_back_gets_everything_and_only_then_is_answered() -> None:
     rig = Rig()
     rig.know(b"abc")
-    rig.redis.unavailable = 2
+    rig.redis.unavailable = 3
     rig.come(receipt(b"abc"))
     async with rig.running():
         await asyncio.sleep(0)
@@ -404,7 +410,7 @@ async def test_quirk_5_receipts_and_messages_in_data_sm_go_the_same_way() -> Non
 async def test_quirk_5_data_sm_is_answered_only_when_it_is_durable() -> None:
     rig = Rig()
     rig.know(b"abc")
-    rig.redis.unavailable = 2
+    rig.redis.unavailable = 3
     rig.come(as_data(receipt(b"abc")))
     async with rig.running():
         await asyncio.sleep(0)
