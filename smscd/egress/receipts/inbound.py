@@ -64,7 +64,7 @@ class InboundReader:
             came = self._reader.message(pdu)
             number = directory.mo_number(pdu.destination_addr)
             part = None
-            if self._joins and number is not None and _wants_whole(number, directory):
+            if number is not None and may_be_part(pdu.esm_class, pdu.tlvs) and self._joins_for(number, directory):
                 part = self._part(pdu, came, number, spare, now_ms)
             if part is None:
                 taken.items.append(self._message(next(spare), pdu, came, number, directory, now_ms))
@@ -85,6 +85,12 @@ class InboundReader:
             taken.items.append(self._whole(end, directory, now_ms))
             taken.partial += end.is_partial
             taken.joined += not end.is_partial
+
+    def _joins_for(self, number: MoNumber, directory: DirectoryIndex) -> bool:
+        if not self._joins or VIAS[number.via] is not Via.SMPP:
+            return self._joins
+        account = directory.account(number.account)
+        return account is not None and account.mo_delivery == "whole"
 
     def _part(
         self, pdu: Delivered, came: Carried, number: MoNumber, spare: Iterator[int], now_ms: int
@@ -181,13 +187,6 @@ class InboundReader:
             parts_total=first.total,
         )
         return InboundItem(record, first.via, _encode(callback), is_whole=True)
-
-
-def _wants_whole(number: MoNumber, directory: DirectoryIndex) -> bool:
-    if VIAS[number.via] is not Via.SMPP:
-        return True
-    entry = directory.entry(number.account)
-    return entry is not None and entry.account.mo_delivery == "whole"
 
 
 def _protocol_id(pdu: Delivered) -> int:
