@@ -248,13 +248,13 @@ class ReceiptStore:
 
     async def held_parts(self) -> list[HeldPart]:
         """All parts of messages from phones that wait for others, in any order. Raises StorageUnavailable."""
-        name, found = self._keys.join(self._upstream_keys.upstream), dict[bytes, bytes]()
+        name, found = self._keys.join(self._upstream_keys.upstream), dict[bytes, HeldPart]()
         cursor: bytes | int = 0
         while True:
             cursor, fields = await self._reads.command("HSCAN", name, cursor, "COUNT", HELD_PARTS_AT_ONCE)
-            found.update(zip(fields[::2], fields[1::2], strict=True))
+            found.update(zip(fields[::2], map(_held.decode, fields[1::2]), strict=True))
             if int(cursor) == 0:
-                return [_held.decode(blob) for blob in found.values()]
+                return list(found.values())
 
     async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
         """Which of these messages came within the window. Raises StorageUnavailable."""

@@ -74,7 +74,6 @@ class MobileMessages:
             reader = self._reader
             ids = await self._take_ids(now_ms, reader.ids_wanted(fresh))
             waits = await self._when_loaded()
-            self.add_overdue(batch, now_ms)
             taken = reader.take(fresh, ids, waits, self._directory(), now_ms)
             figures = self._figures
             figures.inbound += len(taken.items) - taken.joined - taken.partial
