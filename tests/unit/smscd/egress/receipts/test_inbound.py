@@ -91,6 +91,21 @@ def test_an_account_that_is_gone_is_told_what_came() -> None:
     assert decode_callback(item.callback).body == b"a@\xe9"
 
 
+def test_quirk_33_a_part_asks_for_an_id_of_its_whole_which_is_older_than_its_own() -> None:
+    reader, waits = InboundReader(profile()), Waits()
+    first, second, plain = (
+        DeliverSm(destination_addr=b"447700900000", esm_class=esm_class, short_message=body)
+        for esm_class, body in ((0x40, b"\5\0\3\7\2\1one "), (0x40, b"\5\0\3\7\2\2two"), (0, b"hi"))
+    )
+    assert reader.ids_wanted([first, second, plain]) == 5
+    taken = reader.take([first, second, plain], [1, 2, 3, 4, 5], waits, DIRECTORY, NOW_MS)
+    assert [(item.record.id, item.record.group_id, item.is_whole) for item in taken.items] == [
+        (2, 1, False), (4, 1, False), (1, 0, True), (5, 0, False),
+    ]  # fmt: skip
+    assert [item.callback is None for item in taken.items] == [True, True, False, False]
+    assert InboundReader(profile(mo_join_seconds=0)).ids_wanted([first, second]) == 2
+
+
 def test_quirk_44_named_tlvs_are_told_and_all_are_kept() -> None:
     row = VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4)
     tlvs = tlv.encode([(0x1400, b"other"), (0x1401, b"\x66\x59")])
