@@ -23,6 +23,7 @@ HOT_HOURS = 25
 AMBIGUOUS = b"!"
 HELD_PARTS_AT_ONCE = 1_000
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
+_marks = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
 _held = msgspec.msgpack.Decoder(HeldPart)
 _context = msgspec.msgpack.Decoder(SentContext)
 _encode = msgspec.msgpack.Encoder().encode
@@ -80,13 +81,15 @@ class Parked:
 class ReceiptBatch:
     """What is applied in one step.
 
-    held: parts that wait from now on. dropped: (whole, sequence) of those that wait no more.
+    held: parts that wait from now on. dropped: (whole, sequence) of those that wait no more. marks: what tells the
+    inbound from what comes again, and when they came.
     """
 
     items: list[ReceiptItem] = field(default_factory=list)
     inbound: list[InboundItem] = field(default_factory=list)
     held: list[HeldPart] = field(default_factory=list)
     dropped: list[tuple[int, int]] = field(default_factory=list)
+    marks: tuple[int, list[bytes]] = (0, [])
 
 
 class ReceiptStore:
@@ -145,6 +148,7 @@ class ReceiptStore:
             pack_array([_encode(item.record) for item in batch.inbound]),
             self._top_field, max((item.record.id for item in batch.inbound if not item.is_whole), default=0),
             number(names.join(self._upstream_keys.upstream)) if batch.held or batch.dropped else 0,
+            _encode(batch.marks) if batch.marks[1] else b"",
             len(batch.items),
         ]  # fmt: skip
         bells: dict[int, bytes] = {}
@@ -255,6 +259,11 @@ class ReceiptStore:
             found.update(zip(fields[::2], map(_held.decode, fields[1::2]), strict=True))
             if int(cursor) == 0:
                 return list(found.values())
+
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        """The marks of the last batch that had some, whoever applied it. Raises StorageUnavailable."""
+        found = await self._reads.command("HGET", self._session.key, "marks")
+        return _marks.decode(found) if found else (0, [])
 
     async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
         """Which of these messages came within the window. Raises StorageUnavailable."""

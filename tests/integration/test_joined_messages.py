@@ -221,6 +221,44 @@ async def test_quirk_33_waits_outlive_a_kill_and_each_message_is_told_once(valke
             await books.close()
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_quirks_7_and_33_whatever_moment_its_owner_dies_at_a_message_is_told_once(
+    valkey_url: str, seed: int
+) -> None:
+    """All parts and single messages come at once, and their owner is killed again and again."""
+    chance = random.Random(seed)
+    texts = {b"4477009%05d" % number: GSM.encode(f"{number} says: {TEXT}") for number in range(150)}
+    wanted = [(part, phone) for phone, text in texts.items() for part in parts_of(Piece(text, 0), reference=7)]
+    single = {b"4477008%05d" % number: b"%d says hello" % number for number in range(300)}
+    wanted += [(Carried(text), phone) for phone, text in single.items()]
+    chance.shuffle(wanted)
+    books = Books(valkey_url)
+    await books.open()
+    async with local_carrier() as (carrier, listener):
+        try:
+            for part, phone in wanted:
+                deliver(carrier, HOOK, part, source=phone)
+
+            def acknowledged() -> int:
+                stats: Any = carrier.stats()
+                return int(stats["deliveries"]["acknowledged"])
+
+            while acknowledged() < len(wanted):
+                async with egress_process(valkey_url, listener.port) as process:
+                    target = min(len(wanted), acknowledged() + chance.randrange(20, 120))
+                    await until(lambda target=target: acknowledged() >= target)  # type: ignore[misc]
+                    process.kill()
+                    await process.wait()
+                await until(lambda: not listener.connections)
+            callbacks = await hooks_of(books)
+            assert len(callbacks) == len(texts) + len(single)
+            assert {callback.source: callback.body for callback in callbacks} == texts | single
+            assert await held(books) == 0
+            assert len(await recorded(books)) == len(wanted) + len(texts)
+        finally:
+            await books.close()
+
+
 async def hooks_of(books: Books) -> list[CallbackRecord]:
     entries = await books.link.command("XRANGE", KEYS.hooks, "-", "+")
     return [item for _, fields in entries for item in msgspec.msgpack.decode(fields[1], type=list[CallbackRecord])]

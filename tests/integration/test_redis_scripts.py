@@ -512,6 +512,18 @@ async def test_quirk_33_parts_are_held_and_dropped_in_the_step_that_records_them
     assert await receipts.held_parts() == [] and not await rig.raw.command("EXISTS", KEYS.join("u1"))
 
 
+async def test_quirk_7_the_marks_of_the_last_batch_outlive_the_role_that_applied_it(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    assert await receipts.last_marks() == (0, [])
+    record = InboundRecord(BASE, "demo", "u1", 1, 1, b"4477", 3, 0, b"1", 0, 0, 0, b"hi", 1)
+    await receipts.apply(ReceiptBatch(inbound=[InboundItem(record)], marks=(7, [b"first", b"\0\xff"])))
+    await receipts.apply(ReceiptBatch(inbound=[InboundItem(record)]))
+    heir = await rig.receipts()
+    assert await heir.last_marks() == (7, [b"first", b"\0\xff"])
+    await heir.apply(ReceiptBatch(inbound=[InboundItem(record)], marks=(8, [b"next"])))
+    assert await heir.last_marks() == (8, [b"next"])
+
+
 async def test_quirk_33_many_parts_at_once_are_held_read_and_dropped(rig: Rig) -> None:
     receipts = await rig.receipts()
     parts = [_held(sequence, BASE + whole) for whole in range(20) for sequence in range(1, 256)]

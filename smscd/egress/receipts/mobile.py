@@ -69,11 +69,12 @@ class MobileMessages:
 
     async def add(self, batch: ReceiptBatch, messages: Sequence[Delivered], now_ms: int) -> list[bytes]:
         """Add what came to a batch; returns marks for remember(), once the batch is applied."""
+        waits = await self._when_loaded()
         fresh, marks = await self._repeats.leave_out(messages, now_ms, self._profile.mo_repeat_seconds * 1000)
         if fresh:
             reader = self._reader
             ids = await self._take_ids(now_ms, reader.ids_wanted(fresh))
-            waits = await self._when_loaded()
+            batch.marks = now_ms, marks
             taken = reader.take(fresh, ids, waits, self._directory(), now_ms)
             figures = self._figures
             figures.inbound += len(taken.items) - taken.joined - taken.partial
@@ -120,11 +121,13 @@ class MobileMessages:
     async def _loaded(self) -> Waits | None:
         if self._waits is None:
             try:
+                now_ms = self._wall_ms()
+                await self._repeats.recall(now_ms, self._profile.mo_repeat_seconds * 1000)
                 held = await self._store.held_parts()
             except StorageUnavailable as error:
                 _log.info("inbound.waiting_for_storage", upstream=self._profile.id, error=str(error))
                 return None
-            self._waits = Waits(held, self._wall_ms())
+            self._waits = Waits(held, now_ms)
             self._figures.inbound_waiting = self._waits.parts
         return self._waits
 

@@ -85,6 +85,9 @@ class IdleStore:
     async def find_parked(self, start: int, limit: int, now_ms: int) -> Parked:
         return Parked()
 
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        return 0, []
+
     async def held_parts(self) -> list[HeldPart]:
         return []
 

@@ -111,6 +111,7 @@ class FakeRedis:
     marks: set[tuple[int, bytes]] = field(default_factory=set)
     inbound_marks: dict[bytes, int] = field(default_factory=dict)
     join: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    last_marks: tuple[int, list[bytes]] = (0, [])
     changes: set[int] = field(default_factory=set)
     asks: dict[int, ChangeRequest | bytes] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
@@ -298,7 +299,13 @@ class FakeReceiptStore:
         redis.join.update({(part.whole, part.sequence): encode(part) for part in batch.held})
         for name in batch.dropped:
             redis.join.pop(name, None)
+        if batch.marks[1]:
+            redis.last_marks = batch.marks
         return effects
+
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        self.redis.check()
+        return self.redis.last_marks
 
     async def held_parts(self) -> list[HeldPart]:
         self.redis.check()

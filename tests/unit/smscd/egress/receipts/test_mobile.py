@@ -19,7 +19,7 @@ from storage.redis.errors import Fenced
 from storage.redis.receipts import ReceiptBatch
 from tests.unit.smscd.egress.doubles import FakeRedis, decode_callback, profile
 from tests.unit.smscd.egress.pipes import until
-from tests.unit.smscd.egress.receipts.test_receipts import ROK, Rig, as_data
+from tests.unit.smscd.egress.receipts.test_receipts import ROK, Rig, as_data, nobody_remembers
 
 WINDOW_MS = 600_000
 HOOK, WHOLE, PARTS = b"777", b"888", b"12345"
@@ -138,6 +138,21 @@ async def test_quirk_33_the_next_owner_goes_on_with_what_waits() -> None:
     assert told(hooks(rig.redis)) == [(b"part 1.part 2.part 3.", 3, 3)]
     *parts, whole = records(rig.redis)
     assert {record.group_id for record in parts} == {whole.id}
+
+
+async def test_quirk_33_a_part_that_comes_again_after_the_whole_was_told_begins_no_wait() -> None:
+    """Its owner died before anybody heard that it was recorded."""
+    rig = Rig()
+    rig.come(part(1, 2))
+    await rig.settle()
+    rig.store.remember_inbound = nobody_remembers  # type: ignore[method-assign]
+    rig.come(part(2, 2))
+    await rig.settle()
+    heir = Rig(rig.redis)
+    heir.come(part(2, 2))
+    await heir.settle()
+    assert told(hooks(rig.redis)) == [(b"part 1.part 2.", 2, 2)] and not rig.redis.join
+    assert heir.link.answers == [(1, ROK)] and heir.figures.inbound_repeated == 1
 
 
 async def test_quirk_33_what_was_not_applied_does_not_wait() -> None:

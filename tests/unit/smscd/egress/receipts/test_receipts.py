@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -442,6 +442,38 @@ async def test_quirk_7_a_message_from_a_phone_that_comes_again_is_one_message() 
     assert [callback.body for callback in rig.redis.callbacks()] == [b"hello", b"hello!"]
     assert rig.link.answers == heir.link.answers == [(1, ROK), (2, ROK)]
     assert (rig.figures.inbound_repeated, heir.figures.inbound_repeated) == (1, 1)
+
+
+@pytest.mark.parametrize("dest", [b"12345", b"777"])
+async def test_quirk_7_a_crash_before_its_marks_were_noted_makes_a_message_no_double(dest: bytes) -> None:
+    rig = Rig()
+    rig.store.remember_inbound = nobody_remembers  # type: ignore[method-assign]
+    hello = {"source_addr": b"491701", "destination_addr": dest, "short_message": b"hello"}
+    rig.come(DeliverSm(**hello))
+    await rig.settle()
+    assert not rig.redis.inbound_marks
+    heir = Rig(rig.redis)
+    heir.come(DeliverSm(**hello))
+    await heir.settle()
+    assert len(rig.redis.inbound_records) == 1 and heir.figures.inbound_repeated == 1
+    assert heir.link.answers == [(1, ROK)]
+
+
+async def test_quirk_7_what_was_recorded_long_ago_is_not_recalled() -> None:
+    for window, later_ms in ((30, 30_000), (0, -60_000)):
+        rig = Rig()
+        rig.come(DeliverSm(destination_addr=b"12345", short_message=b"hello"))
+        await rig.settle()
+        rig.redis.inbound_marks.clear()
+        heir = Rig(rig.redis, mo_repeat_seconds=window)
+        heir.now_ms += later_ms
+        heir.come(DeliverSm(destination_addr=b"12345", short_message=b"hello"))
+        await heir.settle()
+        assert len(rig.redis.inbound_records) == 2
+
+
+async def nobody_remembers(marks: Sequence[bytes], now_ms: int, window_ms: int) -> None:
+    """The process died before."""
 
 
 async def test_quirk_7_without_a_window_the_same_words_twice_are_two_messages() -> None:
