@@ -15,6 +15,9 @@ from protocols.gsm.alphabets import CODECS, GSM, Alphabet, alphabet_for, alphabe
 from protocols.gsm.coding import Charset, CodingError, classify, recode
 from protocols.gsm.udh import NATIONAL_LOCKING_SHIFT, NATIONAL_SINGLE_SHIFT
 
+SHIFTS: Final = frozenset((NATIONAL_SINGLE_SHIFT, NATIONAL_LOCKING_SHIFT))
+"""The elements of a header that choose national tables for its text."""
+
 
 class DefaultAlphabet(StrEnum):
     """What data_coding 0 is. GSM_PACKED: and every other data_coding of the GSM alphabet is packed, too."""
@@ -113,7 +116,7 @@ def transcode(content: Content, source: Dialect, target: Dialect, *, is_part: bo
     if before is after:
         return content
     text = _text(content, before)
-    elements = tuple(element for element in content.elements if element[0] not in _SHIFTS)
+    elements = tuple(element for element in content.elements if element[0] not in SHIFTS)
     try:
         if after is Charset.GSM7:
             return Content(GSM.encode(text), content.data_coding, elements)
@@ -128,7 +131,6 @@ def transcode(content: Content, source: Dialect, target: Dialect, *, is_part: bo
 
 
 _LATIN: Final = frozenset((Charset.IA5, Charset.LATIN_1))
-_SHIFTS: Final = frozenset((NATIONAL_SINGLE_SHIFT, NATIONAL_LOCKING_SHIFT))
 _UNREADABLE: Final = "\ufffd"
 
 

@@ -21,7 +21,7 @@ from protocols.gsm.segmentation import (
     fits,
     part_bounds,
 )
-from protocols.gsm.transcode import Content, Dialect, common, counting_of, render, transcode, unify
+from protocols.gsm.transcode import SHIFTS, Content, Dialect, common, counting_of, render, transcode, unify
 from protocols.smpp import tlv
 from protocols.smpp.constants import ESM_MODE_MASK, EsmClass, TlvTag
 
@@ -164,11 +164,11 @@ def write(piece: Piece, target: Target, *, reference: int, segments_max: int = S
     ]
 
 
-def join(pieces: Sequence[Piece]) -> Piece:
-    """The whole message of all its parts, in any order, repeated ones once.
+def join(pieces: Sequence[Piece], *, is_partial: bool = False) -> Piece:
+    """The whole message of all its parts, in any order, repeated ones once, and so each element of their headers.
 
-    For an upstream that wants message_payload, by a caller that has them all. Raises LongFormError when one is
-    missing or belongs to another message.
+    is_partial: what there is of it, where some are missing. Raises LongFormError when one is missing otherwise, belongs
+    to another message, or is in another alphabet.
     """
     parts: dict[int, Piece] = {}
     for piece in pieces:
@@ -176,14 +176,22 @@ def join(pieces: Sequence[Piece]) -> Piece:
         if piece.concatenation is None or first.concatenation is None:
             raise LongFormError("this is no part of a message")
         ours, theirs = first.concatenation, piece.concatenation
-        if (theirs.reference, theirs.total, piece.data_coding) != (ours.reference, ours.total, first.data_coding):
+        if (theirs.reference, theirs.total) != (ours.reference, ours.total):
             raise LongFormError("the parts are of different messages")
+        if written_in(piece) != written_in(first):
+            raise LongFormError("the parts are in different alphabets")
         parts.setdefault(theirs.sequence, piece)
     in_order = [parts[sequence] for sequence in sorted(parts)]
     whole = in_order[0].concatenation if in_order else None
-    if whole is None or len(in_order) != whole.total:
+    if whole is None or (len(in_order) != whole.total and not is_partial):
         raise LongFormError(f"{len(in_order)} parts of {whole.total if whole else 'nothing'}")
-    return replace(in_order[0], body=b"".join(piece.body for piece in in_order), concatenation=None)
+    elements = tuple(dict.fromkeys(element for piece in in_order for element in piece.elements))
+    return replace(in_order[0], body=b"".join(piece.body for piece in in_order), elements=elements, concatenation=None)
+
+
+def written_in(piece: Piece) -> tuple[int, tuple[tuple[int, bytes], ...]]:
+    """What has to be the same for octets to be one text: data_coding, and the national tables in the header."""
+    return piece.data_coding, tuple(element for element in piece.elements if element[0] in SHIFTS)
 
 
 def fold(reference: int) -> int:

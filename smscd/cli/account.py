@@ -147,6 +147,13 @@ def account() -> None:
     multiple=True,
     help="Whose national tables its texts over HTTP may use where that saves segments. Repeatable.",
 )
+@click.option(
+    "--mo-delivery",
+    type=click.Choice(("parts", "whole")),
+    default="parts",
+    show_default=True,
+    help="How its ESMEs get a long message from a phone; a webhook gets the whole. Above 254 octets a whole needs 3.4.",
+)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
@@ -192,6 +199,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         languages=frozenset(int(Language[name.upper()]) for name in options["languages"]),
         is_little_endian=options["little_endian"],
         low_balance_micros=options["low_balance"],
+        mo_delivery=options["mo_delivery"],
     )
 
     async def work() -> None:

@@ -12,7 +12,6 @@ from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
 from protocols.gsm.coding import Charset, classify
 from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
-from smscd.core.directory import MoNumber
 from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
 from smscd.core.money import money
@@ -117,16 +116,16 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
 
 
 def inbound_callback(
-    record: InboundRecord, number: MoNumber, named_tlvs: dict[str, int | str] | None = None
+    record: InboundRecord, named_tlvs: dict[str, int | str] | None = None, *, parts: int = 0, parts_total: int = 0
 ) -> CallbackRecord:
-    """What the owner of a number is told of a mobile-originated message to it. VIAS[number.via] says by which way.
+    """What the owner of a number is told of a mobile-originated message to it.
 
-    named_tlvs: those that the upstream's profile names.
+    named_tlvs: those that the upstream's profile names. parts, parts_total: of one that was joined.
     """
     return CallbackRecord(
         _INBOUND,
         record.id,
-        number.account,
+        record.account,
         int(State.DELIVERED),
         b"",
         b"",
@@ -144,6 +143,8 @@ def inbound_callback(
         record.body,
         tlvs=record.tlvs,
         named_tlvs=named_tlvs,
+        parts=parts,
+        parts_total=parts_total,
     )
 
 
@@ -268,8 +269,16 @@ def _inbound_data(record: CallbackRecord) -> dict[str, object]:
         "text": decode(content, record.data_coding, elements) if encoding != "binary" else None,
         "encoding": encoding,
         "content_hex": record.body.hex(),
+        **_parts(record),
         **_named_tlvs(record),
     }
+
+
+def _parts(record: CallbackRecord) -> dict[str, object]:
+    if not record.parts_total:
+        return {}
+    parts = {"received": record.parts, "total": record.parts_total}
+    return {"parts": parts, "partial": record.parts < record.parts_total}
 
 
 def _named_tlvs(record: CallbackRecord) -> dict[str, object]:

@@ -25,6 +25,8 @@ ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DE
 """The words of the specification for what became of a message."""
 StatWord: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?$")]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
+MoDelivery: TypeAlias = Literal["parts", "whole"]
+"""How an account's ESMEs get a long message from a phone; a webhook always gets the whole."""
 
 AS_IT_CAME: Final = -1
 """No override: the customer's own type, plan or mode goes to the upstream."""
@@ -87,6 +89,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     outbind_uses_tls: bool = False
     outbind_tls_ca_file: str = ""
     low_balance_micros: int | None = None
+    mo_delivery: MoDelivery = "parts"
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +151,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     (0: as many).
     receipt_segments: of a long message, whose receipts tell that it was delivered: "all" segments', "any" one's, or
     the "last" one's. mo_repeat_seconds: how long the same mobile-originated message again is a repeat; 0 is never.
+    mo_join_seconds: how long parts of one wait for the others before what is there is told; 0: parts are not joined.
     outbind_port: where the owner listens for this SMSC's outbind, which has to carry outbind_system_id and
     outbind_password; 0: it does not. With uses_tls it has to call with TLS: we show tls_certificate_file, and ask for
     a certificate of its own when tls_ca_file is given and tls_is_verified.
@@ -207,6 +211,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     vendor_tlvs: tuple[VendorTlv, ...] = ()
     priority_flag: Annotated[int, Meta(ge=-1, le=3)] = AS_IT_CAME
     receipt_stats: dict[StatWord, ReceiptStat] = {}
+    mo_join_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
 
     @property
     def needs_tlvs(self) -> bool:

@@ -213,7 +213,11 @@ class ReceiptRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class InboundRecord(msgspec.Struct, array_like=True, gc=False):
-    """One mobile-originated message (journal kind M). account is empty when no number of ours matched."""
+    """One mobile-originated message, or a part of one (journal kind M).
+
+    account: empty when no number of ours matched.
+    group_id: of a part that is joined with others, the id of the whole, which is a record of its own; 0 otherwise.
+    """
 
     id: int
     account: str
@@ -231,6 +235,36 @@ class InboundRecord(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     tlvs: bytes = b""
     via: int = 0
+    group_id: int = 0
+
+
+class HeldPart(msgspec.Struct, array_like=True, gc=False):
+    """A part of a message from a phone that waits for the others, as `join` holds it.
+
+    whole: the id that they get together. via: how the account is told. numbering: joining.Numbering, whose reference
+    it is. body to elements: text as protocols.gsm.transcode.Content has it, and what else is in the header.
+    """
+
+    whole: int
+    at_ms: int
+    account: str
+    via: int
+    numbering: int
+    reference: int
+    total: int
+    sequence: int
+    source_ton: int
+    source_npi: int
+    source: bytes
+    dest_ton: int
+    dest_npi: int
+    dest: bytes
+    esm_class: int
+    protocol_id: int
+    body: bytes
+    data_coding: int
+    elements: tuple[tuple[int, bytes], ...] = ()
+    tlvs: bytes = b""
 
 
 class SentContext(msgspec.Struct, array_like=True, gc=False):
@@ -298,6 +332,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     is_from_network: err is what the network said, not the command_status with which the upstream refused.
     named_tlvs: what the upstream's profile names of the TLVs that came, for a webhook; None: nothing.
     For LOW_BALANCE, which only a webhook tells: id is the ledger entry's, body the event's data in JSON.
+    parts, parts_total: of a message from a phone that was joined, how many of its parts are there; 0 for any other.
     """
 
     kind: int
@@ -326,6 +361,8 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     group_id: int = 0
     is_from_network: bool = False
     named_tlvs: dict[str, int | str] | None = None
+    parts: int = 0
+    parts_total: int = 0
 
 
 class CallbackOutcome(IntEnum):

@@ -51,7 +51,7 @@ class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
-    breaker_state. The rest only grows.
+    breaker_state, inbound_waiting (parts of messages from phones). The rest only grows.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'.
     unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
@@ -79,6 +79,9 @@ class UpstreamFigures:
     inbound: int = 0
     inbound_unknown: int = 0
     inbound_repeated: int = 0
+    inbound_joined: int = 0
+    inbound_partial: int = 0
+    inbound_waiting: int = 0
     alerts: int = 0
     queued: int = 0
     claimed: int = 0

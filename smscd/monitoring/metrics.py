@@ -89,6 +89,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         ("upstream", "form"),
     ),
     Family("smscd_inbound_messages_total", C, "Mobile-originated messages.", ("upstream", "outcome")),
+    Family("smscd_inbound_waiting_parts", SUM, "Parts of messages from phones that wait for others.", ("upstream",)),
     Family("smscd_outbox_callbacks_total", C, "deliver_sm to ESMEs by outcome.", ("outcome",)),
     Family("smscd_outbox_response_seconds", H, "From deliver_sm to an ESME's deliver_sm_resp."),
     Family("smscd_webhook_deliveries_total", C, "Webhook attempts by outcome.", ("outcome",)),

@@ -68,6 +68,9 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "read"), figures.inbound)
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "unknown_number"), figures.inbound_unknown)
     yield Sample("smscd_inbound_messages_total", (figures.upstream, "repeated"), figures.inbound_repeated)
+    yield Sample("smscd_inbound_messages_total", (figures.upstream, "joined"), figures.inbound_joined)
+    yield Sample("smscd_inbound_messages_total", (figures.upstream, "partial"), figures.inbound_partial)
+    yield Sample("smscd_inbound_waiting_parts", labels, figures.inbound_waiting)
 
 
 def outbox_samples(figures: OutboxFigures) -> Iterator[Sample]:

@@ -222,7 +222,9 @@ class RowBuilder:
                 field(stored_text(record.dest)),
                 field(record.body),
                 _bytes(record.tlvs),
-                NULL * 7,
+                NULL * 4,
+                bigint(record.group_id),
+                NULL * 2,
             )  # fmt: skip
         return b"".join(rows)
 

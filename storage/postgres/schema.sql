@@ -75,10 +75,10 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- body is the short_message of all segments, UDH included; segment_sizes cuts it, and is null for one segment.
 -- attempts: the highest attempt so far, from 0. error_code: command_status (0x...) or a receipt's err; it explains the
 -- state. callbacks_open: callbacks due and not ended. group_id: of a submit_multi, the id that the customer was given
--- for all its messages (the id of the first). conversion: msgpack of records.Conversion, for a message that was
--- rewritten for its upstream. priority_flag: of the ESME, null for 0. cost_micros: what its upstream asks, as it was
--- known at admission; null when it was not. The columns that change are in no index, so that updates stay in their page
--- (HOT).
+-- for all its messages (the id of the first); of a part of a message from a phone, the id of the whole, whose row comes
+-- when the parts are joined. conversion: msgpack of records.Conversion, for a message that was rewritten for its
+-- upstream. priority_flag: of the ESME, null for 0. cost_micros: what its upstream asks, as it was known at admission;
+-- null when it was not. The columns that change are in no index, so that updates stay in their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
     price_micros bigint NOT NULL,
@@ -305,7 +305,8 @@ CREATE TABLE accounts (
     is_little_endian boolean NOT NULL DEFAULT false,
     outbind_uses_tls boolean NOT NULL DEFAULT false,
     outbind_tls_ca_file text NOT NULL DEFAULT '',
-    low_balance_micros bigint
+    low_balance_micros bigint,
+    mo_delivery text NOT NULL DEFAULT 'parts' CHECK (mo_delivery IN ('parts', 'whole'))
 );
 
 CREATE TABLE api_keys (
@@ -409,6 +410,7 @@ CREATE TABLE upstreams (
     vendor_tlvs jsonb NOT NULL DEFAULT '[]' CHECK (vendor_tlvs_are_valid(vendor_tlvs)),
     priority_flag smallint NOT NULL DEFAULT -1 CHECK (priority_flag BETWEEN -1 AND 3),
     receipt_stats jsonb NOT NULL DEFAULT '{}' CHECK (receipt_stats_are_valid(receipt_stats)),
+    mo_join_seconds integer NOT NULL DEFAULT 600 CHECK (mo_join_seconds BETWEEN 0 AND 86400),
     CHECK (
         interface_version >= 52
             OR (long_message NOT IN ('sar', 'payload') AND NOT vendor_tlvs @> '[{"required": true}]'))

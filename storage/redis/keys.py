@@ -79,6 +79,10 @@ class ShardKeys:
         """Hash: message id to a ChangeRequest, or to the owner's answer."""
         return f"{self.tag}:asks:{upstream}"
 
+    def join(self, upstream: str) -> str:
+        """Hash: id of the whole and number of the part to a HeldPart."""
+        return f"{self.tag}:join:{upstream}"
+
     def gone(self, upstream: str) -> str:
         """Set of messages that ended, or moved to the rest, while their blob was unread; dropped when it is read."""
         return f"{self.tag}:gone:{upstream}"

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
-from smscd.core.records import InboundRecord, ParkedReceipt, ReceiptRecord, SentContext, Via
+from smscd.core.records import HeldPart, InboundRecord, ParkedReceipt, ReceiptRecord, SentContext, Via
 from storage.redis import scripts
 from storage.redis.blobs import KeyList, pack_array, split_sized
 from storage.redis.dispatch import HOT_SECONDS, id8
@@ -21,7 +21,10 @@ PARKED_MAX = 1_000_000
 INBOUND_MARKS_MAX = 100_000
 HOT_HOURS = 25
 AMBIGUOUS = b"!"
+HELD_PARTS_AT_ONCE = 1_000
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
+_marks = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
+_held = msgspec.msgpack.Decoder(HeldPart)
 _context = msgspec.msgpack.Decoder(SentContext)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -53,11 +56,15 @@ class ReceiptItem:
 
 @dataclass(slots=True)
 class InboundItem:
-    """One mobile-originated message and, when a number of ours matched, its callback."""
+    """One mobile-originated message, or a part of one, and, when a number of ours matched, its callback.
+
+    is_whole: joined of parts; its id is that of the first of them, and may be older than others that were given since.
+    """
 
     record: InboundRecord
     via: int = Via.NONE
     callback: bytes | None = None
+    is_whole: bool = False
 
 
 @dataclass(slots=True)
@@ -72,10 +79,17 @@ class Parked:
 
 @dataclass(slots=True)
 class ReceiptBatch:
-    """What is applied in one step."""
+    """What is applied in one step.
+
+    held: parts that wait from now on. dropped: (whole, sequence) of those that wait no more. marks: what tells the
+    inbound from what comes again, and when they came.
+    """
 
     items: list[ReceiptItem] = field(default_factory=list)
     inbound: list[InboundItem] = field(default_factory=list)
+    held: list[HeldPart] = field(default_factory=list)
+    dropped: list[tuple[int, int]] = field(default_factory=list)
+    marks: tuple[int, list[bytes]] = (0, [])
 
 
 class ReceiptStore:
@@ -132,7 +146,9 @@ class ReceiptStore:
             names.bell, HOT_SECONDS,
             pack_array([_encode(item.record) for item in batch.items]),
             pack_array([_encode(item.record) for item in batch.inbound]),
-            self._top_field, max((item.record.id for item in batch.inbound), default=0),
+            self._top_field, max((item.record.id for item in batch.inbound if not item.is_whole), default=0),
+            number(names.join(self._upstream_keys.upstream)) if batch.held or batch.dropped else 0,
+            _encode(batch.marks) if batch.marks[1] else b"",
             len(batch.items),
         ]  # fmt: skip
         bells: dict[int, bytes] = {}
@@ -153,6 +169,11 @@ class ReceiptStore:
         args.append(len(bells))
         for stream, payload in bells.items():
             args += (stream, payload)
+        args.append(len(batch.held))
+        for part in batch.held:
+            args += (_part_field(part.whole, part.sequence), _encode(part))
+        args.append(len(batch.dropped))
+        args += [_part_field(whole, sequence) for whole, sequence in batch.dropped]
         reply = await self._session.run(scripts.RECEIPT, keys.names, args)
         self._session.saw(reply[2])
         return [Effect(digit - 0x30) for digit in reply[0]]
@@ -229,6 +250,21 @@ class ReceiptStore:
                     found[canonical_id] = _context.decode(blob) if blob != AMBIGUOUS else None
         return found
 
+    async def held_parts(self) -> list[HeldPart]:
+        """All parts of messages from phones that wait for others, in any order. Raises StorageUnavailable."""
+        name, found = self._keys.join(self._upstream_keys.upstream), dict[bytes, HeldPart]()
+        cursor: bytes | int = 0
+        while True:
+            cursor, fields = await self._reads.command("HSCAN", name, cursor, "COUNT", HELD_PARTS_AT_ONCE)
+            found.update(zip(fields[::2], map(_held.decode, fields[1::2]), strict=True))
+            if int(cursor) == 0:
+                return list(found.values())
+
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        """The marks of the last batch that had some, whoever applied it. Raises StorageUnavailable."""
+        found = await self._reads.command("HGET", self._session.key, "marks")
+        return _marks.decode(found) if found else (0, [])
+
     async def seen_inbound(self, marks: Sequence[bytes], now_ms: int, window_ms: int) -> list[bool]:
         """Which of these messages came within the window. Raises StorageUnavailable."""
         names = [self._upstream_keys.inbound(now_ms // window_ms - back) for back in (0, 1)]
@@ -249,3 +285,7 @@ class ReceiptStore:
         names = self._upstream_keys
         counts = await self._reads.pipeline([("ZCARD", names.park_times(b)) for b in range(names.buckets)])
         return sum(int(count) for count in counts)
+
+
+def _part_field(whole: int, sequence: int) -> bytes:
+    return id8(whole) + bytes((sequence,))

@@ -18,7 +18,7 @@ pytest_plugins = ("tests.integration.postgres_fixture",)
 ACCOUNT = Account(
     id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1,
     allowed_networks=frozenset({"192.0.2.0/24", "2001:db8::/32"}), binds_rx_max=0, binds_trx_max=2,
-    default_alphabet="latin1", languages=frozenset({1, 13}), is_little_endian=True,
+    default_alphabet="latin1", languages=frozenset({1, 13}), is_little_endian=True, mo_delivery="whole",
 )  # fmt: skip
 UPSTREAM = Upstream(
     id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
@@ -33,7 +33,7 @@ UPSTREAM = Upstream(
         VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4),
         VendorTlv(tag=0x1402, name="raw", kind="octets", size_min=0, size_max=9),
     ),
-    receipt_stats={"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV"},
+    receipt_stats={"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV"}, mo_join_seconds=86_400,
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
@@ -197,6 +197,9 @@ def tlvs(*, twice: bool = False, **changes: object) -> str:
         ("upstreams", "receipt_stats", """'{"acked": "DELIVRD", "ACKED": "UNDELIV"}'"""),
         ("upstreams", "receipt_stats", """'{"delivrd": "UNDELIV"}'"""),
         ("upstreams", "interface_version", "51"),
+        ("upstreams", "mo_join_seconds", "86401"),
+        ("upstreams", "mo_join_seconds", "-1"),
+        ("accounts", "mo_delivery", "'both'"),
     ],
 )
 async def test_a_profile_that_means_nothing_is_refused_when_it_is_written(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from smscd.core.records import (
+    HeldPart,
     InboundRecord,
     LedgerRecord,
     MessageRecord,
@@ -486,6 +487,89 @@ async def test_an_inbound_message_reaches_journal_and_outbox(rig: Rig) -> None:
     assert await hooks.due(100, 10) == []
 
 
+async def test_quirk_33_parts_are_held_and_dropped_in_the_step_that_records_them(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    assert await receipts.held_parts() == []
+    inbound = [
+        InboundItem(
+            InboundRecord(BASE + number, "demo", "u1", 1, 1, b"4477", 3, 0, b"1", 0, 0, 0, b"hi", 1, b"", 0, BASE)
+        )
+        for number in range(1, 3)
+    ]
+    parts = [_held(1, BASE), _held(2, BASE), _held(1, BASE + 9)]
+    await receipts.apply(ReceiptBatch(inbound=inbound, held=parts))
+    assert sorted(await receipts.held_parts(), key=lambda part: (part.whole, part.sequence)) == parts
+    [entry] = await rig.journal.read("0-0", 10)
+    assert msgspec.msgpack.decode(entry.blob, type=list[InboundRecord]) == [item.record for item in inbound]
+
+    whole = InboundItem(
+        InboundRecord(BASE, "demo", "u1", 1, 1, b"4477", 3, 0, b"1", 0, 0, 0, b"hihi", 1), is_whole=True
+    )
+    new = _held(3, BASE + 9)
+    await receipts.apply(ReceiptBatch(inbound=[whole], held=[new], dropped=[(BASE, 1), (BASE, 2)]))
+    assert sorted(await receipts.held_parts(), key=lambda part: part.sequence) == [parts[2], new]
+    await receipts.apply(ReceiptBatch(inbound=[whole], dropped=[(BASE + 9, 1), (BASE + 9, 3)]))
+    assert await receipts.held_parts() == [] and not await rig.raw.command("EXISTS", KEYS.join("u1"))
+
+
+async def test_quirk_7_the_marks_of_the_last_batch_outlive_the_role_that_applied_it(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    assert await receipts.last_marks() == (0, [])
+    record = InboundRecord(BASE, "demo", "u1", 1, 1, b"4477", 3, 0, b"1", 0, 0, 0, b"hi", 1)
+    await receipts.apply(ReceiptBatch(inbound=[InboundItem(record)], marks=(7, [b"first", b"\0\xff"])))
+    await receipts.apply(ReceiptBatch(inbound=[InboundItem(record)]))
+    heir = await rig.receipts()
+    assert await heir.last_marks() == (7, [b"first", b"\0\xff"])
+    await heir.apply(ReceiptBatch(inbound=[InboundItem(record)], marks=(8, [b"next"])))
+    assert await heir.last_marks() == (8, [b"next"])
+
+
+async def test_quirk_33_many_parts_at_once_are_held_read_and_dropped(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    parts = [_held(sequence, BASE + whole) for whole in range(20) for sequence in range(1, 256)]
+    await receipts.apply(ReceiptBatch(held=parts))
+    found = await receipts.held_parts()
+    assert sorted(found, key=lambda part: (part.whole, part.sequence)) == parts
+    await receipts.apply(ReceiptBatch(dropped=[(part.whole, part.sequence) for part in parts]))
+    assert await receipts.held_parts() == []
+
+
+async def test_quirk_33_a_call_that_is_asked_for_again_holds_and_drops_once(rig: Rig) -> None:
+    session = await rig.role("receipts:u1")
+    store = ReceiptStore(KEYS, UPSTREAM, session, rig.raw, node_key)
+    await store.apply(ReceiptBatch(held=[_held(1, BASE), _held(2, BASE)]))
+    await store.apply(ReceiptBatch(held=[_held(1, BASE + 1)], dropped=[(BASE, 1)]))
+    session._sequence -= 1  # as if its answer had been lost
+    await store.apply(ReceiptBatch(held=[_held(1, BASE + 1)], dropped=[(BASE, 1)]))
+    found = [(part.whole, part.sequence) for part in await store.held_parts()]
+    assert sorted(found) == [(BASE, 2), (BASE + 1, 1)]
+
+
+def _held(sequence: int, whole: int) -> HeldPart:
+    return HeldPart(
+        whole,
+        1,
+        "demo",
+        1,
+        1,
+        7,
+        3,
+        sequence,
+        1,
+        1,
+        b"4477",
+        3,
+        0,
+        b"1",
+        0,
+        0,
+        b"hi",
+        0,
+        ((5, b"\1\2\3\4"),),
+        b"\0\1\0\0",
+    )
+
+
 async def test_a_top_up_happens_once_for_each_reference(rig: Rig) -> None:
     record = LedgerRecord("demo", "topup", 5_000_000, "invoice 7", 1)
     first = await rig.balances.top_up(record)
@@ -537,9 +621,12 @@ async def test_the_highest_id_of_a_node_counts_inbound_messages_too(rig: Rig) ->
         InboundItem(InboundRecord(BASE + number, "", "u1", 1, 1, b"447700900123", 0, 0, b"1", 0, 0, 0, b"hi", 1))
         for number in (1500, 1501)
     ]
-    await (await rig.receipts()).apply(ReceiptBatch(inbound=inbound))
+    receipts = await rig.receipts()
+    await receipts.apply(ReceiptBatch(inbound=inbound))
+    inbound[0].is_whole = True
+    await receipts.apply(ReceiptBatch(inbound=inbound[:1]))
     await admit(store, [item(1)])
-    assert (await rig.role("ingress:1")).top_id == BASE + 1501
+    assert (await rig.role("ingress:1")).top_id == BASE + 1501, "a whole is as old as its first part"
 
 
 async def test_the_guard_hears_of_every_journal_entry(rig: Rig) -> None:

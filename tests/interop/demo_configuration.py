@@ -30,12 +30,12 @@ def change_upstream(demo: DemoChild, **changes: Any) -> None:
     asyncio.run(change())
 
 
-def add_mo_number(demo: DemoChild, number: str) -> None:
-    """Give the demo's account one more number that phones can write to."""
+def add_mo_number(demo: DemoChild, number: str, account: str = ACCOUNT, via: str = "smpp") -> None:
+    """Give an account, the demo's own without one, one more number that phones can write to."""
 
     async def add() -> None:
         async with _configuring(demo) as database:
-            await configuration.add_mo_number(database, MoNumber(number=number, account=ACCOUNT, via="smpp"))
+            await configuration.add_mo_number(database, MoNumber(number=number, account=account, via=via))
 
     asyncio.run(add())
 

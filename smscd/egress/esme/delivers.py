@@ -18,6 +18,8 @@ TEMPLATES_MAX: Final = 4096
 SHORT_MESSAGE_MAX: Final = 254
 MINUTE_MS: Final = 60_000
 GSM_NETWORK: Final = 3
+PARTS_TAG: Final = 0x1501
+"""A TLV of ours, two octets, for a message from a phone that lacks parts: how many of them are here, of how many."""
 
 _RECEIPT: Final = int(CallbackKind.RECEIPT)
 _DELIVERED: Final = int(State.DELIVERED)
@@ -120,6 +122,8 @@ class DeliverEncoder:
 
     def _inbound(self, record: CallbackRecord) -> bytes:
         body, tlvs = record.body, record.tlvs
+        if record.parts < record.parts_total:
+            tlvs += tlv.encode([(PARTS_TAG, bytes((record.parts, record.parts_total)))])
         if len(body) > SHORT_MESSAGE_MAX:
             body, tlvs = b"", tlv.encode([(TlvTag.MESSAGE_PAYLOAD, body)]) + tlvs
         return encode_body(

@@ -22,20 +22,18 @@ from protocols.smpp.receipt import Receipt
 from smscd.core.callbacks import receipt_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.ids import ClockSteppedError
 from smscd.core.lifecycle import ends_message, stat_of, state_of_receipt
 from smscd.core.reading import Reader
 from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures
-from smscd.egress.receipts.inbound import inbound_items
+from smscd.egress.receipts.mobile import MobileMessages
 from smscd.egress.receipts.parked import SWEEP_SECONDS, ParkedReceipts
-from smscd.egress.receipts.repeats import InboundRepeats
 from smscd.egress.wake import Wake
 from smscd.transport.connection import SmppConnection
 from storage.redis.errors import StorageUnavailable
-from storage.redis.receipts import Effect, InboundItem, ReceiptBatch, ReceiptItem, ReceiptStore
+from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem, ReceiptStore
 
 BATCH_MAX: Final = 500
 RECEIPTS_GATHERED: Final = 50
@@ -94,8 +92,6 @@ class Receipts:
         self.profile = profile
         self._reader = Reader(profile)
         self._store = store
-        self._directory = directory
-        self._ids = ids
         self._correlated = correlated
         self._reported = reported
         self._hold_reading = hold_reading
@@ -108,7 +104,9 @@ class Receipts:
         self._is_busy = False
         self._next_sweep = 0.0
         self._parked = ParkedReceipts(profile, store, figures, self.apply_parked)
-        self._repeats = InboundRepeats(store, figures)
+        self._mobile = MobileMessages(
+            profile, store=store, directory=directory, ids=ids, figures=figures, wall_ms=wall_ms
+        )
         self._unknown_stats: set[bytes] = set()
 
     def reconfigure(self, profile: Upstream) -> None:
@@ -116,6 +114,7 @@ class Receipts:
         self.profile = profile
         self._reader = Reader(profile)
         self._parked.reconfigure(profile)
+        self._mobile.reconfigure(profile)
 
     def received(self, link: Link, pdus: Sequence[Delivered]) -> None:
         """A bind delivered these. The session itself stops reading when too many are unanswered."""
@@ -141,12 +140,19 @@ class Receipts:
 
     async def run(self) -> None:
         """Work until cancelled. Raises Fenced when the role was lost."""
+        try:
+            await self._work()
+        finally:
+            self._mobile.forget()
+
+    async def _work(self) -> None:
         while True:
             self._wake.clear()
             if self._clock() >= self._next_sweep:
                 await self.sweep()
+            await self._tell_overdue()
             if not self._waiting:
-                await self._wake.wait(SWEEP_SECONDS)
+                await self._wake.wait(self._mobile.seconds_to_overdue(self._wall_ms(), SWEEP_SECONDS))
                 continue
             began = self._loop.time()
             self._is_busy = True
@@ -163,6 +169,13 @@ class Receipts:
         """Look at what is parked."""
         is_more = await self._parked.sweep(self._wall_ms())
         self._next_sweep = self._clock() + (0.0 if is_more else SWEEP_SECONDS)
+
+    async def _tell_overdue(self) -> None:
+        await self._mobile.load()
+        batch = ReceiptBatch()
+        self._mobile.add_overdue(batch, self._wall_ms())
+        if batch.inbound:
+            await self._store.apply(batch)
 
     def next_batch(self) -> list[Read]:
         reads: list[Read] = []
@@ -246,12 +259,7 @@ class Receipts:
                 judge_long_messages(items, self.profile.receipt_segments)
             figures.receipts += len(receipts)
             figures.receipts_parked += len(receipts) - len(items)
-        marks: list[bytes] = []
-        window_ms = self.profile.mo_repeat_seconds * 1000
-        if messages:
-            messages, marks = await self._repeats.leave_out(messages, now_ms, window_ms)
-        if messages:
-            batch.inbound = await self._inbound(messages, now_ms)
+        marks = await self._mobile.add(batch, messages, now_ms) if messages else []
         if batch.items or batch.inbound:
             effects = await self._store.apply(batch)
             figures.receipts_repeated += effects.count(Effect.REPEATED)
@@ -260,7 +268,7 @@ class Receipts:
                 for effect, item in zip(effects, batch.items, strict=True)
             )
         if marks:
-            await self._repeats.remember(marks, now_ms, window_ms)
+            await self._mobile.remember(marks, now_ms)
 
     def _state_of(self, receipt: Receipt) -> State:
         """What it says of its message. A word that nobody knows ends nothing, and is told once."""
@@ -289,20 +297,6 @@ class Receipts:
             except StorageUnavailable as error:
                 _log.info("receipts.waiting_for_storage", upstream=self.profile.id, error=str(error))
                 await asyncio.sleep(STORAGE_RETRY_SECONDS)
-
-    async def _inbound(self, messages: list[Delivered], now_ms: int) -> list[InboundItem]:
-        while True:
-            try:
-                ids = self._ids(now_ms, len(messages))
-                break
-            except ClockSteppedError as error:
-                _log.warning("inbound.waiting_for_clock", upstream=self.profile.id, error=str(error))
-                await asyncio.sleep(STORAGE_RETRY_SECONDS)
-                now_ms = self._wall_ms()
-        items = inbound_items(messages, ids, self._reader, self._directory(), now_ms)
-        self._figures.inbound += len(items)
-        self._figures.inbound_unknown += sum(not item.record.account for item in items)
-        return items
 
     async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
         """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""

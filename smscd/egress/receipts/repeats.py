@@ -27,13 +27,20 @@ _log = structlog.get_logger(__name__)
 class InboundRepeats:
     """What one upstream delivered of late.
 
-    Asked before a message is recorded and told after: a crash between the two makes a message twice, never none.
-    window_ms: how long one that comes again is a repeat; 0 is never.
+    Asked before a message is recorded and told after. The marks of the last batch are kept by the call that recorded
+    it, too, so that a crash between the two makes no message twice: recall() comes first. window_ms: how long one that
+    comes again is a repeat; 0 is never.
     """
 
     def __init__(self, store: ReceiptStore, figures: UpstreamFigures) -> None:
         self._store = store
         self._figures = figures
+
+    async def recall(self, now_ms: int, window_ms: int) -> None:
+        """Remember what the owner before, or a call that failed, recorded last. Raises StorageUnavailable."""
+        came_ms, marks = await self._store.last_marks()
+        if window_ms and marks and came_ms > now_ms - window_ms:
+            await self._store.remember_inbound(marks, min(came_ms, now_ms), window_ms)
 
     async def leave_out(
         self, messages: Sequence[Delivered], now_ms: int, window_ms: int

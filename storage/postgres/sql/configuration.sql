@@ -6,7 +6,8 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
        outbind_host, outbind_port, outbind_system_id, outbind_password,
-       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros
+       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros,
+       mo_delivery
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -25,7 +26,7 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        default_alphabet, is_little_endian, is_zero_padded,
        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-       receipt_stats
+       receipt_stats, mo_join_seconds
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -54,9 +55,9 @@ INSERT INTO accounts
         allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
         outbind_host, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
-        low_balance_micros)
+        low_balance_micros, mo_delivery)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -70,7 +71,8 @@ ON CONFLICT (id) DO UPDATE SET
        outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password,
        default_alphabet = excluded.default_alphabet, languages = excluded.languages,
        is_little_endian = excluded.is_little_endian, outbind_uses_tls = excluded.outbind_uses_tls,
-       outbind_tls_ca_file = excluded.outbind_tls_ca_file, low_balance_micros = excluded.low_balance_micros;
+       outbind_tls_ca_file = excluded.outbind_tls_ca_file, low_balance_micros = excluded.low_balance_micros,
+       mo_delivery = excluded.mo_delivery;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)
@@ -93,10 +95,10 @@ INSERT INTO upstreams
         default_alphabet, is_little_endian, is_zero_padded,
         long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
         service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-        receipt_stats)
+        receipt_stats, mo_join_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
         $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-        $47, $48, $49)
+        $47, $48, $49, $50)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -121,7 +123,7 @@ ON CONFLICT (id) DO UPDATE SET
        dest_npi = excluded.dest_npi, service_type = excluded.service_type,
        receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
        vendor_tlvs = excluded.vendor_tlvs, priority_flag = excluded.priority_flag,
-       receipt_stats = excluded.receipt_stats;
+       receipt_stats = excluded.receipt_stats, mo_join_seconds = excluded.mo_join_seconds;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)

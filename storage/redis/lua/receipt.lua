@@ -4,18 +4,23 @@
 --         then every other key, named below by its number in KEYS
 -- ARGV[3] bell channel   ARGV[4] hot state in seconds   ARGV[5] journal blob of ReceiptRecords or ''
 -- ARGV[6] journal blob of InboundRecords or ''   ARGV[7] where the node keeps the highest id of these (a field)
--- ARGV[8] the highest id
+-- ARGV[8] the highest id of those that are new, 0 when none is   ARGV[9] join key of the upstream, or 0
+-- ARGV[10] marks of the InboundRecords, kept in the session until the next call that has some, or ''
 --         then lists, each led by its length:
 --         receipts (state key, id, segment, segments that are awaited, F final or N not, state (of N: what is the same
 --                   when it comes again, or ''), refunded key, acct key, micros to refund, stream key or 0, callback,
 --                   when to send it: F at the final effect, I when recorded)
 --         inbound callbacks (stream key, callback)
 --         bells (stream key, payload)
+--         parts to hold (field, HeldPart)
+--         parts to drop (field)
 -- REPLY   {effects, now_ms, journal id or ''}; an effect is a digit: 0 repeated, 1 recorded, 2 final
-local list = lists(9)
+local list = lists(11)
 local receipts, receipts_at = list(12)
 local inbound, inbound_at = list(2)
 local bells, bells_at = list(2)
+local holds, holds_at = list(2)
+local drops, drops_at = list(1)
 
 -- What is known of the messages, read at once for each state key.
 local wanted, order = {}, {}
@@ -127,7 +132,15 @@ if ARGV[5] ~= '' then
 end
 if ARGV[6] ~= '' then
   journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'M', 'b', ARGV[6])
-  redis.call('HSET', KEYS[3], ARGV[7], ARGV[8])
+  if ARGV[8] ~= '0' then redis.call('HSET', KEYS[3], ARGV[7], ARGV[8]) end
+end
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'marks', ARGV[10]) end
+if holds + drops > 0 then
+  local held, gone = {}, {}
+  for i = 0, 2 * holds - 1 do held[i + 1] = ARGV[holds_at + i] end
+  for i = 0, drops - 1 do gone[i + 1] = ARGV[drops_at + i] end
+  chunked('HSET', KEYS[tonumber(ARGV[9])], held)
+  chunked('HDEL', KEYS[tonumber(ARGV[9])], gone)
 end
 for _, at in ipairs(refunds) do
   local set = KEYS[tonumber(ARGV[at + 6])]

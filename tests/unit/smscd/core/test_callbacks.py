@@ -20,7 +20,6 @@ from smscd.core.callbacks import (
     wants_receipt,
     webhook_event,
 )
-from smscd.core.directory import MoNumber
 from smscd.core.ids import EPOCH_MS, IdSource
 from smscd.core.records import (
     CallbackKind,
@@ -142,15 +141,12 @@ def test_a_failure_carries_an_error(state: State) -> None:
 
 def inbound(**changes: object) -> CallbackRecord:
     given: dict[str, object] = {
-        "id": ID, "account": "", "upstream": "up", "source_ton": 1, "source_npi": 1, "source": b"447700900123",
+        "id": ID, "account": "acme", "upstream": "up", "source_ton": 1, "source_npi": 1, "source": b"447700900123",
         "dest_ton": 3, "dest_npi": 0, "dest": b"12345", "esm_class": 0, "protocol_id": 0, "data_coding": 0,
         "body": b"hi \x00", "at_ms": 1_795_358_919_000, "tlvs": b"\x14\x00\x00\x00",
     }  # fmt: skip
     fields = given | changes
-    return inbound_callback(
-        InboundRecord(**fields),  # type: ignore[arg-type]  # fields are typed by InboundRecord
-        MoNumber(number="12345", account="acme", via="webhook"),
-    )
+    return inbound_callback(InboundRecord(**fields))  # type: ignore[arg-type]  # fields are typed by InboundRecord
 
 
 def test_a_mobile_originated_message_goes_to_the_owner_of_the_number() -> None:
@@ -204,6 +200,14 @@ def test_a_mobile_originated_text_is_decoded_by_its_data_coding(
     assert (data["text"], data["encoding"]) == (text, encoding)
 
 
+@pytest.mark.parametrize(("there", "partial"), [(2, True), (3, False)])
+def test_quirk_33_a_webhook_says_how_many_parts_a_message_was_joined_of(there: int, partial: bool) -> None:
+    callback = inbound()
+    callback.parts, callback.parts_total = there, 3
+    data = json.loads(webhook_event(callback).body)["data"]
+    assert (data["parts"], data["partial"]) == ({"received": there, "total": 3}, partial)
+
+
 def test_quirk_44_a_webhook_has_the_tlvs_that_the_upstreams_profile_names() -> None:
     named: dict[str, int | str] = {"mccmnc": 26201, "raw": "00ff"}
     receipt = receipt_callback(context(), b"DELIVRD", b"000", State.DELIVERED, NOW, named_tlvs=named)
@@ -216,7 +220,8 @@ def test_quirk_44_a_webhook_has_the_tlvs_that_the_upstreams_profile_names() -> N
 
 def test_callbacks_and_parked_receipts_of_the_previous_release_name_no_tlvs() -> None:
     callback = msgspec.msgpack.decode(msgspec.msgpack.encode(inbound()), type=list[Any])
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(callback[:-1]), type=CallbackRecord) == inbound()
+    for until in (-1, -2, -3):
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(callback[:until]), type=CallbackRecord) == inbound()
     parked = ParkedReceipt(b"1", b"DELIVRD", b"000", 4, NOW, b"text", NOW)
     values = msgspec.msgpack.decode(msgspec.msgpack.encode(parked), type=list[Any])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(values[:-1]), type=ParkedReceipt) == parked

@@ -18,7 +18,7 @@ from protocols.smpp.longform import Carried
 from protocols.smpp.pdu import DataSm, DeliverSm
 from protocols.smpp.receipt import Receipt, format_receipt, parse_receipt, receipt_tlvs
 from smscd.core.callbacks import inbound_callback, webhook_event
-from smscd.core.directory import Account, MoNumber, Upstream, VendorTlv
+from smscd.core.directory import Account, Upstream, VendorTlv
 from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reading import Reader, rewritten
 from smscd.core.records import InboundRecord
@@ -50,7 +50,7 @@ def shown(carried: Carried) -> Any:
         1, "acme", "up", 1, 1, b"447700900123", 3, 0, b"12345", carried.esm_class, 0, carried.data_coding,
         carried.short_message, NOW, carried.tlvs,
     )  # fmt: skip
-    event = webhook_event(inbound_callback(record, MoNumber(number="12345", account="acme")))
+    event = webhook_event(inbound_callback(record))
     return msgspec.json.decode(event.body)["data"]["text"]
 
 

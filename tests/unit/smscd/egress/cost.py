@@ -24,7 +24,7 @@ from protocols.smpp.state import Role
 from smscd.core.breaker import Breaker
 from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import ChangeRequest, ParkedReceipt, SentContext
+from smscd.core.records import ChangeRequest, HeldPart, ParkedReceipt, SentContext
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.esme.delivering import Delivering
@@ -84,6 +84,12 @@ class IdleStore:
 
     async def find_parked(self, start: int, limit: int, now_ms: int) -> Parked:
         return Parked()
+
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        return 0, []
+
+    async def held_parts(self) -> list[HeldPart]:
+        return []
 
     async def apply(self, batch: ReceiptBatch) -> list[Effect]:
         return [Effect.FINAL] * len(batch.items)

@@ -12,6 +12,7 @@ from smscd.core.directory import Upstream
 from smscd.core.records import (
     CallbackRecord,
     ChangeRequest,
+    HeldPart,
     MessageRecord,
     ParkedReceipt,
     ResultRecord,
@@ -109,6 +110,8 @@ class FakeRedis:
     park: dict[bytes, list[bytes]] = field(default_factory=dict)
     marks: set[tuple[int, bytes]] = field(default_factory=set)
     inbound_marks: dict[bytes, int] = field(default_factory=dict)
+    join: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    last_marks: tuple[int, list[bytes]] = (0, [])
     changes: set[int] = field(default_factory=set)
     asks: dict[int, ChangeRequest | bytes] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
@@ -293,7 +296,20 @@ class FakeReceiptStore:
             if inbound.callback is not None:
                 target = redis.hooks if inbound.via == Via.WEBHOOK else redis.out.setdefault(inbound.record.account, [])
                 target.append(inbound.callback)
+        redis.join.update({(part.whole, part.sequence): encode(part) for part in batch.held})
+        for name in batch.dropped:
+            redis.join.pop(name, None)
+        if batch.marks[1]:
+            redis.last_marks = batch.marks
         return effects
+
+    async def last_marks(self) -> tuple[int, list[bytes]]:
+        self.redis.check()
+        return self.redis.last_marks
+
+    async def held_parts(self) -> list[HeldPart]:
+        self.redis.check()
+        return [msgspec.msgpack.decode(blob, type=HeldPart) for blob in self.redis.join.values()]
 
     def _effect(self, message_id: int, segment: int, segments: int, state: int, is_final: bool, mark: bytes) -> Effect:
         redis = self.redis

@@ -175,7 +175,15 @@ def test_an_inbound_message_has_the_columns_of_a_message() -> None:
     (row,) = read(RowBuilder().inbound([record], {}), MESSAGE_COLUMNS)
     assert (number(row["direction"]), row["body"], row["dest"]) == (2, b"\0h", b"12345")
     assert (row["valid_until"], row["charge_entry"], number(row["callbacks_open"])) == (None, None, 1)
-    assert ms(row["done_at"]) == record.at_ms
+    assert ms(row["done_at"]) == record.at_ms and row["group_id"] is None
+
+
+def test_quirk_33_the_row_of_a_part_names_the_whole() -> None:
+    part = InboundRecord(
+        9, "demo", "carrier", 1, 1, b"447900000001", 3, 0, b"12345", 0, 0, 8, b"\0h", 1_795_000_000_000, b"", 0, 2**60
+    )
+    (row,) = read(RowBuilder().inbound([part], {}), MESSAGE_COLUMNS)
+    assert (number(row["group_id"]), number(row["callbacks_open"]), row["conversion"]) == (2**60, 0, None)
 
 
 @pytest.mark.parametrize(("name", "value"), [("data_coding", 70_000), ("price_micros", 2**63), ("id", -(2**63) - 1)])

@@ -13,7 +13,7 @@ from protocols.smpp.errors import EncodeError
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import parse_receipt
 from smscd.core.records import CallbackKind, CallbackRecord, State
-from smscd.egress.esme.delivers import DeliverEncoder, printable
+from smscd.egress.esme.delivers import PARTS_TAG, DeliverEncoder, printable
 from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS
 from tests.unit.smscd.egress.esme.test_delivering import callback
 
@@ -128,6 +128,17 @@ def test_an_inbound_message_is_passed_on_as_it_came() -> None:
 def test_a_long_inbound_message_goes_into_message_payload() -> None:
     pdu = pdu_of(callback(7, kind=int(CallbackKind.INBOUND), body=b"x" * 300))
     assert pdu.short_message == b"" and tlv.find(pdu.tlvs, TlvTag.MESSAGE_PAYLOAD) == b"x" * 300
+
+
+@pytest.mark.parametrize(("parts", "wanted"), [(2, b"\x02\x03"), (3, None), (0, None)])
+def test_quirk_33_a_message_that_lacks_parts_says_how_many_are_there(parts: int, wanted: bytes | None) -> None:
+    record = callback(
+        7, kind=int(CallbackKind.INBOUND), body=b"text so far", parts=parts, parts_total=3 if parts else 0
+    )
+    pdu = pdu_of(record)
+    assert pdu.short_message == b"text so far" and tlv.find(pdu.tlvs, PARTS_TAG) == wanted
+    long = pdu_of(callback(7, kind=int(CallbackKind.INBOUND), body=b"x" * 300, parts=254, parts_total=255))
+    assert tlv.find(long.tlvs, TlvTag.MESSAGE_PAYLOAD) == b"x" * 300 and tlv.find(long.tlvs, 0x1501) == b"\xfe\xff"
 
 
 def test_an_address_that_does_not_fit_is_an_error() -> None:

@@ -10,9 +10,9 @@ from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.tlv import HOP_TAGS
 from smscd.core.directory import Account, MoNumber, Snapshot, VendorTlv
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.reading import Reader
+from smscd.core.joining import Waits
 from smscd.core.records import CallbackKind, Via
-from smscd.egress.receipts.inbound import inbound_items
+from smscd.egress.receipts.inbound import InboundReader
 from storage.redis.receipts import InboundItem
 from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
 
@@ -30,7 +30,7 @@ DIRECTORY = DirectoryIndex(
 
 
 def item_of(pdu: DeliverSm, **changes: object) -> InboundItem:
-    [item] = inbound_items([pdu], [7], Reader(profile(**changes)), DIRECTORY, NOW_MS)
+    [item] = InboundReader(profile(**changes)).take([pdu], [7], Waits(), DIRECTORY, NOW_MS).items
     return item
 
 
@@ -89,6 +89,21 @@ def test_quirk_27_an_upstream_that_writes_as_we_do_is_read_for_an_esme_that_does
 def test_an_account_that_is_gone_is_told_what_came() -> None:
     item = item_of(DeliverSm(destination_addr=b"888", short_message=b"a@\xe9"), default_alphabet="latin1")
     assert decode_callback(item.callback).body == b"a@\xe9"
+
+
+def test_quirk_33_a_part_asks_for_an_id_of_its_whole_which_is_older_than_its_own() -> None:
+    reader, waits = InboundReader(profile()), Waits()
+    first, second, plain = (
+        DeliverSm(destination_addr=b"447700900000", esm_class=esm_class, short_message=body)
+        for esm_class, body in ((0x40, b"\5\0\3\7\2\1one "), (0x40, b"\5\0\3\7\2\2two"), (0, b"hi"))
+    )
+    assert reader.ids_wanted([first, second, plain]) == 5
+    taken = reader.take([first, second, plain], [1, 2, 3, 4, 5], waits, DIRECTORY, NOW_MS)
+    assert [(item.record.id, item.record.group_id, item.is_whole) for item in taken.items] == [
+        (2, 1, False), (4, 1, False), (1, 0, True), (5, 0, False),
+    ]  # fmt: skip
+    assert [item.callback is None for item in taken.items] == [True, True, False, False]
+    assert InboundReader(profile(mo_join_seconds=0)).ids_wanted([first, second]) == 2
 
 
 def test_quirk_44_named_tlvs_are_told_and_all_are_kept() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -16,7 +16,7 @@ from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.message_ids import canonical_id
 from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from protocols.smpp.receipt import format_receipt, parse_receipt, receipt_tlvs
-from smscd.core.directory import MoNumber, Snapshot
+from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import InboundRecord, ReceiptRecord, State, Tariff
 from smscd.egress.dispatch.gate import AnswerGate
@@ -76,8 +76,14 @@ class Rig:
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
         ids = count(FIRST_ID + 1_000_000)
-        numbers = (MoNumber(number="12345", account="acme"), MoNumber(number="777", account="beta", via="webhook"))
-        directory = DirectoryIndex(Snapshot(mo_numbers=numbers))
+        numbers = (
+            MoNumber(number="12345", account="acme"),
+            MoNumber(number="777", account="beta", via="webhook"),
+            MoNumber(number="888", account="patient"),
+        )
+        accounts = (Account(id="acme"), Account(id="patient", mo_delivery="whole"))
+        directory = DirectoryIndex(Snapshot(accounts=accounts, mo_numbers=numbers))
+        self.now_ms = NOW_MS
         self.receipts = Receipts(
             profile(**changes),
             store=self.store,  # type: ignore[arg-type]  # the double
@@ -88,7 +94,7 @@ class Rig:
             hold_reading=self.held.append,
             figures=self.figures,
             clock=asyncio.get_running_loop().time,
-            wall_ms=lambda: NOW_MS,
+            wall_ms=lambda: self.now_ms,
         )
 
     def know(self, upstream_id: bytes, **changes: object) -> None:
@@ -342,7 +348,7 @@ async def test_a_message_to_a_number_of_ours_goes_to_its_account() -> None:
 async def test_storage_that_comes_back_gets_everything_and_only_then_is_answered() -> None:
     rig = Rig()
     rig.know(b"abc")
-    rig.redis.unavailable = 2
+    rig.redis.unavailable = 3
     rig.come(receipt(b"abc"))
     async with rig.running():
         await asyncio.sleep(0)
@@ -404,7 +410,7 @@ async def test_quirk_5_receipts_and_messages_in_data_sm_go_the_same_way() -> Non
 async def test_quirk_5_data_sm_is_answered_only_when_it_is_durable() -> None:
     rig = Rig()
     rig.know(b"abc")
-    rig.redis.unavailable = 2
+    rig.redis.unavailable = 3
     rig.come(as_data(receipt(b"abc")))
     async with rig.running():
         await asyncio.sleep(0)
@@ -436,6 +442,38 @@ async def test_quirk_7_a_message_from_a_phone_that_comes_again_is_one_message() 
     assert [callback.body for callback in rig.redis.callbacks()] == [b"hello", b"hello!"]
     assert rig.link.answers == heir.link.answers == [(1, ROK), (2, ROK)]
     assert (rig.figures.inbound_repeated, heir.figures.inbound_repeated) == (1, 1)
+
+
+@pytest.mark.parametrize("dest", [b"12345", b"777"])
+async def test_quirk_7_a_crash_before_its_marks_were_noted_makes_a_message_no_double(dest: bytes) -> None:
+    rig = Rig()
+    rig.store.remember_inbound = nobody_remembers  # type: ignore[method-assign]
+    hello = {"source_addr": b"491701", "destination_addr": dest, "short_message": b"hello"}
+    rig.come(DeliverSm(**hello))
+    await rig.settle()
+    assert not rig.redis.inbound_marks
+    heir = Rig(rig.redis)
+    heir.come(DeliverSm(**hello))
+    await heir.settle()
+    assert len(rig.redis.inbound_records) == 1 and heir.figures.inbound_repeated == 1
+    assert heir.link.answers == [(1, ROK)]
+
+
+async def test_quirk_7_what_was_recorded_long_ago_is_not_recalled() -> None:
+    for window, later_ms in ((30, 30_000), (0, -60_000)):
+        rig = Rig()
+        rig.come(DeliverSm(destination_addr=b"12345", short_message=b"hello"))
+        await rig.settle()
+        rig.redis.inbound_marks.clear()
+        heir = Rig(rig.redis, mo_repeat_seconds=window)
+        heir.now_ms += later_ms
+        heir.come(DeliverSm(destination_addr=b"12345", short_message=b"hello"))
+        await heir.settle()
+        assert len(rig.redis.inbound_records) == 2
+
+
+async def nobody_remembers(marks: Sequence[bytes], now_ms: int, window_ms: int) -> None:
+    """The process died before."""
 
 
 async def test_quirk_7_without_a_window_the_same_words_twice_are_two_messages() -> None:
