@@ -16,6 +16,7 @@ COMMANDS = {
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
+    "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),

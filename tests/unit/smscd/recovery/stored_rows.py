@@ -6,7 +6,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from smscd.core.records import MessageRecord, State
+from smscd.core.records import InboundRecord, MessageRecord, State
 from storage.postgres.copyrows import MESSAGE_COLUMNS, Learned, RowBuilder
 from storage.postgres.messages import StoredMessage
 from storage.postgres.rows import decode_conversion, wire_bytes
@@ -21,7 +21,15 @@ _LEFT_OUT = ("charge_entry", "refund_entry", "body", "segment_sizes")
 
 def stored(record: MessageRecord, learned: Learned | None = None) -> StoredMessage:
     """The row of a message of which this was learned since its admission."""
-    data = RowBuilder().messages([record], {record.id: learned or Learned()}, {})
+    return _stored(RowBuilder().messages([record], {record.id: learned or Learned()}, {}))
+
+
+def inbound_stored(record: InboundRecord) -> StoredMessage:
+    """The row of a message from a phone whose callback is due."""
+    return _stored(RowBuilder().inbound([record], {}))
+
+
+def _stored(data: bytes) -> StoredMessage:
     (row,) = read(data, MESSAGE_COLUMNS)
     values = {name: _value(name, octets) for name, octets in row.items()}
     sizes = values["segment_sizes"] or [len(values["body"])]

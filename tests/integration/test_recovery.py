@@ -1,0 +1,402 @@
+"""`smscd recover` on a real Redis and PostgreSQL: what was there is there again, and what must not be is refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from msgspec.msgpack import decode
+from redis import Redis
+
+from protocols.smpp.pdu import SubmitSm
+from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
+from smscd.core.ids import message_ms
+from smscd.core.records import LedgerRecord, MessageRecord, Outcome, State
+from smscd.recovery.recover import Recovery, RecoveryRefused
+from storage.postgres.configuration import add_account, add_mo_number, add_upstream
+from storage.postgres.installation import get_installation, install
+from storage.postgres.journal import Offset, advance_offset, read_offset
+from storage.postgres.messages import recorded_id
+from storage.postgres.pool import Connection, connect
+from storage.redis import scripts
+from storage.redis.accounts import Balances
+from storage.redis.errors import Fenced, StorageUnavailable, UnsafeStorage
+from storage.redis.guard import Guard
+from storage.redis.journal import entry_order
+from storage.redis.link import RedisLink
+from storage.redis.recovery import LINK_NAME
+from storage.redis.session import RoleSession
+from tests.integration.egress_rig import until, wall_ms
+from tests.integration.gateway_rig import Gateway, gateway
+from tests.integration.journal_fake import FakeJournal, message, message_id, receipt, sent, top_up
+from tests.integration.postgres_databases import RecordDatabase
+from tests.integration.redis_picture import KEYS, picture
+from tests.integration.writer_fixture import until as until_true
+from tests.integration.writer_fixture import write_all
+from tools.carrier.control import MoRequest, mo_delivery
+
+pytest_plugins = ("tests.integration.postgres_fixture",)
+
+LONG = "Long enough for three segments. " * 12
+NUMBERS = (MoNumber(number="12345", account="acme"), MoNumber(number="777", account="acme", via="webhook"))
+QUIET = "SELECT count(*) FROM messages WHERE state < 4 AND dest !~ '(404|999)$'"
+
+
+def silent(what: str, share: float) -> None:
+    """No bar."""
+
+
+@asynccontextmanager
+async def recovery(
+    url: str, database: RecordDatabase, *, is_forced: bool = False, link: RedisLink | None = None
+) -> AsyncIterator[Recovery]:
+    """One on connections of its own."""
+    connection = await connect(database.dsn, name="smscd recover")
+    link = link or RedisLink(url, name=LINK_NAME)
+    try:
+        installation = await get_installation(connection)
+        assert installation is not None
+        yield Recovery(connection, link, installation, is_forced=is_forced)
+    finally:
+        await link.close()
+        await connection.close()
+
+
+async def configure(connection: Connection, snapshot: Snapshot) -> None:
+    """The configuration of a rig in the database as well."""
+    await install(connection)
+    for account in snapshot.accounts:
+        await add_account(connection, account)
+    for upstream in snapshot.upstreams:
+        await add_upstream(connection, upstream)
+    for number in snapshot.mo_numbers:
+        await add_mo_number(connection, number)
+
+
+def submit_sm(number: int, ending: str, text: bytes = b"hello") -> SubmitSm:
+    return SubmitSm(
+        source_addr_ton=5, source_addr=b"ACME", dest_addr_ton=1, dest_addr_npi=1,
+        destination_addr=f"447700{number:03d}{ending}".encode(), registered_delivery=0x11, short_message=text,
+    )  # fmt: skip
+
+
+async def live(rig: Gateway, database: Connection) -> None:
+    """Messages of every kind, until nothing moves: sent and told, refused, never answered, never receipted, long."""
+    endings = ("000", "001", "003", "010", "404", "999", "888", "777")
+    await rig.esme.submit(*(submit_sm(number, ending) for number, ending in enumerate(endings)))
+    await until(lambda: len(rig.esme.receipts()) >= 6)
+    rig.esme.close()
+    for number, ending in enumerate(("000", "001", "010", "404", "999")):
+        body = {"to": f"+447700{100 + number}{ending}", "from": "ACME", "client_ref": f"order {number}"}
+        assert (
+            await rig.http.send({**body, "text": LONG if number % 2 else "short"}, key=f"key-{number}")
+        ).status == 202
+    for destination in ("12345", "777"):
+        rig.carrier.deliver(b"us", [mo_delivery(MoRequest("447700900999", destination, "Grüße"))])
+
+    async def is_quiet() -> bool:
+        held, inbound = (
+            await database.fetchval(QUIET),
+            await database.fetchval("SELECT count(*) FROM messages WHERE direction = 2"),
+        )
+        return bool(held == 0 and inbound == 2)
+
+    await until_true(is_quiet)
+
+
+async def is_recorded(url: str, database: Connection) -> bool:
+    with Redis.from_url(url) as store:
+        last = store.xinfo_stream(KEYS.journal)["last-generated-id"].decode()
+    return bool(last == await database.fetchval("SELECT last_id FROM journal_offsets"))
+
+
+@contextmanager
+def raw(url: str) -> Iterator[Any]:
+    with Redis.from_url(url) as store:
+        yield store
+
+
+async def test_redis_is_what_it_was(valkey_url: str, record_database: RecordDatabase, owner: Connection) -> None:
+    """The whole of it: balances, queues with what is in doubt, callbacks, answers, correlation, marks, references."""
+    async with gateway(valkey_url, record_database.dsn, numbers=NUMBERS) as rig:
+        await configure(owner, rig.egress.index.snapshot)
+        await live(rig, owner)
+        await until_true(lambda: is_recorded(valkey_url, owner))
+        before = picture(valkey_url)
+    with raw(valkey_url) as store:
+        store.flushall()
+    async with recovery(valkey_url, record_database) as work:
+        planned = await work.plan(silent)
+        assert picture(valkey_url) == {}
+        done = await work.run(silent)
+    assert done == planned
+    after = picture(valkey_url)
+    assert after.keys() == before.keys()
+    for key, value in before.items():
+        assert after[key] == value, key
+
+
+# --- what the record alone says -------------------------------------------------------------------------------------
+
+SYSTEM_ERROR = 0x08
+
+
+class Wounded(RedisLink):
+    """A link that breaks after so many calls."""
+
+    def __init__(self, url: str, calls: int) -> None:
+        super().__init__(url, name=LINK_NAME)
+        self.left = calls
+
+    async def pipeline(self, *args: Any, **named: Any) -> list[Any]:
+        self._call()
+        return await super().pipeline(*args, **named)
+
+    async def evalsha(self, *args: Any, **named: Any) -> Any:
+        self._call()
+        return await super().evalsha(*args, **named)
+
+    def _call(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise StorageUnavailable("cut")
+
+
+async def fill(database: RecordDatabase, owner: Connection) -> list[MessageRecord]:
+    """A record in which much is open: 250 that nobody tried, ten sent, one of them told, and money."""
+    await install(owner)
+    await add_account(owner, Account(id="demo"))
+    await add_upstream(owner, Upstream(id="carrier", host="h", port=1, system_id="s", password="p"))
+    now_ms = wall_ms() - 60_000
+    journal = FakeJournal(now_ms=now_ms)
+    journal.append(b"L", [top_up(10_000_000, now_ms)])
+    records = [
+        message(message_id(now_ms, number), valid_until_ms=now_ms + 86_400_000, request_key=f"k{number}",
+                stored_answer=b"answer %d" % number)
+        for number in range(260)
+    ]  # fmt: skip
+    journal.append(b"A", records)
+    journal.append(b"T", [sent(record, now_ms + 5) for record in records[:10]])
+    journal.append(b"R", [receipt(records[0], now_ms + 9)], b"2")
+    await write_all(database.dsn, journal)
+    return records
+
+
+async def test_a_recovery_that_is_cut_anywhere_is_refused_by_the_guard_and_ends_the_same_when_it_is_begun_again(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    with raw(valkey_url) as store:
+        store.xadd(KEYS.journal, {"k": "A", "b": ""}, id="1-1")
+        store.set(KEYS.out("demo"), "of the older copy")
+        store.set("{u:gone:0}:corr:1", "of the older copy")
+        store.set("somebody", "else's")
+    pictures = []
+    for calls in count():
+        link = Wounded(valkey_url, calls)
+        try:
+            async with recovery(valkey_url, record_database, link=link) as work:
+                await work.run(silent)
+            break
+        except StorageUnavailable:
+            with pytest.raises(UnsafeStorage, match="half rebuilt"):
+                await guarded(valkey_url, owner)
+    assert calls > 5
+    pictures.append(picture(valkey_url))
+    async with recovery(valkey_url, record_database, is_forced=True) as work:
+        report = await work.run(silent)
+    pictures.append(picture(valkey_url))
+    assert pictures[0] == pictures[1]
+    assert len(pictures[0][KEYS.queue("carrier", 1, "demo")]) == report.waiting.total() == 250
+    with raw(valkey_url) as store:
+        assert store.get("somebody") == b"else's"
+        assert not store.exists("{u:gone:0}:corr:1")
+    await guarded(valkey_url, owner)
+
+
+async def guarded(url: str, connection: Connection) -> None:
+    """Connect as a daemon does."""
+    installation = await get_installation(connection)
+    assert installation is not None
+    guard = Guard(KEYS, str(installation.id), 1, lambda: recorded_id(connection, 0))
+    link = RedisLink(url, name="guarded", verify=guard.verify)
+    try:
+        await link.command("PING")
+    finally:
+        await link.close()
+
+
+async def test_the_world_of_before_is_fenced(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    """Sessions, message ids, the journal, an older copy of it, and a writer that still has one."""
+    await fill(record_database, owner)
+    old_offset = await read_offset(owner, 0)
+    link = RedisLink(valkey_url, name="test")
+    old = RoleSession(link, KEYS, "ingress:1", "old/0")
+    assert await old.take()
+    async with recovery(valkey_url, record_database, is_forced=True) as work:
+        await work.run(silent)
+    with pytest.raises(Fenced):
+        await old.run(scripts.SETTLE_OUT, [KEYS.journal, KEYS.out("demo")], [b""])
+    new = RoleSession(link, KEYS, "ingress:2", "new/0")
+    assert await new.take()
+    assert new.epoch > old.epoch + 1_000_000 and message_ms(new.top_id) > wall_ms() - 60_000
+    with pytest.raises(Fenced):
+        await old.run(scripts.SETTLE_OUT, [KEYS.journal, KEYS.out("demo")], [b""])
+    added = await Balances(KEYS, link).top_up(LedgerRecord("demo", "topup", 5, "new", 1))
+    assert entry_order(added.journal_id) > entry_order(old_offset.last_id)
+    assert not await advance_offset(owner, 0, old_offset, Offset("9999999999999-0", old_offset.ledger_id))
+    await link.close()
+    with raw(valkey_url) as store:
+        store.flushall()
+        store.hset(KEYS.meta, mapping={"install": str((await get_installation(owner)).id), "shards": 1})  # type: ignore[union-attr]  # installed
+        store.xadd(KEYS.journal, {"k": "A", "b": ""}, id=old_offset.last_id)
+    with pytest.raises(UnsafeStorage, match="`smscd recover`"):
+        await guarded(valkey_url, owner)
+
+
+async def test_a_reference_of_a_top_up_still_happens_once(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    async with recovery(valkey_url, record_database) as work:
+        report = await work.run(silent)
+    link = RedisLink(valkey_url, name="test")
+    again = await Balances(KEYS, link).top_up(top_up(10_000_000, wall_ms()))
+    await link.close()
+    assert (report.references, again.is_new) == (1, False)
+    assert again.balance_micros == 10_000_000 - 260 * 10_000
+
+
+async def test_a_retry_that_is_not_due_waits_on_and_one_that_is_due_may_have_been_sent(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    """The ninth refusal: between 450 and 900 seconds later. Of two segments one was taken before."""
+    records = await fill(record_database, owner)
+    now_ms = wall_ms()
+    journal = FakeJournal(now_ms=now_ms)
+    halves = [message(message_id(now_ms, 1), segments=[b"one", b"two"], valid_until_ms=now_ms + 86_400_000)]
+    journal.append(b"A", halves)
+    journal.append(b"T", [sent(halves[0], now_ms - 400_000, state=State.SENDING)])
+    refusal = {"outcome": Outcome.RETRIED, "upstream_message_id": b"", "attempt": 10, "state": State.QUEUED}
+    waiting, due = records[100], records[101]
+    journal.append(
+        b"T",
+        [
+            sent(waiting, now_ms - 300_000, command_status=SYSTEM_ERROR, **refusal),
+            sent(due, now_ms - 500_000, command_status=SYSTEM_ERROR, **refusal),
+            sent(halves[0], now_ms - 300_000, segment=1, command_status=SYSTEM_ERROR, **refusal),
+        ],
+    )
+    await write_all(record_database.dsn, journal)
+    async with recovery(valkey_url, record_database) as work:
+        report = await work.run(silent)
+    found = picture(valkey_url)
+    queued = found[KEYS.queue("carrier", 1, "demo")]
+    assert (report.waiting["carrier"], report.doubtful["carrier"], report.later) == (251, 249, 2)
+    assert found[KEYS.depth] == {b"carrier": b"251"}
+    assert waiting.id not in queued and queued[due.id][0].attempt == 10 and queued[due.id][1] == [b"i0"]
+    [(record, due_ms)] = found[KEYS.later("carrier")].items()
+    assert decode(record, type=MessageRecord).id == waiting.id and due_ms == now_ms - 300_000 + 900_000
+    [rest] = found[KEYS.rest("carrier")].values()
+    assert (rest.message.id, rest.states, rest.due_ms) == (halves[0].id, b"\4\0", now_ms + 600_000)
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+async def test_a_redis_that_has_everything_is_left_alone(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    async with recovery(valkey_url, record_database) as work:
+        await work.run(silent)
+    before = picture(valkey_url)
+    async with recovery(valkey_url, record_database) as work:
+        for go in (work.plan, work.run):
+            with pytest.raises(RecoveryRefused, match="nothing to recover"):
+                await go(silent)
+    assert picture(valkey_url) == before
+
+
+async def test_an_installation_that_never_worked_has_nothing_to_recover(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await install(owner)
+    async with recovery(valkey_url, record_database) as work:
+        with pytest.raises(RecoveryRefused, match="nothing to recover"):
+            await work.run(silent)
+
+
+async def test_the_redis_of_another_installation_is_never_touched(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    with raw(valkey_url) as store:
+        store.hset(KEYS.meta, "install", "another")
+    async with recovery(valkey_url, record_database, is_forced=True) as work:
+        with pytest.raises(RecoveryRefused, match="belongs to installation another"):
+            await work.run(silent)
+
+
+@pytest.mark.parametrize("side", ["redis", "postgres"])
+async def test_it_does_not_work_beside_a_daemon(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection, side: str
+) -> None:
+    await fill(record_database, owner)
+    link = RedisLink(valkey_url, name="smscd-0-shared" if side == "redis" else "smscd-command")
+    connection = await connect(record_database.dsn, name="smscd writer" if side == "postgres" else "smscd command")
+    try:
+        await link.command("PING")
+        async with recovery(valkey_url, record_database) as work:
+            with pytest.raises(RecoveryRefused, match="smscd-0-shared" if side == "redis" else "smscd writer"):
+                await work.run(silent)
+    finally:
+        await link.close()
+        await connection.close()
+    assert picture(valkey_url) == {}
+
+
+async def test_two_do_not_work_at_once(valkey_url: str, record_database: RecordDatabase, owner: Connection) -> None:
+    await fill(record_database, owner)
+    async with recovery(valkey_url, record_database) as first, recovery(valkey_url, record_database) as second:
+        await first.check()
+        with pytest.raises(RecoveryRefused, match="Another"):
+            await second.run(silent)
+
+
+async def test_a_ledger_that_cannot_be_believed_is_not_taken_over_by_itself(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    await owner.execute("UPDATE ledger_entries SET balance_micros = balance_micros + 1 WHERE kind = 'charge'")
+    async with recovery(valkey_url, record_database) as work:
+        planned = await work.plan(silent)
+        with pytest.raises(RecoveryRefused, match=r"entry 2 of demo does not add up.*ledger verify --account demo"):
+            await work.run(silent)
+    assert planned.faults.keys() == {"demo"} and picture(valkey_url) == {}
+    async with recovery(valkey_url, record_database, is_forced=True) as work:
+        await work.run(silent)
+    assert picture(valkey_url)[KEYS.acct("demo")] == str(10_000_000 - 2_600_000 + 1).encode()
+
+
+async def test_a_redis_that_has_no_room_says_so_and_is_not_served_from(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    with raw(valkey_url) as store:
+        limit = store.config_get("maxmemory")["maxmemory"]
+        store.config_set("maxmemory", store.info("memory")["used_memory"] + 1_000)
+        try:
+            async with recovery(valkey_url, record_database) as work:
+                with pytest.raises(StorageUnavailable, match="refuses"):
+                    await work.run(silent)
+        finally:
+            store.config_set("maxmemory", limit)
+    async with recovery(valkey_url, record_database) as work:
+        await work.run(silent)
+    await guarded(valkey_url, owner)
