@@ -109,7 +109,7 @@ class Recovery:
             if rebuild is not None:
                 await rebuild.write_references(references)
         least, greatest = await record.bounds(database)
-        since = horizons(state.now_ms)
+        since = horizons(state.now_ms, entry_order(report.recorded)[0])
         directory = DirectoryIndex(await load_snapshot(database, with_prices=False))
         restorer = Restorer(directory, since, state.now_ms)
         async for at, page in record.pages(database, since, least, greatest):
@@ -153,11 +153,12 @@ class Recovery:
         )
 
 
-def horizons(now_ms: int) -> record.Since:
-    """How far back what is kept for a time reaches: as far as Redis itself would have kept it."""
+def horizons(now_ms: int, recorded_ms: int) -> record.Since:
+    """How far back is looked for what is kept for a time. recorded_ms: when the world of before was last at work."""
     sent_ms = now_ms - HOT_SECONDS * 1000
     return record.Since(
         sent_ms=sent_ms,
         sent_id=first_id(sent_ms - VALIDITY_MAX_MS - SPARE_MS),
+        ended_ms=recorded_ms - SPARE_MS,
         answers_id=first_id((now_ms // DAY_MS - 1) * DAY_MS),
     )

@@ -23,12 +23,14 @@ _SQL = load("recovery")
 class Since:
     """How far back is read. Unsent messages and open callbacks have no limit.
 
-    sent_ms: receipts of what was sent since then must find their message. sent_id: older messages were not sent then.
-    answers_id: since when the answers to requests with a key must be the same.
+    sent_ms: receipts of what was sent since then must find their message, which is not older than sent_id. ended_ms:
+    also when it has ended since then, because an upstream repeats what it saw no answer to. answers_id: since when the
+    answers to requests with a key must be the same.
     """
 
     sent_ms: int
     sent_id: int
+    ended_ms: int
     answers_id: int
 
 
@@ -88,7 +90,7 @@ async def pages(
             ids = [
                 row["id"]
                 for row in await connection.fetch(
-                    _SQL["find"], at, end, since.sent_id, since.sent_ms, since.answers_id, PAGE_MESSAGES
+                    _SQL["find"], at, end, since.sent_id, since.ended_ms, since.answers_id, PAGE_MESSAGES
                 )
             ]
             at = ids[-1] + 1 if len(ids) == PAGE_MESSAGES else end

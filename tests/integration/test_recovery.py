@@ -306,6 +306,42 @@ async def test_a_retry_that_is_not_due_waits_on_and_one_that_is_due_may_have_bee
     assert (rest.message.id, rest.states, rest.due_ms) == (halves[0].id, b"\4\0", now_ms + 600_000)
 
 
+async def test_what_is_open_is_found_at_any_age_and_the_rest_as_far_back_as_it_is_needed(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await install(owner)
+    now_ms = wall_ms()
+    hour_ms = 3_600_000
+    journal = FakeJournal(now_ms=now_ms - 1000 * hour_ms)
+
+    def life(hours_ago: float, *, is_sent: bool, ends: bool = False, told: bool = True) -> int:
+        """The id of a message of so many hours ago."""
+        journal.now_ms = at_ms = now_ms - int(hours_ago * hour_ms)
+        record = message(message_id(at_ms, 1), registered_delivery=1, via=1)
+        journal.append(b"A", [record])
+        if is_sent:
+            journal.append(b"T", [sent(record, at_ms)])
+        if ends:
+            journal.append(b"R", [receipt(record, at_ms + 1, due=not told)], b"2")
+        return record.id
+
+    old_callback = life(999, is_sent=True, ends=True, told=False)
+    old = life(998, is_sent=False)
+    life(27, is_sent=True)
+    waits = life(25, is_sent=True)
+    life(3, is_sent=True, ends=True)
+    ended = life(0.5, is_sent=True, ends=True)
+    await write_all(record_database.dsn, journal)
+    async with recovery(valkey_url, record_database) as work:
+        await work.run(silent)
+    found = picture(valkey_url)
+    correlated = [context.id for key, value in found.items() if ":corr:" in key for context in value.values()]
+    assert sorted(correlated) == [waits, ended]
+    assert [*found[KEYS.queue("carrier", 1, "demo")]] == [old]
+    assert [callback.id for callback in found[KEYS.out("demo")]] == [old_callback]
+    assert found[KEYS.state(ended)] == {ended.to_bytes(8, "big"): b"4"}
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,8 @@
 -- name: bounds
 SELECT coalesce(min(id), 0) AS least, coalesce(max(id), 0) AS greatest FROM messages;
 
--- The next messages of a window of ids that Redis has to know: unsent ones and callbacks of any age; from $3 on those of
--- which something was sent since $4, that is which wait for a receipt or have ended since; from $5 on answered requests.
+-- The next messages of a window of ids that Redis has to know: unsent ones and callbacks of any age; from $3 on those
+-- that wait for a receipt or have ended since $4; from $5 on answered requests.
 -- name: find
 SELECT id FROM messages
  WHERE id >= $1 AND id < $2

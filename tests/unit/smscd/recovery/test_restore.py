@@ -62,7 +62,7 @@ def restore(
 ) -> Restored:
     """What one message gives."""
     found = Found(stored(record, Learned(**learned)), list(accepted), list(events))
-    return Restorer(DIRECTORY, horizons(now_ms), now_ms).restore([found])
+    return Restorer(DIRECTORY, horizons(now_ms, now_ms), now_ms).restore([found])
 
 
 def queued(restored: Restored) -> tuple[MessageRecord, list[bytes]]:
@@ -298,7 +298,7 @@ def test_a_message_from_a_phone_is_told_as_its_owner_writes(
         Via.SMPP,
     )
     found = Found(inbound_stored(record), [], [])
-    restored = Restorer(DIRECTORY, horizons(NOW_MS), NOW_MS).restore([found])
+    restored = Restorer(DIRECTORY, horizons(NOW_MS, NOW_MS), NOW_MS).restore([found])
     [blob] = restored.out[account]
     callback = decode(blob, type=CallbackRecord)
     assert (callback.kind, callback.id, callback.done_ms) == (CallbackKind.INBOUND, record.id, NOW_MS)
