@@ -11,10 +11,12 @@ import pytest
 from msgspec.msgpack import decode
 from redis import Redis
 
-from protocols.smpp.pdu import SubmitSm
+from protocols.smpp import tlv
+from protocols.smpp.pdu import SmeAddress, SubmitMulti, SubmitSm
 from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
 from smscd.core.ids import message_ms
 from smscd.core.records import LedgerRecord, MessageRecord, Outcome, State
+from smscd.ingress.smpp.submissions import REQUEST_KEY_TAG
 from smscd.recovery.recover import Recovery, RecoveryRefused
 from storage.postgres.configuration import add_account, add_mo_number, add_upstream
 from storage.postgres.installation import get_installation, install
@@ -42,7 +44,8 @@ pytest_plugins = ("tests.integration.postgres_fixture",)
 
 LONG = "Long enough for three segments. " * 12
 NUMBERS = (MoNumber(number="12345", account="acme"), MoNumber(number="777", account="acme", via="webhook"))
-QUIET = "SELECT count(*) FROM messages WHERE state < 4 AND dest !~ '(404|999)$'"
+MOVING = """SELECT count(*) FROM messages
+             WHERE state < 4 AND dest !~ '(404|999)$' OR state < 3 AND dest !~ '404$'"""
 
 
 def silent(what: str, share: float) -> None:
@@ -88,23 +91,36 @@ async def live(rig: Gateway, database: Connection) -> None:
     endings = ("000", "001", "003", "010", "404", "999", "888", "777")
     await rig.esme.submit(*(submit_sm(number, ending) for number, ending in enumerate(endings)))
     await until(lambda: len(rig.esme.receipts()) >= 6)
+    several = SubmitMulti(
+        source_addr_ton=5, source_addr=b"ACME", registered_delivery=1, short_message=b"to three",
+        dest_address=[
+            SmeAddress(dest_addr_ton=1, dest_addr_npi=1, destination_addr=b"447700200" + ending)
+            for ending in (b"000", b"001", b"999")
+        ],
+        tlvs=tlv.encode([(REQUEST_KEY_TAG, b"several\0")]),
+    )  # fmt: skip
+    assert rig.esme.connection is not None
+    rig.esme.connection.session.send_requests([(several, None)], 0.0)
+    rig.esme.connection.flush()
+    await until_true(lambda: are_there(database, 11))
     rig.esme.close()
     for number, ending in enumerate(("000", "001", "010", "404", "999")):
         body = {"to": f"+447700{100 + number}{ending}", "from": "ACME", "client_ref": f"order {number}"}
-        assert (
-            await rig.http.send({**body, "text": LONG if number % 2 else "short"}, key=f"key-{number}")
-        ).status == 202
+        text = LONG if number % 2 else "short"
+        assert (await rig.http.send({**body, "text": text}, key=f"key-{number}")).status == 202
     for destination in ("12345", "777"):
         rig.carrier.deliver(b"us", [mo_delivery(MoRequest("447700900999", destination, "Grüße"))])
+    await until_true(lambda: are_there(database, 18))
+    await until_true(lambda: is_quiet(database))
+    await until(lambda: sum(pdu.destination_addr.endswith(b"404") for pdu in rig.taken) == 4)
 
-    async def is_quiet() -> bool:
-        held, inbound = (
-            await database.fetchval(QUIET),
-            await database.fetchval("SELECT count(*) FROM messages WHERE direction = 2"),
-        )
-        return bool(held == 0 and inbound == 2)
 
-    await until_true(is_quiet)
+async def are_there(database: Connection, messages: int) -> bool:
+    return bool(await database.fetchval("SELECT count(*) FROM messages") == messages)
+
+
+async def is_quiet(database: Connection) -> bool:
+    return bool(await database.fetchval(MOVING) == 0)
 
 
 async def is_recorded(url: str, database: Connection) -> bool:
