@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -11,6 +12,7 @@ import pytest
 from msgspec.msgpack import decode
 from redis import Redis
 
+from protocols.smpp import events as ev
 from protocols.smpp import tlv
 from protocols.smpp.pdu import SmeAddress, SubmitMulti, SubmitSm
 from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
@@ -18,6 +20,7 @@ from smscd.core.ids import message_ms
 from smscd.core.records import LedgerRecord, MessageRecord, Outcome, State
 from smscd.ingress.smpp.submissions import REQUEST_KEY_TAG
 from smscd.recovery.recover import Recovery, RecoveryRefused
+from smscd.transport.connection import Callbacks, SmppConnection
 from storage.postgres.configuration import add_account, add_mo_number, add_upstream
 from storage.postgres.installation import get_installation, install
 from storage.postgres.journal import Offset, advance_offset, read_offset
@@ -31,9 +34,11 @@ from storage.redis.journal import entry_order
 from storage.redis.link import RedisLink
 from storage.redis.recovery import LINK_NAME
 from storage.redis.session import RoleSession
-from tests.integration.egress_rig import until, wall_ms
+from tests.integration.egress_rig import Books, Egress, until, wall_ms
+from tests.integration.egress_rig import directory as carrier_directory
 from tests.integration.gateway_rig import Gateway, gateway
 from tests.integration.journal_fake import FakeJournal, message, message_id, receipt, sent, top_up
+from tests.integration.local_carrier import local_carrier
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.redis_picture import KEYS, picture
 from tests.integration.writer_fixture import until as until_true
@@ -190,8 +195,10 @@ async def fill(database: RecordDatabase, owner: Connection) -> list[MessageRecor
     journal = FakeJournal(now_ms=now_ms)
     journal.append(b"L", [top_up(10_000_000, now_ms)])
     records = [
-        message(message_id(now_ms, number), valid_until_ms=now_ms + 86_400_000, request_key=f"k{number}",
-                stored_answer=b"answer %d" % number)
+        message(
+            message_id(now_ms, number), dest=b"447900%03d000" % number, valid_until_ms=now_ms + 86_400_000,
+            request_key=f"k{number}", stored_answer=b"answer %d" % number,
+        )
         for number in range(260)
     ]  # fmt: skip
     journal.append(b"A", records)
@@ -356,6 +363,58 @@ async def test_what_is_open_is_found_at_any_age_and_the_rest_as_far_back_as_it_i
     assert [*found[KEYS.queue("carrier", 1, "demo")]] == [old]
     assert [callback.id for callback in found[KEYS.out("demo")]] == [old_callback]
     assert found[KEYS.state(ended)] == {ended.to_bytes(8, "big"): b"4"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "is_sent"),
+    [("resend", Outcome.ACCEPTED, True), ("hold", None, False), ("fail", Outcome.FAILED, False)],
+)
+async def test_the_policy_of_the_upstream_decides_on_what_may_have_been_sent(
+    valkey_url: str,
+    record_database: RecordDatabase,
+    owner: Connection,
+    policy: str,
+    outcome: Outcome | None,
+    is_sent: bool,
+) -> None:
+    """Each of them is flagged first, and counted."""
+    records = await fill(record_database, owner)
+    async with recovery(valkey_url, record_database) as work:
+        await work.run(silent)
+    books, taken = Books(valkey_url), Counter[bytes]()
+    unsent = {record.id for record in records[10:]}
+
+    async def outcomes() -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for result in await books.records(b"T"):
+            found.setdefault(result.id, []).append(result.outcome)
+        return found
+
+    async def is_decided() -> bool:
+        wanted = [Outcome.DOUBTED] if outcome is None else [Outcome.DOUBTED, outcome]
+        found = await outcomes()
+        return found.keys() == unsent and all(found[message_id] == wanted for message_id in unsent)
+
+    def count(callbacks: Callbacks) -> Callbacks:
+        def on_events(connection: SmppConnection, events: list[ev.Event]) -> None:
+            for event in events:
+                if isinstance(event, ev.SubmitsReceived):
+                    taken.update(pdu.destination_addr for pdu in event.pdus)
+            callbacks.on_events(connection, events)
+
+        return callbacks._replace(on_events=on_events)
+
+    async with local_carrier(wrap=count) as (_, listener):
+        egress = Egress(valkey_url, carrier_directory(listener.port, in_doubt=policy))
+        await egress.start()
+        try:
+            await until_true(is_decided)
+            depth = await books.depth()
+        finally:
+            await egress.stop()
+            await books.close()
+    assert taken == (Counter(record.dest for record in records[10:]) if is_sent else Counter())
+    assert depth == (250 if policy == "hold" else 0)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
