@@ -16,8 +16,8 @@ from redis import Redis
 from storage.postgres.pool import Connection
 from tests.integration.demo_process import ROOT
 from tests.integration.postgres_databases import RecordDatabase
+from tests.integration.recovery_fixture import fill
 from tests.integration.redis_picture import KEYS, picture
-from tests.integration.test_recovery import fill
 
 pytest_plugins = ("tests.integration.postgres_fixture",)
 

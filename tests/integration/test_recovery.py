@@ -1,10 +1,8 @@
-"""`smscd recover` on a real Redis and PostgreSQL: what was there is there again, and what must not be is refused."""
+"""`smscd recover` on a real Redis and PostgreSQL: what was there is there again, and what was before is fenced."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from typing import Any
 
@@ -15,21 +13,18 @@ from redis import Redis
 from protocols.smpp import events as ev
 from protocols.smpp import tlv
 from protocols.smpp.pdu import SmeAddress, SubmitMulti, SubmitSm
-from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
+from smscd.core.directory import MoNumber, Snapshot
 from smscd.core.ids import message_ms
 from smscd.core.records import LedgerRecord, MessageRecord, Outcome, State
 from smscd.ingress.smpp.submissions import REQUEST_KEY_TAG
-from smscd.recovery.recover import Recovery, RecoveryRefused
 from smscd.transport.connection import Callbacks, SmppConnection
 from storage.postgres.configuration import add_account, add_mo_number, add_upstream
 from storage.postgres.installation import get_installation, install
 from storage.postgres.journal import Offset, advance_offset, read_offset
-from storage.postgres.messages import recorded_id
-from storage.postgres.pool import Connection, connect
+from storage.postgres.pool import Connection
 from storage.redis import scripts
 from storage.redis.accounts import Balances
 from storage.redis.errors import Fenced, StorageUnavailable, UnsafeStorage
-from storage.redis.guard import Guard
 from storage.redis.journal import entry_order
 from storage.redis.link import RedisLink
 from storage.redis.recovery import LINK_NAME
@@ -40,6 +35,7 @@ from tests.integration.gateway_rig import Gateway, gateway
 from tests.integration.journal_fake import FakeJournal, message, message_id, receipt, sent, top_up
 from tests.integration.local_carrier import local_carrier
 from tests.integration.postgres_databases import RecordDatabase
+from tests.integration.recovery_fixture import fill, guarded, raw, recovery, silent
 from tests.integration.redis_picture import KEYS, picture
 from tests.integration.writer_fixture import until as until_true
 from tests.integration.writer_fixture import write_all
@@ -51,26 +47,6 @@ LONG = "Long enough for three segments. " * 12
 NUMBERS = (MoNumber(number="12345", account="acme"), MoNumber(number="777", account="acme", via="webhook"))
 MOVING = """SELECT count(*) FROM messages
              WHERE state < 4 AND dest !~ '(404|999)$' OR state < 3 AND dest !~ '404$'"""
-
-
-def silent(what: str, share: float) -> None:
-    """No bar."""
-
-
-@asynccontextmanager
-async def recovery(
-    url: str, database: RecordDatabase, *, is_forced: bool = False, link: RedisLink | None = None
-) -> AsyncIterator[Recovery]:
-    """One on connections of its own."""
-    connection = await connect(database.dsn, name="smscd recover")
-    link = link or RedisLink(url, name=LINK_NAME)
-    try:
-        installation = await get_installation(connection)
-        assert installation is not None
-        yield Recovery(connection, link, installation, is_forced=is_forced)
-    finally:
-        await link.close()
-        await connection.close()
 
 
 async def configure(connection: Connection, snapshot: Snapshot) -> None:
@@ -134,12 +110,6 @@ async def is_recorded(url: str, database: Connection) -> bool:
     return bool(last == await database.fetchval("SELECT last_id FROM journal_offsets"))
 
 
-@contextmanager
-def raw(url: str) -> Iterator[Any]:
-    with Redis.from_url(url) as store:
-        yield store
-
-
 async def test_redis_is_what_it_was(valkey_url: str, record_database: RecordDatabase, owner: Connection) -> None:
     """The whole of it: balances, queues with what is in doubt, callbacks, answers, correlation, marks, references."""
     async with gateway(valkey_url, record_database.dsn, numbers=NUMBERS) as rig:
@@ -186,28 +156,6 @@ class Wounded(RedisLink):
             raise StorageUnavailable("cut")
 
 
-async def fill(database: RecordDatabase, owner: Connection) -> list[MessageRecord]:
-    """A record in which much is open: 250 that nobody tried, ten sent, one of them told, and money."""
-    await install(owner)
-    await add_account(owner, Account(id="demo"))
-    await add_upstream(owner, Upstream(id="carrier", host="h", port=1, system_id="s", password="p"))
-    now_ms = wall_ms() - 60_000
-    journal = FakeJournal(now_ms=now_ms)
-    journal.append(b"L", [top_up(10_000_000, now_ms)])
-    records = [
-        message(
-            message_id(now_ms, number), dest=b"447900%03d000" % number, valid_until_ms=now_ms + 86_400_000,
-            request_key=f"k{number}", stored_answer=b"answer %d" % number,
-        )
-        for number in range(260)
-    ]  # fmt: skip
-    journal.append(b"A", records)
-    journal.append(b"T", [sent(record, now_ms + 5) for record in records[:10]])
-    journal.append(b"R", [receipt(records[0], now_ms + 9)], b"2")
-    await write_all(database.dsn, journal)
-    return records
-
-
 async def test_a_recovery_that_is_cut_anywhere_is_refused_by_the_guard_and_ends_the_same_when_it_is_begun_again(
     valkey_url: str, record_database: RecordDatabase, owner: Connection
 ) -> None:
@@ -238,18 +186,6 @@ async def test_a_recovery_that_is_cut_anywhere_is_refused_by_the_guard_and_ends_
         assert store.get("somebody") == b"else's"
         assert not store.exists("{u:gone:0}:corr:1")
     await guarded(valkey_url, owner)
-
-
-async def guarded(url: str, connection: Connection) -> None:
-    """Connect as a daemon does."""
-    installation = await get_installation(connection)
-    assert installation is not None
-    guard = Guard(KEYS, str(installation.id), 1, lambda: recorded_id(connection, 0))
-    link = RedisLink(url, name="guarded", verify=guard.verify)
-    try:
-        await link.command("PING")
-    finally:
-        await link.close()
 
 
 async def test_the_world_of_before_is_fenced(
@@ -415,99 +351,3 @@ async def test_the_policy_of_the_upstream_decides_on_what_may_have_been_sent(
             await books.close()
     assert taken == (Counter(record.dest for record in records[10:]) if is_sent else Counter())
     assert depth == (250 if policy == "hold" else 0)
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
-
-
-async def test_a_redis_that_has_everything_is_left_alone(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection
-) -> None:
-    await fill(record_database, owner)
-    async with recovery(valkey_url, record_database) as work:
-        await work.run(silent)
-    before = picture(valkey_url)
-    async with recovery(valkey_url, record_database) as work:
-        for go in (work.plan, work.run):
-            with pytest.raises(RecoveryRefused, match="nothing to recover"):
-                await go(silent)
-    assert picture(valkey_url) == before
-
-
-async def test_an_installation_that_never_worked_has_nothing_to_recover(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection
-) -> None:
-    await install(owner)
-    async with recovery(valkey_url, record_database) as work:
-        with pytest.raises(RecoveryRefused, match="nothing to recover"):
-            await work.run(silent)
-
-
-async def test_the_redis_of_another_installation_is_never_touched(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection
-) -> None:
-    await fill(record_database, owner)
-    with raw(valkey_url) as store:
-        store.hset(KEYS.meta, "install", "another")
-    async with recovery(valkey_url, record_database, is_forced=True) as work:
-        with pytest.raises(RecoveryRefused, match="belongs to installation another"):
-            await work.run(silent)
-
-
-@pytest.mark.parametrize("side", ["redis", "postgres"])
-async def test_it_does_not_work_beside_a_daemon(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection, side: str
-) -> None:
-    await fill(record_database, owner)
-    link = RedisLink(valkey_url, name="smscd-0-shared" if side == "redis" else "smscd-command")
-    connection = await connect(record_database.dsn, name="smscd writer" if side == "postgres" else "smscd command")
-    try:
-        await link.command("PING")
-        async with recovery(valkey_url, record_database) as work:
-            with pytest.raises(RecoveryRefused, match="smscd-0-shared" if side == "redis" else "smscd writer"):
-                await work.run(silent)
-    finally:
-        await link.close()
-        await connection.close()
-    assert picture(valkey_url) == {}
-
-
-async def test_two_do_not_work_at_once(valkey_url: str, record_database: RecordDatabase, owner: Connection) -> None:
-    await fill(record_database, owner)
-    async with recovery(valkey_url, record_database) as first, recovery(valkey_url, record_database) as second:
-        await first.check()
-        with pytest.raises(RecoveryRefused, match="Another"):
-            await second.run(silent)
-
-
-async def test_a_ledger_that_cannot_be_believed_is_not_taken_over_by_itself(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection
-) -> None:
-    await fill(record_database, owner)
-    await owner.execute("UPDATE ledger_entries SET balance_micros = balance_micros + 1 WHERE kind = 'charge'")
-    async with recovery(valkey_url, record_database) as work:
-        planned = await work.plan(silent)
-        with pytest.raises(RecoveryRefused, match=r"entry 2 of demo does not add up.*ledger verify --account demo"):
-            await work.run(silent)
-    assert planned.faults.keys() == {"demo"} and picture(valkey_url) == {}
-    async with recovery(valkey_url, record_database, is_forced=True) as work:
-        await work.run(silent)
-    assert picture(valkey_url)[KEYS.acct("demo")] == str(10_000_000 - 2_600_000 + 1).encode()
-
-
-async def test_a_redis_that_has_no_room_says_so_and_is_not_served_from(
-    valkey_url: str, record_database: RecordDatabase, owner: Connection
-) -> None:
-    await fill(record_database, owner)
-    with raw(valkey_url) as store:
-        limit = store.config_get("maxmemory")["maxmemory"]
-        store.config_set("maxmemory", store.info("memory")["used_memory"] + 1_000)
-        try:
-            async with recovery(valkey_url, record_database) as work:
-                with pytest.raises(StorageUnavailable, match="refuses"):
-                    await work.run(silent)
-        finally:
-            store.config_set("maxmemory", limit)
-    async with recovery(valkey_url, record_database) as work:
-        await work.run(silent)
-    await guarded(valkey_url, owner)
