@@ -87,10 +87,13 @@ async def look(link: RedisLink, keys: ShardKeys) -> RedisState:
 
 
 async def users(link: RedisLink) -> list[str]:
-    """What else of ours is connected to this Redis; commands that only look are left out."""
+    """What else of ours is connected to this database of the server; commands that only look are left out."""
     listed: bytes = await link.command("CLIENT", "LIST")
-    names = {word[5:] for word in listed.split() if word.startswith(b"name=smscd-")}
-    return sorted(name.decode() for name in names - {LINK_NAME.encode(), b"smscd-command"})
+    lines = listed.decode("latin-1").splitlines()
+    clients = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    here = {client["db"] for client in clients if client["name"] == LINK_NAME}
+    names = {client["name"] for client in clients if client["db"] in here}
+    return sorted(name for name in names - {LINK_NAME, "smscd-command"} if name.startswith("smscd-"))
 
 
 def position_after(recorded: str, now_ms: int) -> str:

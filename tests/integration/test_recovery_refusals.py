@@ -68,6 +68,19 @@ async def test_it_does_not_work_beside_a_daemon(
     assert picture(valkey_url) == {}
 
 
+async def test_a_daemon_on_another_database_of_the_same_redis_is_no_hindrance(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    await fill(record_database, owner)
+    link = RedisLink(valkey_url.removesuffix("/0") + "/1", name="smscd-0-shared")
+    try:
+        await link.command("PING")
+        async with recovery(valkey_url, record_database) as work:
+            assert (await work.run(silent)).waiting.total() == 250
+    finally:
+        await link.close()
+
+
 async def test_two_do_not_work_at_once(valkey_url: str, record_database: RecordDatabase, owner: Connection) -> None:
     await fill(record_database, owner)
     async with recovery(valkey_url, record_database) as first, recovery(valkey_url, record_database) as second:
