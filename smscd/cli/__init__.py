@@ -18,6 +18,7 @@ COMMANDS = {
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
     "totals": ("smscd.cli.totals", "totals", "What messages came to: by day, account, country, upstream."),
+    "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, run
+from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, progress_bars, run
 
 if TYPE_CHECKING:
     from smscd.archive.audit import Audit
@@ -34,7 +33,7 @@ def verify(config_file: Path | None, data_dir: Path | None, accounts: tuple[str,
     Exit status 1 when anything does not add up.
     """
     location = find_instance(config_file, data_dir, as_json=as_json)
-    with _progress(as_json=as_json) as progress:
+    with progress_bars(NAMES, as_json=as_json) as progress:
         found = run(lambda: _audit(location, list(accounts) or None, progress, as_json=as_json), as_json=as_json)
     if as_json:
         print_json(
@@ -76,22 +75,3 @@ def _print(found: Audit, *, is_whole: bool) -> None:
     for difference in found.differences:
         click.echo(f"{difference.kind:<8}  {difference.account}: {difference.what}")
     click.echo(f"{len(found.differences)} difference{'' if len(found.differences) == 1 else 's'}")
-
-
-@contextmanager
-def _progress(*, as_json: bool) -> Iterator[Callable[[str, float], None]]:
-    """A bar on standard error, when somebody looks at it."""
-    if as_json or not sys.stderr.isatty():
-        yield lambda what, share: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        tasks = {what: bars.add_task(name, total=1.0, start=False) for what, name in NAMES.items()}
-
-        def show(what: str, share: float) -> None:
-            bars.start_task(tasks[what])
-            bars.update(tasks[what], completed=share)
-
-        yield show

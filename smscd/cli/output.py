@@ -7,7 +7,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -127,6 +128,25 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value is not None:
             click.echo(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def progress_bars(names: Mapping[str, str], *, as_json: bool) -> Iterator[Callable[[str, float], None]]:
+    """Bars on standard error, when somebody looks at them. names: what is told of, to what is shown."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda what, share: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        tasks = {what: bars.add_task(name, total=1.0, start=False) for what, name in names.items()}
+
+        def show(what: str, share: float) -> None:
+            bars.start_task(tasks[what])
+            bars.update(tasks[what], completed=share)
+
+        yield show
 
 
 def give_up(message: str, *, as_json: bool) -> NoReturn:

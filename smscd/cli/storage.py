@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from smscd.supervision.locate import Location
+from storage.postgres.installation import get_installation
+from storage.postgres.messages import recorded_id
 from storage.postgres.pool import Connection, connect
 from storage.redis.accounts import Balances
 from storage.redis.bell import CONFIG_CHANNEL
+from storage.redis.guard import Guard
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
 
@@ -29,11 +32,21 @@ class Opened:
 
 @asynccontextmanager
 async def opened(location: Location, *, command_seconds: float | None = 60.0) -> AsyncIterator[Opened]:
-    """Both storages of an instance, closed at the end. command_seconds: for a query; None: as long as it takes."""
+    """Both storages of an instance, closed at the end. command_seconds: for a query; None: as long as it takes.
+
+    A Redis that was lost is refused: money that is paid in there would be lost again with its rebuilding.
+    """
     database = await connect(location.postgres_dsn, name="smscd command", command_seconds=command_seconds)
-    link = RedisLink(location.redis_url, name="smscd-command")
     try:
-        yield Opened(database=database, link=link, balances=Balances(ShardKeys(0), link))
+        keys = ShardKeys(0)
+        verify = None
+        if (installation := await get_installation(database)) is not None:
+            guard = Guard(keys, str(installation.id), installation.shards, lambda: recorded_id(database, 0))
+            verify = guard.verify
+        link = RedisLink(location.redis_url, name="smscd-command", verify=verify)
+        try:
+            yield Opened(database=database, link=link, balances=Balances(keys, link))
+        finally:
+            await link.close()
     finally:
-        await link.close()
         await database.close()

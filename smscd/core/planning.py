@@ -199,6 +199,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
             if not is_plain(entry.dialect):
                 given = canonical(*given, entry.dialect)
         same = body_hash(submission, source.address, dest, *given)
+    record.stored_answer = stored = encode_answer(StoredAnswer(id, same, price_micros, parts, data_coding))
     return Planned(
         record,
         1,
@@ -207,7 +208,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         entry.floor_micros,
         upstream.queue_messages_max,
         key,
-        encode_answer(StoredAnswer(id, same, price_micros, parts, data_coding)),
+        stored,
         same,
     )
 

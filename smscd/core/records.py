@@ -131,6 +131,8 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     conversion: None when the upstream gets what the customer sent, cut at most.
     priority_flag: what the ESME wrote, for the upstream alone; what counts here is priority, which is its account's.
     cost_micros: what the upstream asks for it, as it was known at admission; 0 when it was not.
+    stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
+    and in all messages of a submit_multi but the first.
     """
 
     id: int
@@ -165,6 +167,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     conversion: Conversion | None = None
     priority_flag: int = 0
     cost_micros: int = 0
+    stored_answer: bytes | None = None
 
     @property
     def parts(self) -> int:

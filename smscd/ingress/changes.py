@@ -16,7 +16,7 @@ from smscd.core.ids import first_id
 from smscd.core.planning import VALIDITY_MAX_MS
 from smscd.core.records import ChangeKind, ChangeRequest, MessageRecord, State
 from smscd.ingress.record import RecordReader
-from storage.postgres.messages import StoredMessage
+from storage.postgres.messages import StoredMessage, record_of
 from storage.postgres.rows import Direction
 from storage.redis.changes import ChangeAnswer, ChangeAsks
 
@@ -163,40 +163,3 @@ class MessageChanges:
                     answered.set_exception(error)
         finally:
             self._polling = None
-
-
-def record_of(found: StoredMessage) -> MessageRecord:
-    """The message as its queue has it, made again from the record."""
-    return MessageRecord(
-        id=found.id,
-        account=found.account,
-        upstream=found.upstream,
-        priority=found.priority,
-        door=found.door,
-        source_ton=found.source_ton,
-        source_npi=found.source_npi,
-        source=found.source,
-        dest_ton=found.dest_ton,
-        dest_npi=found.dest_npi,
-        dest=found.dest,
-        esm_class=found.esm_class,
-        protocol_id=found.protocol_id,
-        data_coding=found.data_coding,
-        registered_delivery=found.registered_delivery,
-        segments=list(found.segments),
-        price_micros=found.price_micros,
-        valid_until_ms=round(found.valid_until.timestamp() * 1000) if found.valid_until is not None else 0,
-        via=found.via,
-        tariff=found.tariff,
-        service_type=found.service_type,
-        tlvs=found.tlvs or b"",
-        client_ref=found.client_ref,
-        callback_url=found.callback_url,
-        metadata=found.metadata.encode() if found.metadata else None,
-        request_key=found.request_key,
-        attempt=found.attempts,
-        group_id=found.group_id or 0,
-        conversion=found.conversion,
-        priority_flag=found.priority_flag,
-        cost_micros=found.cost_micros,
-    )

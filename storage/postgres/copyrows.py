@@ -44,7 +44,7 @@ MESSAGE_COLUMNS = (
     "protocol_id", "data_coding", "registered_delivery", "account", "source", "service_type", "priority_flag",
     # each its own
     "segments", "segment_sizes", "dest", "body", "tlvs", "client_ref", "callback_url", "metadata", "request_key",
-    "group_id", "conversion", "cost_micros",
+    "group_id", "conversion", "stored_answer", "cost_micros",
 )  # fmt: skip
 SEGMENT_COLUMNS = ("message_id", "sent_at", "segment", "attempt", "upstream", "upstream_message_id")
 EVENT_COLUMNS = (
@@ -181,7 +181,7 @@ class RowBuilder:
                 own = _own_columns(record)
             cost = record.cost_micros
             rows += (
-                pack(45, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
+                pack(46, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
                 charges.get(record.account, NULL) if price else NULL,
                 known,
                 submitted,
@@ -202,7 +202,7 @@ class RowBuilder:
             found = learned.get(record.id, NOTHING)
             due = 1 if record.account and record.via else 0
             rows += (
-                _INBOUND_HEAD.pack(45, 8, record.id, 8, 0, -1, -1),
+                _INBOUND_HEAD.pack(46, 8, record.id, 8, 0, -1, -1),
                 _time(record.at_ms),
                 _time(found.callback_ms),
                 _learned_codes(
@@ -224,7 +224,7 @@ class RowBuilder:
                 _bytes(record.tlvs),
                 NULL * 4,
                 bigint(record.group_id),
-                NULL * 2,
+                NULL * 3,
             )  # fmt: skip
         return b"".join(rows)
 
@@ -359,7 +359,7 @@ def _sizes(segments: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-_NOTHING_OWN = NULL * 7
+_NOTHING_OWN = NULL * 8
 
 
 def _own_columns(record: MessageRecord) -> bytes:
@@ -373,5 +373,6 @@ def _own_columns(record: MessageRecord) -> bytes:
             _text(record.request_key),
             bigint(record.group_id),
             field(encode_conversion(record.conversion)) if record.conversion is not None else NULL,
+            _bytes(record.stored_answer),
         )
     )

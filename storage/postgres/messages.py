@@ -80,11 +80,50 @@ class StoredMessage:
     conversion: Conversion | None = None
     priority_flag: int = 0
     cost_micros: int = 0
+    stored_answer: bytes | None = None
 
     @property
     def parts(self) -> int:
         """The short messages that it is on the air, and in the price."""
         return self.conversion.parts if self.conversion is not None else len(self.segments)
+
+
+def record_of(found: StoredMessage) -> MessageRecord:
+    """The message as its queue has it, made again from the record."""
+    return MessageRecord(
+        id=found.id,
+        account=found.account,
+        upstream=found.upstream,
+        priority=found.priority,
+        door=found.door,
+        source_ton=found.source_ton,
+        source_npi=found.source_npi,
+        source=found.source,
+        dest_ton=found.dest_ton,
+        dest_npi=found.dest_npi,
+        dest=found.dest,
+        esm_class=found.esm_class,
+        protocol_id=found.protocol_id,
+        data_coding=found.data_coding,
+        registered_delivery=found.registered_delivery,
+        segments=list(found.segments),
+        price_micros=found.price_micros,
+        valid_until_ms=round(found.valid_until.timestamp() * 1000) if found.valid_until is not None else 0,
+        via=found.via,
+        tariff=found.tariff,
+        service_type=found.service_type,
+        tlvs=found.tlvs or b"",
+        client_ref=found.client_ref,
+        callback_url=found.callback_url,
+        metadata=found.metadata.encode() if found.metadata else None,
+        request_key=found.request_key,
+        attempt=found.attempts,
+        group_id=found.group_id or 0,
+        conversion=found.conversion,
+        priority_flag=found.priority_flag,
+        cost_micros=found.cost_micros,
+        stored_answer=found.stored_answer,
+    )
 
 
 async def get_message(
@@ -99,8 +138,8 @@ async def get_message(
     return _message(row, timeline)
 
 
-async def get_messages(database: Database, message_ids: Sequence[int], account: str) -> list[StoredMessage]:
-    """Messages of an account by their ids, without timelines; those that there are none of are missing."""
+async def get_messages(database: Database, message_ids: Sequence[int], account: str | None) -> list[StoredMessage]:
+    """Messages of an account (None: of all) by their ids, without timelines; what there is none of is missing."""
     async with acquired(database) as connection:
         rows = await connection.fetch(_SQL["get_messages"], message_ids, account)
     return [_message(row, ()) for row in rows]

@@ -78,7 +78,8 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- for all its messages (the id of the first); of a part of a message from a phone, the id of the whole, whose row comes
 -- when the parts are joined. conversion: msgpack of records.Conversion, for a message that was rewritten for its
 -- upstream. priority_flag: of the ESME, null for 0. cost_micros: what its upstream asks, as it was known at admission;
--- null when it was not. The columns that change are in no index, so that updates stay in their page (HOT).
+-- null when it was not. stored_answer: what Redis has under request_key; null without a key, and in all messages of a
+-- submit_multi but the first. The columns that change are in no index, so that updates stay in their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
     price_micros bigint NOT NULL,
@@ -125,6 +126,7 @@ CREATE TABLE messages (
     conversion bytea,
     priority_flag smallint,
     cost_micros bigint,
+    stored_answer bytea,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);

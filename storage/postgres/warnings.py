@@ -68,6 +68,16 @@ async def end_warnings(connection: Connection, results: Sequence[CallbackResult]
     )
 
 
+async def unended(connection: Connection) -> int:
+    """How many warnings there are whose webhook has not ended."""
+    return int(await connection.fetchval(_SQL["unended"]))
+
+
+async def queue_anew(connection: Connection) -> None:
+    """Have the webhooks of those queued once more: Redis has lost them."""
+    await connection.execute(_SQL["queue_anew"])
+
+
 async def thresholds(database: Database, limit: int) -> dict[str, int]:
     """low_balance_micros of the accounts that have one."""
     async with acquired(database) as connection:

@@ -13,6 +13,9 @@ from storage.redis.journal import entry_order
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Command
 
+RECOVERING = "recovering"
+"""A field of meta: Redis is being built from PostgreSQL, and nobody may serve."""
+
 
 class Guard:
     """What one process knows of how far the journal had come.
@@ -68,6 +71,8 @@ class Guard:
     async def _check_position(self, command: Command) -> None:
         keys = self._keys
         recorded = await self._recorded()
+        if await command("HEXISTS", keys.meta, RECOVERING):
+            raise UnsafeStorage("Redis is only half rebuilt: run `smscd recover` to its end.")
         behind = max(self.acknowledged, recorded or "0-0", key=entry_order)
         install = await command("HGET", keys.meta, "install")
         last = await self._last_id(command)
@@ -77,7 +82,8 @@ class Guard:
         if install is None or entry_order(last) < entry_order(behind):
             raise UnsafeStorage(
                 f"Redis is behind the record: its journal ends at {last}, but {behind} was already recorded. It is "
-                "empty or an older copy. Bring the right data directory back, or rebuild it from PostgreSQL."
+                "empty or an older copy. Bring the right data directory back, or rebuild it from PostgreSQL with "
+                "`smscd recover`."
             )
         trimmed = await command("HGET", keys.meta, "trimmed")
         if trimmed and recorded is not None and entry_order(recorded) < entry_order(trimmed.decode()):

@@ -13,7 +13,14 @@ from typing import Any
 import redis.asyncio as aioredis
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from storage.redis.errors import Fenced, StorageUnavailable, Unanswered
 from storage.redis.scripts import Script
@@ -21,6 +28,10 @@ from storage.redis.scripts import Script
 Arg = bytes | str | int | float
 Command = Callable[..., Awaitable[Any]]
 Verify = Callable[[Command, str], Awaitable[None]]
+
+
+# What redis-py has classes for, it says without the word that Redis began with.
+_AWAY = (OutOfMemoryError, ReadOnlyError, MasterDownError)
 
 
 class RedisLink:
@@ -94,7 +105,7 @@ class RedisLink:
                 await _send(connection, args)
                 return await connection.read_response()
         except ResponseError as refused:
-            if str(refused).startswith(("LOADING", "OOM", "MISCONF", "READONLY", "BUSY", "MASTERDOWN")):
+            if isinstance(refused, _AWAY) or str(refused).startswith(("MISCONF", "BUSY")):
                 raise StorageUnavailable(f"Redis refuses to write: {refused}") from refused
             raise
         except (RedisError, OSError, TimeoutError) as error:

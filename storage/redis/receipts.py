@@ -171,9 +171,9 @@ class ReceiptStore:
             args += (stream, payload)
         args.append(len(batch.held))
         for part in batch.held:
-            args += (_part_field(part.whole, part.sequence), _encode(part))
+            args += (part_field(part.whole, part.sequence), encode_part(part))
         args.append(len(batch.dropped))
-        args += [_part_field(whole, sequence) for whole, sequence in batch.dropped]
+        args += [part_field(whole, sequence) for whole, sequence in batch.dropped]
         reply = await self._session.run(scripts.RECEIPT, keys.names, args)
         self._session.saw(reply[2])
         return [Effect(digit - 0x30) for digit in reply[0]]
@@ -287,5 +287,11 @@ class ReceiptStore:
         return sum(int(count) for count in counts)
 
 
-def _part_field(whole: int, sequence: int) -> bytes:
+def encode_part(part: HeldPart) -> bytes:
+    """A part as `join` holds it."""
+    return _encode(part)
+
+
+def part_field(whole: int, sequence: int) -> bytes:
+    """The field of a part in `join`."""
     return id8(whole) + bytes((sequence,))

@@ -59,6 +59,7 @@ class RoleSession:
         self.role = role
         self.owner = owner
         self.key = keys.session(role)
+        self._meta = keys.meta
         self.epoch = 0
         self.deadline = 0.0
         self.top_id = 0
@@ -90,7 +91,7 @@ class RoleSession:
         """Try to become the owner: a new epoch, sequence numbers from 1. False when another holds the role."""
         asked = time.monotonic()
         reply = await self.link.evalsha(
-            scripts.TAKE, [self.key], [self.owner, int(self._ttl_seconds * 1000)], timeout=2.0
+            scripts.TAKE, [self.key, self._meta], [self.owner, int(self._ttl_seconds * 1000)], timeout=2.0
         )
         self.clock_offset_ms = int(reply[3]) - int(time.monotonic() * 1000)
         if int(reply[0]) != 1:

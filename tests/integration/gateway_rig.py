@@ -12,7 +12,7 @@ from typing import Any
 from protocols.smpp import events as ev
 from protocols.smpp.codec import encode_body
 from protocols.smpp.pdu import SubmitSm
-from smscd.core.directory import Account, ApiKey, Credential, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.ingress.smpp.auth import password_hmac
 from smscd.transport.connection import Callbacks, SmppConnection
@@ -22,6 +22,7 @@ from tests.integration.egress_rig import PEPPER, Egress, Esme, until
 from tests.integration.http_rig import HttpRig
 from tests.integration.local_carrier import local_carrier
 from tests.integration.writer_fixture import until as until_true
+from tools.carrier.smsc import Carrier
 
 PRICE = 10_000
 BALANCE = 1_000_000
@@ -55,8 +56,9 @@ class SendingEsme(Esme):
 class Gateway:
     """The account "acme" with an ESME and an HTTP key, and one upstream. taken: what the carrier was sent, in order."""
 
-    def __init__(self, http: HttpRig, egress: Egress, taken: list[SubmitSm]) -> None:
+    def __init__(self, http: HttpRig, egress: Egress, carrier: Carrier, taken: list[SubmitSm]) -> None:
         self.http = http
+        self.carrier = carrier
         self.egress = egress
         self.taken = taken
         self.esme = SendingEsme()
@@ -84,8 +86,10 @@ class Gateway:
         return BALANCE - held
 
 
-def directory(carrier_port: int, account: dict[str, Any], upstream: dict[str, Any]) -> DirectoryIndex:
-    """The account and the upstream with these profiles."""
+def directory(
+    carrier_port: int, account: dict[str, Any], upstream: dict[str, Any], numbers: tuple[MoNumber, ...] = ()
+) -> DirectoryIndex:
+    """The account and the upstream with these profiles, and numbers of ours."""
     key = ApiKey(key_hash=sha256(b"key-of-acme").digest(), account="acme")
     credential = Credential(system_id="esme", account="acme", password_hmac=password_hmac(PEPPER, b"password"))
     carrier: dict[str, Any] = {
@@ -99,13 +103,19 @@ def directory(carrier_port: int, account: dict[str, Any], upstream: dict[str, An
             upstreams=(Upstream(**carrier),),
             routes=(Route(prefix="", upstreams=("carrier",)),),
             prices=(Price(plan="default", prefix="", price_micros=PRICE),),
+            mo_numbers=numbers,
         )
     )
 
 
 @asynccontextmanager
 async def gateway(
-    redis_url: str, dsn: str, *, account: dict[str, Any] | None = None, upstream: dict[str, Any] | None = None
+    redis_url: str,
+    dsn: str,
+    *,
+    account: dict[str, Any] | None = None,
+    upstream: dict[str, Any] | None = None,
+    numbers: tuple[MoNumber, ...] = (),
 ) -> AsyncIterator[Gateway]:
     """Run it for a test, bound on both sides, with money for a hundred messages."""
     taken: list[SubmitSm] = []
@@ -120,8 +130,8 @@ async def gateway(
         return callbacks._replace(on_events=on_events)
 
     with TemporaryDirectory() as folder:
-        async with local_carrier(wrap=wrap) as (_, listener):
-            index = directory(listener.port, account or {}, upstream or {})
+        async with local_carrier(wrap=wrap) as (carrier, listener):
+            index = directory(listener.port, account or {}, upstream or {}, numbers)
             http = HttpRig(redis_url, dsn, Path(folder), index=index)
             try:
                 await http.start()
@@ -129,7 +139,7 @@ async def gateway(
                 await http.top_up("acme", BALANCE)
                 egress = Egress(redis_url, index, admitter=http.admitter, node=2)
                 await egress.start()
-                rig = Gateway(http, egress, taken)
+                rig = Gateway(http, egress, carrier, taken)
                 try:
                     await egress.bound()
                     await rig.esme.bind(egress.server.port)

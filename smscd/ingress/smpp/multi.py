@@ -97,6 +97,9 @@ def _group(planned: Sequence[Planned]) -> Planned:
         price_micros = sum(record.price_micros for record in records)
         answer = StoredAnswer(first.record.id, same, price_micros, first.record.parts, first.record.data_coding)
         first.idem_value, first.body_hash = encode_answer(answer), same
+        for record in records:
+            record.stored_answer = None
+        first.record.stored_answer = first.idem_value
     return first
 
 

@@ -14,9 +14,8 @@ from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import REASONS, Rejected
 from smscd.core.records import MessageRecord
-from smscd.ingress.changes import record_of
 from smscd.ingress.smpp.submissions import submission_of
-from storage.postgres.messages import StoredMessage
+from storage.postgres.messages import StoredMessage, record_of
 
 _UDHI: Final = int(EsmClass.UDHI)
 _MESSAGE_PAYLOAD: Final = int(TlvTag.MESSAGE_PAYLOAD)

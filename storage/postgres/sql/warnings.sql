@@ -28,5 +28,11 @@ UPDATE account_warnings w
   FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::smallint[]) AS e (id, state, at_ms, attempts)
  WHERE w.id = e.id AND w.id = ANY ((SELECT $1)::bigint[]);
 
+-- name: unended
+SELECT count(*) FROM account_warnings WHERE callback_state = 1;
+
+-- name: queue_anew
+UPDATE account_warnings SET is_queued = false WHERE callback_state = 1 AND is_queued;
+
 -- name: thresholds
 SELECT id, low_balance_micros FROM accounts WHERE low_balance_micros IS NOT NULL ORDER BY id LIMIT $1;

@@ -295,6 +295,8 @@ def test_a_request_key_brings_the_answer_to_store() -> None:
     assert stored == StoredAnswer(ID, result.body_hash, 20_000, 2, 0)
     assert len(result.body_hash) == 16
     assert len(result.idem_value) < 45
+    assert result.record.stored_answer == result.idem_value
+    assert planned(http()).record.stored_answer is None
 
 
 def test_the_same_message_has_the_same_hash_at_both_doors() -> None:

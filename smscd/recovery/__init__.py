@@ -1,0 +1,1 @@
+"""Building Redis again from PostgreSQL: `smscd recover`."""
