@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
+from smscd.core.limits import Limits
+
 AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "ascii"]
 """What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
 LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
@@ -53,6 +55,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     empty: whom the system trusts.
     default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
     of its over HTTP may use.
+    spend_per_day_micros, velocity_per_minute, velocity_per_day: see core.limits; None and 0: no limit.
+    allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
     """
 
     id: str
@@ -85,6 +89,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     is_little_endian: bool = False
     outbind_uses_tls: bool = False
     outbind_tls_ca_file: str = ""
+    spend_per_day_micros: int | None = None
+    velocity_per_minute: int = 0
+    velocity_per_day: int = 0
+    allowed_countries: frozenset[str] = frozenset()
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the script that admits holds it to; None: nothing."""
+        limits = Limits(self.spend_per_day_micros, self.velocity_per_minute, self.velocity_per_day)
+        return limits if limits.is_counted else None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,13 +62,15 @@ class AccountEntry:
     """
 
     __slots__ = (
-        "account", "converters", "dialect", "floor_micros", "languages", "made", "networks", "offers", "senders",
-        "sources",
+        "account", "converters", "countries", "dialect", "floor_micros", "languages", "limits", "made", "networks",
+        "offers", "senders", "sources",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.floor_micros = -account.credit_limit_micros
+        self.limits = account.limits
+        self.countries = account.allowed_countries
         self.senders = frozenset(sender.removeprefix("+").encode() for sender in account.senders)
         self.networks = Networks(account.allowed_networks)
         self.dialect = dialect_of(account)

@@ -260,7 +260,11 @@ CREATE TABLE accounts (
     languages smallint[] NOT NULL DEFAULT '{}' CHECK (languages <@ '{1,2,3,4,5,6,7,8,9,10,11,12,13}'),
     is_little_endian boolean NOT NULL DEFAULT false,
     outbind_uses_tls boolean NOT NULL DEFAULT false,
-    outbind_tls_ca_file text NOT NULL DEFAULT ''
+    outbind_tls_ca_file text NOT NULL DEFAULT '',
+    spend_per_day_micros bigint CHECK (spend_per_day_micros >= 0),
+    velocity_per_minute integer NOT NULL DEFAULT 0 CHECK (velocity_per_minute BETWEEN 0 AND 65535),
+    velocity_per_day integer NOT NULL DEFAULT 0 CHECK (velocity_per_day >= 0),
+    allowed_countries text[] NOT NULL DEFAULT '{}'
 );
 
 CREATE TABLE api_keys (

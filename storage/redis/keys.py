@@ -54,6 +54,10 @@ class ShardKeys:
         """Hash of one 24 h window and bucket: request key to the stored answer."""
         return f"{self.tag}:idem:{account}:{window}:{zlib.crc32(key) % IDEM_BUCKETS}"
 
+    def used(self, account: str, window: int) -> str:
+        """Hash of one 24 h window: what an account with limits was charged, and its messages by prefix."""
+        return f"{self.tag}:used:{account}:{window}"
+
     def queue(self, upstream: str, priority: int, account: str) -> str:
         """Stream of batch blobs for one upstream, priority (0 highest) and account."""
         return f"{self.tag}:q:{upstream}:{priority}:{account}"

@@ -6,7 +6,8 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
        outbind_host, outbind_port, outbind_system_id, outbind_password,
-       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file
+       default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
+       spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -53,9 +54,10 @@ INSERT INTO accounts
         any_sender, senders, webhook_url, webhook_secret, binds_max, window_size, allows_private_callbacks,
         allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
         outbind_host, outbind_port, outbind_system_id, outbind_password,
-        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file)
+        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
+        spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -69,7 +71,17 @@ ON CONFLICT (id) DO UPDATE SET
        outbind_system_id = excluded.outbind_system_id, outbind_password = excluded.outbind_password,
        default_alphabet = excluded.default_alphabet, languages = excluded.languages,
        is_little_endian = excluded.is_little_endian, outbind_uses_tls = excluded.outbind_uses_tls,
-       outbind_tls_ca_file = excluded.outbind_tls_ca_file;
+       outbind_tls_ca_file = excluded.outbind_tls_ca_file,
+       spend_per_day_micros = excluded.spend_per_day_micros, velocity_per_minute = excluded.velocity_per_minute,
+       velocity_per_day = excluded.velocity_per_day, allowed_countries = excluded.allowed_countries;
+
+-- name: limits_for_change
+SELECT spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries
+  FROM accounts WHERE id = $1 FOR UPDATE;
+
+-- name: set_limits
+UPDATE accounts SET spend_per_day_micros = $2, velocity_per_minute = $3, velocity_per_day = $4, allowed_countries = $5
+ WHERE id = $1;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)

@@ -25,6 +25,7 @@ def test_every_reason_has_its_row_and_every_row_its_title() -> None:
         (Reason.RATE_LIMITED, 0x58, 429, "rate_limited"),
         (Reason.PREFIX_VELOCITY, 0x58, 429, "prefix_velocity"),
         (Reason.SPEND_LIMIT, 0x58, 429, "spend_limit"),
+        (Reason.COUNTRY_NOT_ALLOWED, 0x0B, 403, "country_not_allowed"),
         (Reason.QUEUE_FULL, 0x14, 503, "queue_full"),
         (Reason.STORAGE_UNAVAILABLE, 0x08, 503, "storage_unavailable"),
         (Reason.IDEMPOTENCY_KEY_REUSED, 0xC4, 422, "idempotency_key_reused"),
