@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
 from protocols.gsm.national import Language
+from smscd.cli.limits import limit_options, limited, limits
+from smscd.cli.money import Money as Money
+from smscd.cli.money import shown_money as shown_money
 from smscd.cli.output import (
     find_instance,
     give_up,
@@ -23,31 +25,9 @@ from smscd.cli.output import (
     run,
 )
 
-MICROS = 1_000_000
 ALPHABETS = ("unknown", "gsm", "gsm_packed", "latin1", "ascii")
 LANGUAGES = tuple(language.name.lower() for language in Language)
 ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-MICROS_MAX = 2**53
-
-
-class Money(click.ParamType[int]):
-    """A decimal amount, exact to a millionth, as integer micro-units."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Text to micro-units."""
-        if isinstance(value, int):
-            return value
-        try:
-            micros = Decimal(value) * MICROS
-            if not micros.is_finite() or micros != micros.to_integral_value():
-                raise InvalidOperation
-        except InvalidOperation:
-            self.fail(f"{value} is not an amount with at most six decimals", param, ctx)
-        if abs(micros) >= MICROS_MAX:
-            self.fail(f"{value} is beyond what a balance can hold", param, ctx)
-        return int(micros)
 
 
 class NetworkParameter(click.ParamType[str]):
@@ -81,13 +61,6 @@ class CertificateParameter(click.ParamType[str]):
         return digits
 
 
-def shown_money(micros: int, currency: str) -> str:
-    """Micro-units for people: at least two decimals."""
-    text = f"{Decimal(micros) / MICROS:f}"
-    whole, _, part = text.partition(".")
-    return f"{whole}.{part.ljust(2, '0')} {currency}".rstrip()
-
-
 def shown_text(found: dict[str, Any]) -> str:
     """How an account writes text, for people; empty for one of which nothing is said."""
     alphabet = found["default_alphabet"] if found["default_alphabet"] != "unknown" else ""
@@ -98,6 +71,9 @@ def shown_text(found: dict[str, Any]) -> str:
 @click.group()
 def account() -> None:
     """Customers, their keys and their money."""
+
+
+account.add_command(limits)
 
 
 @account.command()
@@ -148,6 +124,7 @@ def account() -> None:
     multiple=True,
     help="Whose national tables its texts over HTTP may use where that saves segments. Repeatable.",
 )
+@limit_options
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
@@ -207,7 +184,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                await configuration.add_account(database, made)
+                await configuration.add_account(database, await limited(database, made, location, options))
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
