@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from smscd.core.limits import Limits, prefix_of
-from storage.redis import scripts
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply
 from storage.redis.dispatch import Turn
 from storage.redis.keys import DAY_MS
-from storage.redis.scripts import Script
 from tests.integration.test_redis_scripts import BASE, KEYS, Rig, encode, message
+
+pytest_plugins = ("tests.integration.script_clock",)
 
 VELOCITY = Limits(velocity_per_minute=50, velocity_per_day=500)
 MINUTE_MS = 60_000
@@ -43,20 +43,6 @@ async def admit(store: AdmissionStore, *items: AdmitItem, at_ms: int = 0) -> Adm
     """at_ms: what Redis TIME is taken for."""
     now = at_ms or store.redis_ms()
     return await store.admit(items, BASE + 999, not_after_ms=now + 1_000, timeout=2.0)
-
-
-@pytest.fixture
-def set_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Has admit.lua see another time than Redis TIME, in ms."""
-    asked = b"redis.call('TIME')"
-    assert scripts.ADMIT.source.count(asked) == 1
-    real = scripts.ADMIT
-
-    def change(at_ms: int) -> None:
-        source = real.source.replace(asked, b"{'%d', '%d'}" % (at_ms // 1000, at_ms % 1000 * 1000))
-        monkeypatch.setattr(scripts, "ADMIT", Script("admit", source, f"{at_ms:040x}"))
-
-    return change
 
 
 async def test_ten_thousand_pumped_on_one_prefix_are_50_in_a_minute_and_none_is_billed_beyond(rig: Rig) -> None:
