@@ -106,6 +106,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     memory_share_max: Share = 0.75
     disk_free_bytes_min: CountOrNone = 268_435_456
     validity_seconds: Annotated[int, Meta(ge=60, le=604_800)] = 86_400
+    strict_lag_seconds: Seconds = 2.0
+    strict_seconds: Seconds = 5.0
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +297,10 @@ def _contradictions(config: Config) -> list[str]:
             f"[admin] host {config.admin.host} can be reached from other machines: set [admin] token, or use 127.0.0.1."
         )
     found += _tls_contradictions(config)
+    if config.admission.strict_seconds >= config.http.request_seconds:
+        found.append(
+            "[admission] strict_seconds is not less than [http] request_seconds, which would end the wait: change one."
+        )
     try:
         _ = config.limits.new_account
     except ValueError as error:

@@ -14,7 +14,7 @@ COMMANDS = {
     "serve": ("smscd.cli.run", "serve", "Run the daemon."),
     "db": ("smscd.cli.db", "db", "The PostgreSQL schema: migrate, status."),
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
-    "account": ("smscd.cli.account", "account", "Customers: add, list, topup, limits."),
+    "account": ("smscd.cli.account", "account", "Customers: add, list, topup, limits, durability."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "send": ("smscd.cli.messages", "send", "Send a message."),

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from protocols.gsm.national import Language
+from smscd.cli.durability import durability
 from smscd.cli.limits import limit_options, limited, limits
 from smscd.cli.money import Money as Money
 from smscd.cli.money import shown_money as shown_money
@@ -74,6 +75,7 @@ def account() -> None:
 
 
 account.add_command(limits)
+account.add_command(durability)
 
 
 @account.command()
@@ -125,6 +127,13 @@ account.add_command(limits)
     help="Whose national tables its texts over HTTP may use where that saves segments. Repeatable.",
 )
 @limit_options
+@click.option(
+    "--durability",
+    type=click.Choice(["normal", "strict"]),
+    default="normal",
+    show_default=True,
+    help="Whether its messages are accepted when they are in Redis, or in PostgreSQL too.",
+)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
@@ -169,6 +178,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         default_alphabet=options["alphabet"],
         languages=frozenset(int(Language[name.upper()]) for name in options["languages"]),
         is_little_endian=options["little_endian"],
+        durability=options["durability"],
     )
 
     async def work() -> None:

@@ -26,6 +26,7 @@ ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
 ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DELETED", "ACCEPTD", "ENROUTE", "UNKNOWN"]
 """The words of the specification for what became of a message."""
 StatWord: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?$")]
+Durability: TypeAlias = Literal["normal", "strict"]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
 
 AS_IT_CAME: Final = -1
@@ -56,6 +57,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
     of its over HTTP may use.
     spend_per_day_micros, velocity_per_minute, velocity_per_day: see core.limits; None and 0: no limit.
+    durability: "strict": the customer is told yes when PostgreSQL has the message too, and it is sent after that.
     allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
     """
 
@@ -93,6 +95,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     velocity_per_minute: int = 0
     velocity_per_day: int = 0
     allowed_countries: frozenset[str] = frozenset()
+    durability: Durability = "normal"
 
     @property
     def limits(self) -> Limits | None:

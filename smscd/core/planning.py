@@ -52,6 +52,7 @@ class Planned(msgspec.Struct, gc=False):
     idem_key: the request key; None without, and then idem_value and body_hash are empty.
     idem_value: what is stored under the key (core.idempotency). body_hash: to compare with what is stored there.
     floor_micros: the balance may not fall below it. limits: of the account, None where it has none.
+    is_strict: it is accepted, and sent, when PostgreSQL has it.
     """
 
     record: MessageRecord
@@ -65,6 +66,7 @@ class Planned(msgspec.Struct, gc=False):
     body_hash: bytes = b""
     others: tuple[MessageRecord, ...] = ()
     limits: Limits | None = None
+    is_strict: bool = False
 
     @property
     def records(self) -> tuple[MessageRecord, ...]:
@@ -198,6 +200,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
             entry.floor_micros,
             upstream.queue_messages_max,
             limits=entry.limits,
+            is_strict=entry.is_strict,
         )
     same = submission.body_hash
     if not same:
@@ -217,6 +220,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         encode_answer(StoredAnswer(id, same, price_micros, parts, data_coding)),
         same,
         limits=entry.limits,
+        is_strict=entry.is_strict,
     )
 
 

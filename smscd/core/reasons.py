@@ -25,6 +25,7 @@ class Reason(Enum):
     COUNTRY_NOT_ALLOWED = auto()
     QUEUE_FULL = auto()
     STORAGE_UNAVAILABLE = auto()
+    RECORD_BEHIND = auto()
     IDEMPOTENCY_KEY_REUSED = auto()
     IDEMPOTENCY_IN_PROGRESS = auto()
     INVALID_SOURCE = auto()
@@ -134,6 +135,13 @@ REASONS: Final[dict[Reason, Answer]] = {
         503,
         "storage_unavailable",
         "The message could not be stored; it was not accepted. Try again later.",
+        is_temporary=True,
+    ),
+    Reason.RECORD_BEHIND: Answer(
+        CommandStatus.ESME_RSYSERR,
+        503,
+        "record_behind",
+        "The account's messages are accepted when they are recorded, and the record is behind. Try again later.",
         is_temporary=True,
     ),
     Reason.IDEMPOTENCY_KEY_REUSED: Answer(

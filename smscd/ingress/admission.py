@@ -137,6 +137,11 @@ class BatchAdmitter:
             reaper.cancel()
             self._refuse_all()
 
+    async def cancel(self, refused: list[Refusal]) -> list[int]:
+        """Cancel what was admitted, before its customer is refused; returns the ids that are not cancelled."""
+        self._metrics.on_refused_yet_admitted(len(refused))
+        return await self._cancel(refused)
+
     async def drain(self) -> None:
         """Wait until nothing is pending."""
         while self._pending:  # noqa: ASYNC110  # once, at the end of the process
@@ -183,6 +188,8 @@ class BatchAdmitter:
                 message.idem_key or b"",
                 message.idem_value,
             )
+            if message.is_strict:
+                item.is_strict = True
             if message.limits is not None:
                 item.limits = message.limits
                 if message.limits.has_velocity:

@@ -81,6 +81,11 @@ async def set_limits(database: Database, account: str, limits: Limits) -> None:
     await _execute(database, "set_limits", account, *_values(limits))
 
 
+async def set_durability(database: Database, account: str, durability: str) -> bool:
+    """Say when the messages of an account are accepted; False when there is no such account."""
+    return await _execute(database, "set_durability", account, durability) == "UPDATE 1"
+
+
 async def add_credential(database: Database, credential: Credential) -> None:
     """Make or change what an ESME binds with."""
     await _execute(database, "add_credential", *_values(credential))

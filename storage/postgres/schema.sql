@@ -264,7 +264,8 @@ CREATE TABLE accounts (
     spend_per_day_micros bigint CHECK (spend_per_day_micros >= 0),
     velocity_per_minute integer NOT NULL DEFAULT 0 CHECK (velocity_per_minute BETWEEN 0 AND 65535),
     velocity_per_day integer NOT NULL DEFAULT 0 CHECK (velocity_per_day >= 0),
-    allowed_countries text[] NOT NULL DEFAULT '{}'
+    allowed_countries text[] NOT NULL DEFAULT '{}',
+    durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict'))
 );
 
 CREATE TABLE api_keys (

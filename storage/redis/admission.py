@@ -29,7 +29,8 @@ class AdmitItem:
 
     messages: (upstream, priority, record) of each; one but for submit_multi. rate: messages a second, 0 for no limit.
     price_micros: of all of them. request_key: b"" when the submission has none. limits: of the account, None where it
-    has none. prefixes: of each message, where the limits count them.
+    has none. prefixes: of each message, where the limits count them. is_strict: it waits for PostgreSQL before it is
+    queued.
     """
 
     account: str
@@ -43,6 +44,7 @@ class AdmitItem:
     stored_answer: bytes = b""
     limits: Limits | None = None
     prefixes: Sequence[bytes] = ()
+    is_strict: bool = False
 
 
 @dataclass(slots=True)
@@ -137,7 +139,7 @@ class AdmissionStore:
     ) -> tuple[list[str], list[Arg]]:
         names = self._keys
         accounts: dict[str, int] = {}
-        queues: dict[tuple[str, int, str], int] = {}
+        queues: dict[tuple[str, int, str, bool], int] = {}
         limited: dict[str, _Limited] = {}
         account_keys: list[str] = []
         account_args: list[Arg] = []
@@ -154,12 +156,12 @@ class AdmissionStore:
                 account_args += (interval, interval * item.burst if interval else 1, item.floor_micros)
             numbers = []
             for upstream, priority, _ in item.messages:
-                place = (upstream, priority, item.account)
+                place = (upstream, priority, item.account, item.is_strict)
                 queue = queues.get(place)
                 if queue is None:
                     queue = queues[place] = len(queues) + 1
-                    queue_keys += (names.queue(*place), names.ready(upstream))
-                    queue_args += (upstream, item.upstream_messages_max)
+                    queue_keys += (names.queue(upstream, priority, item.account), names.ready(upstream))
+                    queue_args += (upstream, item.upstream_messages_max, "1" if item.is_strict else "")
                 numbers.append(queue)
             count = len(numbers)
             field = idem.number() if item.request_key else 0
@@ -183,7 +185,7 @@ class AdmissionStore:
             not_after_ms, top_id, window,
             len(accounts), len(queues), idem.buckets, len(limited), len(items), names.bell,
         ]  # fmt: skip
-        keys = [names.journal, names.depth, *account_keys, *queue_keys, *idem.keys, *used_keys]
+        keys = [names.journal, names.depth, names.strict, *account_keys, *queue_keys, *idem.keys, *used_keys]
         return keys, [*head, *account_args, *queue_args, *idem.args, *limit_args, *body]
 
     def _read(self, reply: Any) -> AdmitReply:

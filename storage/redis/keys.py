@@ -37,6 +37,7 @@ class ShardKeys:
         self.topups = f"{self.tag}:topups"
         self.hooks = f"{self.tag}:hooks"
         self.hooks_later = f"{self.tag}:hooks:later"
+        self.strict = f"{self.tag}:strict"
         self.heartbeat = f"{self.tag}:heartbeat"
         self.bell = f"{self.tag}:bell"
         self.traces = f"{self.tag}:traces"

@@ -63,6 +63,7 @@ _SENDING: Final = (
     Reason.SPEND_LIMIT,
     Reason.QUEUE_FULL,
     Reason.STORAGE_UNAVAILABLE,
+    Reason.RECORD_BEHIND,
 )
 
 

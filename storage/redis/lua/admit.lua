@@ -1,13 +1,13 @@
 -- Admit a batch of submissions: deduplicate, limit the rate, the spend of the day and what a prefix gets, take the
 -- money, queue, journal. Each submission is admitted whole or not at all and gets its own verdict.
 -- include: _session _records _limits
--- KEYS[1] session   KEYS[2] journal   KEYS[3] depth
+-- KEYS[1] session   KEYS[2] journal   KEYS[3] depth   KEYS[4] strict: what waits there for PostgreSQL, see release.lua
 --         then one acct hash an account; a queue stream and a ready set a queue; the idempotency hashes of the current
 --         and the previous window a bucket; the used hashes of both windows an account with limits
 -- ARGV[3] not_after_ms   ARGV[4] highest message id of the batch   ARGV[5] window: a UTC day
 -- ARGV[6..10] how many accounts, queues, idempotency buckets, accounts with limits, submissions   ARGV[11] bell channel
 --         an account: microseconds a message (GCRA), burst in microseconds, floor of the balance
---         a queue: upstream, most messages the upstream may have waiting
+--         a queue: upstream, most messages the upstream may have waiting, '1' where they wait for PostgreSQL first
 --         an idempotency bucket: how many fields, each of them
 --         an account with limits: its number, most micros a day, most messages to a prefix in a minute and in a day ('':
 --         no limit), how many prefixes, each of them
@@ -28,7 +28,7 @@ if buckets + limited > 0 and day ~= tonumber(ARGV[5]) then
   return {'W', whole(now_ms)}
 end
 
-local key, arg = 3, 12
+local key, arg = 4, 12
 local account = {}
 for i = 1, accounts do
   local name = KEYS[key + i]
@@ -53,8 +53,8 @@ for i = 1, queues do
     depth[upstream] = {held = tonumber(redis.call('HGET', KEYS[3], upstream) or '0'), added = 0}
   end
   queue[i] = {key = KEYS[key + 2 * i - 1], ready = KEYS[key + 2 * i], depth = depth[upstream],
-    max = tonumber(ARGV[arg + 1]), records = {''}}
-  arg = arg + 2
+    upstream = upstream, max = tonumber(ARGV[arg + 1]), is_strict = ARGV[arg + 2] == '1', records = {''}}
+  arg = arg + 3
 end
 key = key + 2 * queues
 
@@ -147,8 +147,14 @@ if #journal > 1 then
     local count = #target.records - 1
     if count > 0 then
       target.records[1] = array_header(count)
-      redis.call('XADD', target.key, '*', 'b', table.concat(target.records))
-      redis.call('SADD', target.ready, target.key)
+      local blob = table.concat(target.records)
+      if target.is_strict then
+        redis.call('XADD', KEYS[4], '*', 'j', journal_id, 'u', target.upstream, 'q', target.key, 'r', target.ready,
+          'b', blob)
+      else
+        redis.call('XADD', target.key, '*', 'b', blob)
+        redis.call('SADD', target.ready, target.key)
+      end
     end
   end
   for upstream, counted in pairs(depth) do

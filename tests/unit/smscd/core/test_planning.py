@@ -188,7 +188,16 @@ def test_a_plan_has_the_limits_of_its_account() -> None:
         found = plan(submission, directory, ID, NOW)
         assert isinstance(found, Planned) and found.limits == limits
     found = plan(smpp(), DIRECTORY, ID, NOW)
-    assert isinstance(found, Planned) and found.limits is None
+    assert isinstance(found, Planned) and found.limits is None and not found.is_strict
+
+
+def test_a_plan_says_whether_it_waits_for_the_record() -> None:
+    safe = Account(id="safe", any_sender=True, durability="strict")
+    directory = DirectoryIndex(msgspec.structs.replace(DIRECTORY.snapshot, accounts=(safe,)))
+    for submission in (smpp(account=safe), smpp(account=safe, request_key=b"k")):
+        found = plan(submission, directory, ID, NOW)
+        assert isinstance(found, Planned) and found.is_strict
+    assert directory.has_strict and not DIRECTORY.has_strict
 
 
 def test_a_refused_sender_is_refused_again() -> None:

@@ -28,6 +28,7 @@ def test_every_reason_has_its_row_and_every_row_its_title() -> None:
         (Reason.COUNTRY_NOT_ALLOWED, 0x0B, 403, "country_not_allowed"),
         (Reason.QUEUE_FULL, 0x14, 503, "queue_full"),
         (Reason.STORAGE_UNAVAILABLE, 0x08, 503, "storage_unavailable"),
+        (Reason.RECORD_BEHIND, 0x08, 503, "record_behind"),
         (Reason.IDEMPOTENCY_KEY_REUSED, 0xC4, 422, "idempotency_key_reused"),
         (Reason.IDEMPOTENCY_IN_PROGRESS, 0x08, 409, "idempotency_in_progress"),
         (Reason.INVALID_SCHEDULE, 0x61, 422, "validation_failed"),

@@ -193,6 +193,7 @@ async def test_a_suspended_account_is_refused() -> None:
         (Refused(Reason.PREFIX_VELOCITY, 41.2), 429, "prefix_velocity", "42"),
         (Refused(Reason.SPEND_LIMIT, 7_200.0), 429, "spend_limit", "7200"),
         (Refused(Reason.QUEUE_FULL, 1.0), 503, "queue_full", "1"),
+        (Refused(Reason.RECORD_BEHIND, 1.0), 503, "record_behind", "1"),
         (Refused(Reason.STORAGE_UNAVAILABLE, 0.0), 503, "storage_unavailable", "1"),
     ],
 )

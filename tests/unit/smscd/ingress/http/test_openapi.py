@@ -96,6 +96,7 @@ async def test_what_sending_can_be_refused_with_is_documented() -> None:
         Reason.COUNTRY_NOT_ALLOWED,
         Reason.PREFIX_VELOCITY,
         Reason.SPEND_LIMIT,
+        Reason.RECORD_BEHIND,
     ):
         answer = REASONS[reason]
         assert f"`{answer.code}`" in responses[str(answer.http_status)]["description"]
