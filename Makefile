@@ -2,6 +2,7 @@
 # make test    all that the tests need, and all tests
 # make install only .venv with the smscd command
 # make bench-codec  the SMPP codec beside other people's, in one run
+# make bench-admission  the Redis CPU of admission beside that of appending the same blobs alone, in one run
 # make fuzz    mutate SMPP octets, guided by coverage (options: make fuzz ARGS="-max_total_time=600")
 #
 # Nothing but Python 3.11 to 3.13, make and git is needed. A second call of anything does only what has changed.
@@ -9,7 +10,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install dev test peers bench bench-codec faults fuzz lint lock clean
+.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +62,9 @@ bench: install
 
 bench-codec: dev
 	$(BIN)/python -m tools.bench.codec
+
+bench-admission: install
+	$(BIN)/python -m tools.bench.admission $(ARGS)
 
 # atheris has no place among what the tests need: it is large, and only this target uses it.
 $(VENV)/.installed-fuzz: $(VENV)/.installed-dev tools/fuzz-requirements.lock

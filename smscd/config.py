@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from smscd.core.limits import VELOCITY_MAX, Limits, countries_of
+
 ENVIRONMENT_PREFIX = "SMSCD_"
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
@@ -109,6 +111,25 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     memory_share_max: Share = 0.75
     disk_free_bytes_min: CountOrNone = 268_435_456
     validity_seconds: Annotated[int, Meta(ge=60, le=604_800)] = 86_400
+    strict_lag_seconds: Seconds = 2.0
+    strict_seconds: Seconds = 5.0
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What `smscd account add` holds a new account to, unless it is told otherwise. countries: codes with commas."""
+
+    spend_per_day_micros: CountOrNone = 0
+    velocity_per_minute: Annotated[int, Meta(ge=0, le=VELOCITY_MAX)] = 50
+    velocity_per_day: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 500
+    countries: str = ""
+
+    @property
+    def new_account(self) -> Limits:
+        """The limits of a new account. Raises ValueError when a country is none."""
+        given = [part.strip().upper() for part in self.countries.split(",") if part.strip()]
+        return Limits(
+            self.spend_per_day_micros or None, self.velocity_per_minute, self.velocity_per_day, countries_of(given)
+        )
 
 
 class WriterConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +196,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     http: HttpConfig = HttpConfig()
     admin: AdminConfig = AdminConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    limits: LimitsConfig = LimitsConfig()
     writer: WriterConfig = WriterConfig()
     audit: AuditConfig = AuditConfig()
     totals: TotalsConfig = TotalsConfig()
@@ -287,6 +309,14 @@ def _contradictions(config: Config) -> list[str]:
             f"[admin] host {config.admin.host} can be reached from other machines: set [admin] token, or use 127.0.0.1."
         )
     found += _tls_contradictions(config)
+    if config.admission.strict_seconds >= config.http.request_seconds:
+        found.append(
+            "[admission] strict_seconds is not less than [http] request_seconds, which would end the wait: change one."
+        )
+    try:
+        _ = config.limits.new_account
+    except ValueError as error:
+        found.append(f"[limits] countries is wrong: {error}.")
     try:
         networks = config.outbind.networks
         if config.outbind.host and not networks:

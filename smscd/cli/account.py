@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
 from protocols.gsm.national import Language
+from smscd.cli.durability import durability
+from smscd.cli.limits import limit_options, limited, limits
+from smscd.cli.money import Money as Money
+from smscd.cli.money import shown_money as shown_money
 from smscd.cli.output import (
     find_instance,
     give_up,
@@ -21,31 +24,9 @@ from smscd.cli.output import (
     run,
 )
 
-MICROS = 1_000_000
 ALPHABETS = ("unknown", "gsm", "gsm_packed", "latin1", "ascii")
 LANGUAGES = tuple(language.name.lower() for language in Language)
 ACCOUNT_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-MICROS_MAX = 2**53
-
-
-class Money(click.ParamType[int]):
-    """A decimal amount, exact to a millionth, as integer micro-units."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Text to micro-units."""
-        if isinstance(value, int):
-            return value
-        try:
-            micros = Decimal(value) * MICROS
-            if not micros.is_finite() or micros != micros.to_integral_value():
-                raise InvalidOperation
-        except InvalidOperation:
-            self.fail(f"{value} is not an amount with at most six decimals", param, ctx)
-        if abs(micros) >= MICROS_MAX:
-            self.fail(f"{value} is beyond what a balance can hold", param, ctx)
-        return int(micros)
 
 
 class NetworkParameter(click.ParamType[str]):
@@ -79,13 +60,6 @@ class CertificateParameter(click.ParamType[str]):
         return digits
 
 
-def shown_money(micros: int, currency: str) -> str:
-    """Micro-units for people: at least two decimals."""
-    text = f"{Decimal(micros) / MICROS:f}"
-    whole, _, part = text.partition(".")
-    return f"{whole}.{part.ljust(2, '0')} {currency}".rstrip()
-
-
 def shown_text(found: dict[str, Any]) -> str:
     """How an account writes text, for people; empty for one of which nothing is said."""
     alphabet = found["default_alphabet"] if found["default_alphabet"] != "unknown" else ""
@@ -96,6 +70,10 @@ def shown_text(found: dict[str, Any]) -> str:
 @click.group()
 def account() -> None:
     """Customers, their keys and their money."""
+
+
+account.add_command(limits)
+account.add_command(durability)
 
 
 @account.command()
@@ -154,6 +132,14 @@ def account() -> None:
     show_default=True,
     help="How its ESMEs get a long message from a phone; a webhook gets the whole. Above 254 octets a whole needs 3.4.",
 )
+@limit_options
+@click.option(
+    "--durability",
+    type=click.Choice(["normal", "strict"]),
+    default="normal",
+    show_default=True,
+    help="Whether its messages are accepted when they are in Redis, or in PostgreSQL too.",
+)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
@@ -200,6 +186,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
         is_little_endian=options["little_endian"],
         low_balance_micros=options["low_balance"],
         mo_delivery=options["mo_delivery"],
+        durability=options["durability"],
     )
 
     async def work() -> None:
@@ -215,7 +202,8 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                await configuration.add_account(database, await account_state.logged(database, made))
+                made_now = await limited(database, await account_state.logged(database, made), location, options)
+                await configuration.add_account(database, made_now)
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,

@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
+from smscd.core.limits import Limits
+
 AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "ascii"]
 """What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
 LongMessage: TypeAlias = Literal["as_is", "udh8", "udh16", "sar", "payload"]
@@ -24,6 +26,7 @@ ValidityName: TypeAlias = Literal["relative", "absolute", "none"]
 ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DELETED", "ACCEPTD", "ENROUTE", "UNKNOWN"]
 """The words of the specification for what became of a message."""
 StatWord: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?$")]
+Durability: TypeAlias = Literal["normal", "strict"]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
 MoDelivery: TypeAlias = Literal["parts", "whole"]
 """How an account's ESMEs get a long message from a phone; a webhook always gets the whole."""
@@ -56,6 +59,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     default_alphabet, is_little_endian: how its ESMEs write text, and get it. languages: whose national tables a text
     of its over HTTP may use.
     low_balance_micros: it is warned each time that its balance falls below this; None: never.
+    spend_per_day_micros, velocity_per_minute, velocity_per_day: see core.limits; None and 0: no limit.
+    durability: "strict": the customer is told yes when PostgreSQL has the message too, and it is sent after that.
+    allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
     """
 
     id: str
@@ -90,6 +96,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     outbind_tls_ca_file: str = ""
     low_balance_micros: int | None = None
     mo_delivery: MoDelivery = "parts"
+    spend_per_day_micros: int | None = None
+    velocity_per_minute: int = 0
+    velocity_per_day: int = 0
+    allowed_countries: frozenset[str] = frozenset()
+    durability: Durability = "normal"
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the script that admits holds it to; None: nothing."""
+        limits = Limits(self.spend_per_day_micros, self.velocity_per_minute, self.velocity_per_day)
+        return limits if limits.is_counted else None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):

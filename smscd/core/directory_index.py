@@ -62,13 +62,16 @@ class AccountEntry:
     """
 
     __slots__ = (
-        "account", "converters", "dialect", "floor_micros", "languages", "made", "networks", "offers", "senders",
-        "sources",
+        "account", "converters", "countries", "dialect", "floor_micros", "is_strict", "languages", "limits", "made",
+        "networks", "offers", "senders", "sources",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.floor_micros = -account.credit_limit_micros
+        self.limits = account.limits
+        self.is_strict = account.durability == "strict"
+        self.countries = account.allowed_countries
         self.senders = frozenset(sender.removeprefix("+").encode() for sender in account.senders)
         self.networks = Networks(account.allowed_networks)
         self.dialect = dialect_of(account)
@@ -96,6 +99,7 @@ class DirectoryIndex:
         self.validity_default_ms = validity_default_ms
         self.prices = PriceTables(snapshot.prices, snapshot.costs) if prices is None else prices
         self._entries = {account.id: AccountEntry(account) for account in snapshot.accounts}
+        self.has_strict = any(entry.is_strict for entry in self._entries.values())
         self._credentials = {credential.system_id.encode(): credential for credential in snapshot.credentials}
         self._api_keys = {key.key_hash: key for key in snapshot.api_keys if not key.is_revoked}
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}

@@ -19,9 +19,11 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import DataCoding, EsmClass, TlvTag
 from smscd.core.addresses import E164_LENGTHS, SHORT_CODE_TONS, find_destination, remember_source
 from smscd.core.conversion import canonical, reference_of
+from smscd.core.countries import PREFIX_DIGITS_MAX, country_of
 from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.idempotency import StoredAnswer, body_hash, encode_answer
+from smscd.core.limits import Limits
 from smscd.core.profiles import encode_named, is_plain
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Conversion, Door, MessageRecord, Via
@@ -49,7 +51,8 @@ class Planned(msgspec.Struct, gc=False):
     others: the further messages of a submit_multi, admitted with the first or not at all.
     idem_key: the request key; None without, and then idem_value and body_hash are empty.
     idem_value: what is stored under the key (core.idempotency). body_hash: to compare with what is stored there.
-    floor_micros: the balance may not fall below it.
+    floor_micros: the balance may not fall below it. limits: of the account, None where it has none.
+    is_strict: it is accepted, and sent, when PostgreSQL has it.
     """
 
     record: MessageRecord
@@ -62,6 +65,8 @@ class Planned(msgspec.Struct, gc=False):
     idem_value: bytes = b""
     body_hash: bytes = b""
     others: tuple[MessageRecord, ...] = ()
+    limits: Limits | None = None
+    is_strict: bool = False
 
     @property
     def records(self) -> tuple[MessageRecord, ...]:
@@ -87,6 +92,9 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         if isinstance(found, Rejected):
             return found
         dest_ton, dest_npi, dest = found.ton, found.npi, found.digits
+
+    if entry.countries and country_of(dest[:PREFIX_DIGITS_MAX].decode()) not in entry.countries:
+        return Rejected(Reason.COUNTRY_NOT_ALLOWED)
 
     asked = (submission.source_ton, submission.source_npi, submission.source)
     source = entry.sources.get(asked) or remember_source(entry, asked)
@@ -191,6 +199,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
             account.burst,
             entry.floor_micros,
             upstream.queue_messages_max,
+            limits=entry.limits,
+            is_strict=entry.is_strict,
         )
     same = submission.body_hash
     if not same:
@@ -210,6 +220,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         key,
         stored,
         same,
+        limits=entry.limits,
+        is_strict=entry.is_strict,
     )
 
 

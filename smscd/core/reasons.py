@@ -22,8 +22,10 @@ class Reason(Enum):
     RATE_LIMITED = auto()
     PREFIX_VELOCITY = auto()
     SPEND_LIMIT = auto()
+    COUNTRY_NOT_ALLOWED = auto()
     QUEUE_FULL = auto()
     STORAGE_UNAVAILABLE = auto()
+    RECORD_BEHIND = auto()
     IDEMPOTENCY_KEY_REUSED = auto()
     IDEMPOTENCY_IN_PROGRESS = auto()
     INVALID_SOURCE = auto()
@@ -109,15 +111,21 @@ REASONS: Final[dict[Reason, Answer]] = {
         CommandStatus.ESME_RTHROTTLED,
         429,
         "prefix_velocity",
-        "Too many messages to numbers of this prefix.",
+        "Too many messages to numbers that differ in their last four digits only: wait, or ask for a higher limit.",
         is_temporary=True,
     ),
     Reason.SPEND_LIMIT: Answer(
         CommandStatus.ESME_RTHROTTLED,
         429,
         "spend_limit",
-        "The spend limit of the account is reached.",
+        "What the account may spend in a day (UTC) does not cover the price: wait for the next day, or ask for more.",
         is_temporary=True,
+    ),
+    Reason.COUNTRY_NOT_ALLOWED: Answer(
+        CommandStatus.ESME_RINVDSTADR,
+        403,
+        "country_not_allowed",
+        "The account may not send to the country of this number: ask for it to be allowed.",
     ),
     Reason.QUEUE_FULL: Answer(
         CommandStatus.ESME_RMSGQFUL, 503, "queue_full", "Our queue is full; try again later.", is_temporary=True
@@ -127,6 +135,13 @@ REASONS: Final[dict[Reason, Answer]] = {
         503,
         "storage_unavailable",
         "The message could not be stored; it was not accepted. Try again later.",
+        is_temporary=True,
+    ),
+    Reason.RECORD_BEHIND: Answer(
+        CommandStatus.ESME_RSYSERR,
+        503,
+        "record_behind",
+        "The account's messages are accepted when they are recorded, and the record is behind. Try again later.",
         is_temporary=True,
     ),
     Reason.IDEMPOTENCY_KEY_REUSED: Answer(

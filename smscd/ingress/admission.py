@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from smscd.core.idempotency import duplicate_of
+from smscd.core.limits import prefix_of
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
@@ -26,7 +27,9 @@ from storage.redis.admission import (
     ADMITTED,
     DUPLICATE,
     INSUFFICIENT,
+    PREFIX_VELOCITY,
     QUEUE_FULL,
+    SPEND_LIMIT,
     THROTTLED,
     TOO_LATE,
     AdmissionStore,
@@ -46,6 +49,11 @@ _FIXED: dict[int, Verdict] = {
     INSUFFICIENT: Refused(Reason.INSUFFICIENT_BALANCE),
     QUEUE_FULL: FULL,
     TOO_LATE: UNAVAILABLE,
+}
+_WAITS = {
+    THROTTLED: Reason.RATE_LIMITED,
+    SPEND_LIMIT: Reason.SPEND_LIMIT,
+    PREFIX_VELOCITY: Reason.PREFIX_VELOCITY,
 }
 _encode = msgspec.msgpack.Encoder().encode
 _log = structlog.get_logger(__name__)
@@ -129,6 +137,11 @@ class BatchAdmitter:
             reaper.cancel()
             self._refuse_all()
 
+    async def cancel(self, refused: list[Refusal]) -> list[int]:
+        """Cancel what was admitted, before its customer is refused; returns the ids that are not cancelled."""
+        self._metrics.on_refused_yet_admitted(len(refused))
+        return await self._cancel(refused)
+
     async def drain(self) -> None:
         """Wait until nothing is pending."""
         while self._pending:  # noqa: ASYNC110  # once, at the end of the process
@@ -164,19 +177,24 @@ class BatchAdmitter:
                 size += len(blob)
                 price_micros += other.price_micros
                 messages.append((other.upstream, other.priority, blob))
-            items.append(
-                AdmitItem(
-                    record.account,
-                    message.rate_per_second,
-                    message.burst,
-                    message.floor_micros,
-                    price_micros,
-                    message.queue_messages_max,
-                    messages,
-                    message.idem_key or b"",
-                    message.idem_value,
-                )
+            item = AdmitItem(
+                record.account,
+                message.rate_per_second,
+                message.burst,
+                message.floor_micros,
+                price_micros,
+                message.queue_messages_max,
+                messages,
+                message.idem_key or b"",
+                message.idem_value,
             )
+            if message.is_strict:
+                item.is_strict = True
+            if message.limits is not None:
+                item.limits = message.limits
+                if message.limits.has_velocity:
+                    item.prefixes = [prefix_of(record.dest) for record in message.records]
+            items.append(item)
         at = 0
         rest = iter(items)
         while at < len(items):
@@ -299,8 +317,8 @@ def _verdicts(planned: list[Planned], reply: AdmitReply) -> list[Verdict]:
             verdicts.append(Accepted(record.id, price_micros, record.parts))
         elif letter == DUPLICATE:
             verdicts.append(duplicate_of(reply.extras[index], message.body_hash))
-        elif letter == THROTTLED:
-            verdicts.append(Refused(Reason.RATE_LIMITED, int(reply.extras[index]) / 1000))
+        elif letter in _WAITS:
+            verdicts.append(Refused(_WAITS[letter], int(reply.extras[index]) / 1000))
         else:
             verdicts.append(_FIXED[letter])
     return verdicts

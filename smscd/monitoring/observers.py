@@ -17,6 +17,8 @@ VERDICTS: Final = {
     b"I": "insufficient_balance",
     b"Q": "queue_full",
     b"L": "too_late",
+    b"S": "spend_limit",
+    b"V": "prefix_velocity",
 }
 BATCH_BOUNDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 

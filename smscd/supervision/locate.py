@@ -7,10 +7,11 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smscd import config as configuration
+from smscd.core.limits import Limits
 from smscd.supervision.instance import StateDirectory
 from smscd.supervision.ready import RunFile, is_alive, read_run, write_run
 
@@ -26,7 +27,7 @@ class Location:
     """Where an instance keeps its data, and how to talk to it if it runs.
 
     pepper is empty when it is not known (only a command that sets SMPP passwords needs it). run: None when the
-    instance was found by its servers and not as a running process.
+    instance was found by its servers and not as a running process. new_account: the limits of one.
     """
 
     redis_url: str
@@ -34,6 +35,7 @@ class Location:
     postgres_owner_dsn: str
     pepper: str
     run: RunFile | None = None
+    new_account: Limits = configuration.LimitsConfig().new_account
 
 
 def registry_directory(environment: Mapping[str, str]) -> Path:
@@ -102,7 +104,7 @@ def _of_config(config: configuration.Config) -> Location:
     if run is not None and not is_alive(run):
         run = None
     if run is not None and not (config.redis_url and config.postgres_dsn):
-        return _of_run(run)
+        return replace(_of_run(run), new_account=config.limits.new_account)
     if not config.redis_url or not config.postgres_dsn:
         raise NotFound(
             f"The configuration uses embedded servers in {config.state_dir}, and no smscd is running there. "
@@ -118,6 +120,7 @@ def _of_config(config: configuration.Config) -> Location:
         postgres_owner_dsn=config.postgres_owner_dsn,
         pepper=pepper,
         run=run,
+        new_account=config.limits.new_account,
     )
 
 

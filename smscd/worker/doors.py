@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.figures import HttpFigures
@@ -24,6 +25,7 @@ from smscd.ingress.smpp.binds import BindDesk
 from smscd.ingress.smpp.operations import Operations
 from smscd.ingress.smpp.outbinds import Outbinds
 from smscd.ingress.smpp.server import SmppServer
+from smscd.ingress.strict import StrictAdmitter
 from smscd.monitoring.observers import admission_metrics
 from smscd.monitoring.samples import http_samples, smpp_samples
 from smscd.monitoring.vitals import Vitals
@@ -40,6 +42,7 @@ from storage.redis.binds import BindStore
 from storage.redis.journal import JournalReader
 from storage.redis.monitor import read_depths
 from storage.redis.outbox import unserved
+from storage.redis.strict import StrictStore
 
 if TYPE_CHECKING:
     from smscd.daemon import Composition
@@ -73,18 +76,33 @@ class Doors:
             note=RefusalNote(Path(config.state_dir) / f"refused-{parts.worker.index}"),
             pending_max=config.admission.pending_messages_max,
         )
+        behind = parts.metrics.counter("smscd_admission_messages_total", "both", "record_behind")
+
+        def on_behind(messages: int) -> None:
+            behind.value += messages
+
+        strict = StrictAdmitter(
+            admitter,
+            StrictStore(parts.keys, parts.link("strict")),
+            recorded=parts.database.recorded_offset,
+            has_strict=lambda: parts.directory.get().has_strict,
+            on_behind=on_behind,
+            lag_seconds_max=config.admission.strict_lag_seconds,
+            wait_seconds=config.admission.strict_seconds,
+        )
         desk = self._bind_desk()
         tls = parts.tls
         self._services = [
             TaskService("gate", gate.run),
             TaskService("admission", admitter.run, drain=admitter.drain),
+            TaskService("strict", strict.run, drain=strict.drain),
             TaskService("binds", desk.run, drain=desk.leave),
         ]
         if tls is not None:
             look = CertificateWatch(tls, config.smpp.tls_look_seconds)
             parts.bells.subscribe(b"config", look.look_soon)
             self._services.append(TaskService("certificates", look.run))
-        self._smpp, self._http = self._smpp_server(admitter, desk), self._http_server(admitter)
+        self._smpp, self._http = self._smpp_server(strict, desk), self._http_server(strict)
         self._services += [self._congestion(gate, admitter, self._smpp), self._outbinds(self._smpp)]
         for service in self._services:
             await service.start()
@@ -139,7 +157,7 @@ class Doors:
         limits = smpp_door.bind_limits(config, parts.worker.index, parts.worker.workers)
         return BindDesk(Authenticator(parts.config.pepper.encode()), parts.directory.get, limits, store)
 
-    def _smpp_server(self, admitter: BatchAdmitter, desk: BindDesk) -> SmppServer:
+    def _smpp_server(self, admitter: Admitter, desk: BindDesk) -> SmppServer:
         parts, config = self._parts, self._parts.config.smpp
         server = SmppServer(
             config=smpp_door.session_config(config),
@@ -158,7 +176,7 @@ class Doors:
         parts.metrics.add_source(lambda: smpp_samples(server))
         return server
 
-    def _http_server(self, admitter: BatchAdmitter) -> HttpServer:
+    def _http_server(self, admitter: Admitter) -> HttpServer:
         parts, config = self._parts, self._parts.config.http
         figures = HttpFigures()
         vitals = Vitals(

@@ -22,6 +22,7 @@ from smscd.core.directory import (
     Snapshot,
     Upstream,
 )
+from smscd.core.limits import Limits
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
@@ -66,6 +67,23 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
 async def add_account(database: Database, account: Account) -> None:
     """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is)."""
     await _execute(database, "add_account", *_values(account))
+
+
+async def limits_for_change(database: Database, account: str) -> Limits | None:
+    """The limits of an account, for nobody else to change until the transaction ends; None without an account."""
+    async with acquired(database) as connection:
+        row = await connection.fetchrow(_SQL["limits_for_change"], account)
+        return None if row is None else msgspec.convert(dict(row), Limits)
+
+
+async def set_limits(database: Database, account: str, limits: Limits) -> None:
+    """Change the limits of an account."""
+    await _execute(database, "set_limits", account, *_values(limits))
+
+
+async def set_durability(database: Database, account: str, durability: str) -> bool:
+    """Say when the messages of an account are accepted; False when there is no such account."""
+    return await _execute(database, "set_durability", account, durability) == "UPDATE 1"
 
 
 async def add_credential(database: Database, credential: Credential) -> None:

@@ -308,7 +308,12 @@ CREATE TABLE accounts (
     outbind_uses_tls boolean NOT NULL DEFAULT false,
     outbind_tls_ca_file text NOT NULL DEFAULT '',
     low_balance_micros bigint,
-    mo_delivery text NOT NULL DEFAULT 'parts' CHECK (mo_delivery IN ('parts', 'whole'))
+    mo_delivery text NOT NULL DEFAULT 'parts' CHECK (mo_delivery IN ('parts', 'whole')),
+    spend_per_day_micros bigint CHECK (spend_per_day_micros >= 0),
+    velocity_per_minute integer NOT NULL DEFAULT 0 CHECK (velocity_per_minute BETWEEN 0 AND 65535),
+    velocity_per_day integer NOT NULL DEFAULT 0 CHECK (velocity_per_day >= 0),
+    allowed_countries text[] NOT NULL DEFAULT '{}',
+    durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict'))
 );
 
 CREATE TABLE api_keys (

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from smscd.core.records import LedgerRecord
 from storage.redis import scripts
 from storage.redis.journal import last_id_of
-from storage.redis.keys import ShardKeys
+from storage.redis.keys import DAY_MS, ShardKeys
 from storage.redis.link import Arg, RedisLink
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -61,6 +61,12 @@ class Balances:
         commands = [("MULTI",), *names, ("XINFO", "STREAM", self._keys.journal), ("EXEC",)]
         *held, info = (await self._link.pipeline(commands))[-1]
         return last_id_of(info), [int(balance or 0) for balance in held]
+
+    async def spent_today(self, account: str) -> int:
+        """Micro-units that an account with a limit of spend was charged since midnight (UTC of Redis TIME)."""
+        seconds, _ = await self._link.command("TIME")
+        held = await self._link.command("HGET", self._keys.used(account, int(seconds) * 1000 // DAY_MS), "$")
+        return int(held or 0)
 
     async def applied(self, account: str, reference: str) -> TopUp | None:
         """What is known here of a reference, with the balance of `account`; None when there is nothing (any more)."""

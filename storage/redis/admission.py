@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from smscd.core.limits import Limits
 from smscd.core.records import Outcome, ResultRecord, State
 from storage.redis import scripts
 from storage.redis.keys import DAY_MS, ShardKeys
 from storage.redis.link import Arg
 from storage.redis.session import RoleSession
 
-ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE = b"ADTIQL"
+ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE, SPEND_LIMIT, PREFIX_VELOCITY = b"ADTIQLSV"
+_WITH_EXTRA = bytes((DUPLICATE, THROTTLED, SPEND_LIMIT, PREFIX_VELOCITY))
 _META = struct.Struct(">HHIdHH")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -26,7 +28,9 @@ class AdmitItem:
     """One submission: admitted whole or not at all.
 
     messages: (upstream, priority, record) of each; one but for submit_multi. rate: messages a second, 0 for no limit.
-    price_micros: of all of them. request_key: b"" when the submission has none.
+    price_micros: of all of them. request_key: b"" when the submission has none. limits: of the account, None where it
+    has none. prefixes: of each message, where the limits count them. is_strict: it waits for PostgreSQL before it is
+    queued.
     """
 
     account: str
@@ -38,6 +42,9 @@ class AdmitItem:
     messages: list[tuple[str, int, bytes]]
     request_key: bytes = b""
     stored_answer: bytes = b""
+    limits: Limits | None = None
+    prefixes: Sequence[bytes] = ()
+    is_strict: bool = False
 
 
 @dataclass(slots=True)
@@ -132,14 +139,14 @@ class AdmissionStore:
     ) -> tuple[list[str], list[Arg]]:
         names = self._keys
         accounts: dict[str, int] = {}
-        queues: dict[tuple[str, int, str], int] = {}
-        buckets: dict[str, int] = {}
+        queues: dict[tuple[str, int, str, bool], int] = {}
+        limited: dict[str, _Limited] = {}
         account_keys: list[str] = []
         account_args: list[Arg] = []
         queue_keys: list[str] = []
         queue_args: list[Arg] = []
-        bucket_keys: list[str] = []
         body: list[Arg] = []
+        idem = _RequestKeys(names, items, window)
         for item in items:
             account = accounts.get(item.account)
             if account is None:
@@ -149,34 +156,37 @@ class AdmissionStore:
                 account_args += (interval, interval * item.burst if interval else 1, item.floor_micros)
             numbers = []
             for upstream, priority, _ in item.messages:
-                place = (upstream, priority, item.account)
+                place = (upstream, priority, item.account, item.is_strict)
                 queue = queues.get(place)
                 if queue is None:
                     queue = queues[place] = len(queues) + 1
-                    queue_keys += (names.queue(*place), names.ready(upstream))
-                    queue_args += (upstream, item.upstream_messages_max)
+                    queue_keys += (names.queue(upstream, priority, item.account), names.ready(upstream))
+                    queue_args += (upstream, item.upstream_messages_max, "1" if item.is_strict else "")
                 numbers.append(queue)
-            bucket = 0
-            if item.request_key:
-                name = names.idem(item.account, window, item.request_key)
-                bucket = buckets.get(name, 0)
-                if not bucket:
-                    bucket = buckets[name] = len(buckets) + 1
-                    bucket_keys += (name, names.idem(item.account, window - 1, item.request_key))
             count = len(numbers)
-            meta = _META.pack(account, bucket, count, float(item.price_micros), count, numbers[0])
+            field = idem.number() if item.request_key else 0
+            meta = _META.pack(account, field, count, float(item.price_micros), count, numbers[0])
             if count > 1:
                 meta += struct.pack(f">{count - 1}H", *numbers[1:])
+            if item.limits is not None:
+                found = limited.get(item.account)
+                if found is None:
+                    found = limited[item.account] = _Limited(account, item.limits, {})
+                if item.prefixes:
+                    meta += found.numbers(item.prefixes)
             body.append(meta)
-            if bucket:
-                body += (item.request_key, item.stored_answer)
+            if field:
+                body.append(item.stored_answer)
             for message in item.messages:
                 body.append(message[2])
+        used_keys = [names.used(name, window - age) for name in limited for age in (0, 1)]
+        limit_args = [arg for found in limited.values() for arg in found.args()]
         head: list[Arg] = [
-            not_after_ms, top_id, window, len(accounts), len(queues), len(buckets), len(items), names.bell,
+            not_after_ms, top_id, window,
+            len(accounts), len(queues), idem.buckets, len(limited), len(items), names.bell,
         ]  # fmt: skip
-        keys = [names.journal, names.depth, *account_keys, *queue_keys, *bucket_keys]
-        return keys, [*head, *account_args, *queue_args, *body]
+        keys = [names.journal, names.depth, names.strict, *account_keys, *queue_keys, *idem.keys, *used_keys]
+        return keys, [*head, *account_args, *queue_args, *idem.args, *limit_args, *body]
 
     def _read(self, reply: Any) -> AdmitReply:
         verdicts: bytes = reply[0]
@@ -184,7 +194,7 @@ class AdmissionStore:
         if len(reply) > 3:
             at = 3
             for index, verdict in enumerate(verdicts):
-                if verdict in b"DT":
+                if verdict in _WITH_EXTRA:
                     extras[index] = reply[at]
                     at += 1
         self._session.saw(reply[2])
@@ -193,7 +203,65 @@ class AdmissionStore:
         return AdmitReply(verdicts, time_ms, reply[2].decode(), extras)
 
 
+class _RequestKeys:
+    """The idempotency hashes of a batch, their fields grouped by hash and numbered through."""
+
+    def __init__(self, names: ShardKeys, items: Sequence[AdmitItem], window: int) -> None:
+        self.keys: list[str] = []
+        self.args: list[Arg] = []
+        buckets: dict[str, dict[bytes, int]] = {}
+        asked = []
+        for item in items:
+            key = item.request_key
+            if key:
+                name = names.idem(item.account, window, key)
+                bucket = buckets.get(name)
+                if bucket is None:
+                    bucket = buckets[name] = {}
+                    self.keys += (name, names.idem(item.account, window - 1, key))
+                bucket[key] = 0
+                asked.append((bucket, key))
+        count = 0
+        for bucket in buckets.values():
+            self.args += (len(bucket), *bucket)
+            for key in bucket:
+                count += 1
+                bucket[key] = count
+        self.buckets = len(buckets)
+        self._numbers = (bucket[key] for bucket, key in asked)
+
+    def number(self) -> int:
+        """The number of the field of the next item that has a request key."""
+        return next(self._numbers)
+
+
+class _Limited(NamedTuple):
+    """An account of a batch that has limits. prefixes: those it sends to, by their number."""
+
+    account: int
+    limits: Limits
+    prefixes: dict[bytes, int]
+
+    def numbers(self, prefixes: Sequence[bytes]) -> bytes:
+        """The numbers of these, as they stand in a submission."""
+        known = self.prefixes
+        numbers = [known.setdefault(prefix, len(known) + 1) for prefix in prefixes]
+        return struct.pack(f">{len(numbers)}H", *numbers)
+
+    def args(self) -> list[Arg]:
+        """What the script is told of it."""
+        limits = self.limits
+        return [
+            self.account,
+            "" if limits.spend_per_day_micros is None else limits.spend_per_day_micros,
+            limits.velocity_per_minute or "",
+            limits.velocity_per_day or "",
+            len(self.prefixes),
+            *self.prefixes,
+        ]
+
+
 __all__ = [
-    "ADMITTED", "DUPLICATE", "INSUFFICIENT", "QUEUE_FULL", "THROTTLED", "TOO_LATE",
+    "ADMITTED", "DUPLICATE", "INSUFFICIENT", "PREFIX_VELOCITY", "QUEUE_FULL", "SPEND_LIMIT", "THROTTLED", "TOO_LATE",
     "AdmissionStore", "AdmitItem", "AdmitReply",
 ]  # fmt: skip

@@ -38,6 +38,7 @@ class ShardKeys:
         self.topups_order = f"{self.tag}:topups:order"
         self.hooks = f"{self.tag}:hooks"
         self.hooks_later = f"{self.tag}:hooks:later"
+        self.strict = f"{self.tag}:strict"
         self.heartbeat = f"{self.tag}:heartbeat"
         self.bell = f"{self.tag}:bell"
         self.traces = f"{self.tag}:traces"
@@ -54,6 +55,10 @@ class ShardKeys:
     def idem(self, account: str, window: int, key: bytes) -> str:
         """Hash of one 24 h window and bucket: request key to the stored answer."""
         return f"{self.tag}:idem:{account}:{window}:{zlib.crc32(key) % IDEM_BUCKETS}"
+
+    def used(self, account: str, window: int) -> str:
+        """Hash of one 24 h window: what an account with limits was charged, and its messages by prefix."""
+        return f"{self.tag}:used:{account}:{window}"
 
     def queue(self, upstream: str, priority: int, account: str) -> str:
         """Stream of batch blobs for one upstream, priority (0 highest) and account."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream, VendorTlv
+from smscd.core.limits import Limits
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, open_pool
 from tests.integration.postgres_databases import RecordDatabase
@@ -19,6 +20,8 @@ ACCOUNT = Account(
     id="acme", senders=frozenset({"ACME", "4477"}), rate_per_second=5.5, webhook_url="https://x.example/h", tariff=1,
     allowed_networks=frozenset({"192.0.2.0/24", "2001:db8::/32"}), binds_rx_max=0, binds_trx_max=2,
     default_alphabet="latin1", languages=frozenset({1, 13}), is_little_endian=True, mo_delivery="whole",
+    spend_per_day_micros=7, velocity_per_minute=50, velocity_per_day=500, allowed_countries=frozenset({"GB", "IE"}),
+    durability="strict",
 )  # fmt: skip
 UPSTREAM = Upstream(
     id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
@@ -232,3 +235,22 @@ async def test_a_row_that_cannot_be_read_is_named(owner: Connection, daemon: Con
     await owner.execute("UPDATE upstreams SET long_message = 'carrier_pigeon'")
     with pytest.raises(configuration.ConfigurationInvalid, match=r"upstream carrier: .*carrier_pigeon.*long_message"):
         await configuration.load_snapshot(daemon)
+
+
+async def test_the_durability_of_an_account_is_changed_alone(daemon: Connection) -> None:
+    await configuration.add_account(daemon, ACCOUNT)
+    assert await configuration.set_durability(daemon, "acme", "normal")
+    assert not await configuration.set_durability(daemon, "nobody", "strict")
+    (changed,) = (await configuration.load_snapshot(daemon)).accounts
+    assert changed == msgspec.structs.replace(ACCOUNT, durability="normal")
+
+
+async def test_the_limits_of_an_account_are_changed_alone(daemon: Connection) -> None:
+    await configuration.add_account(daemon, ACCOUNT)
+    wanted = Limits(None, 0, 9, frozenset({"FR"}))
+    async with daemon.transaction():
+        held = await configuration.limits_for_change(daemon, "acme")
+        assert held == Limits(7, 50, 500, frozenset({"GB", "IE"}))
+        await configuration.set_limits(daemon, "acme", wanted)
+    assert await configuration.limits_for_change(daemon, "acme") == wanted
+    assert await configuration.limits_for_change(daemon, "nobody") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
@@ -29,11 +29,13 @@ from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
 from storage.redis.errors import Fenced, Unanswered, UnsafeStorage
 from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
-from storage.redis.keys import ShardKeys, UpstreamKeys
+from storage.redis.keys import DAY_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import RedisLink
 from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import Effect, InboundItem, Parked, ReceiptBatch, ReceiptItem, ReceiptStore
 from storage.redis.session import RoleSession, release, renew
+
+pytest_plugins = ("tests.integration.script_clock",)
 
 KEYS = ShardKeys(0)
 UPSTREAM = UpstreamKeys("u1")
@@ -141,6 +143,19 @@ async def test_a_request_key_is_admitted_once_within_and_across_batches(rig: Rig
     assert again.verdicts == b"D"
     assert again.extras == {0: b"answer 1"}
     assert await rig.balances.balance("demo") == 980_000
+
+
+async def test_a_request_key_is_known_for_a_day_over_midnight(rig: Rig, set_time: Callable[[int], None]) -> None:
+    await rig.top_up(1_000_000)
+    store = await rig.admission()
+    midnight = (int(time.time() * 1000) // DAY_MS + 1) * DAY_MS
+    for at_ms, letter in ((midnight - 1, b"A"), (midnight + 1, b"D"), (midnight + DAY_MS - 1, b"D"), (midnight, b"D")):
+        set_time(at_ms)
+        reply = await store.admit([item(1, key=b"k")], BASE, not_after_ms=at_ms + 1, timeout=2.0)
+        assert reply.verdicts == letter
+    set_time(midnight + DAY_MS)
+    again = [item(1, key=b"k"), item(2, key=b"other")]
+    assert (await store.admit(again, BASE, not_after_ms=2**50, timeout=2.0)).verdicts == b"AA"
 
 
 async def test_the_balance_is_never_overdrawn(rig: Rig) -> None:

@@ -465,7 +465,10 @@ async def test_what_cannot_be_sent_is_refused_with_the_status_of_the_table(
         (Duplicate(77, 10_000, 1, 0, False), (CommandStatus.ESME_RINVOPTPARAMVAL, b"")),
         (Refused(Reason.INSUFFICIENT_BALANCE), (CommandStatus.ESME_RSUBMITFAIL, b"")),
         (Refused(Reason.RATE_LIMITED, 1.0), (CommandStatus.ESME_RTHROTTLED, b"")),
+        (Refused(Reason.PREFIX_VELOCITY, 41.2), (CommandStatus.ESME_RTHROTTLED, b"")),
+        (Refused(Reason.SPEND_LIMIT, 7_200.0), (CommandStatus.ESME_RTHROTTLED, b"")),
         (Refused(Reason.QUEUE_FULL), (CommandStatus.ESME_RMSGQFUL, b"")),
+        (Refused(Reason.RECORD_BEHIND, 1.0), (CommandStatus.ESME_RSYSERR, b"")),
         (Refused(Reason.STORAGE_UNAVAILABLE), (CommandStatus.ESME_RSYSERR, b"")),
     ],
 )

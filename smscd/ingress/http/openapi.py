@@ -49,6 +49,7 @@ _BODY_CODES: Final = (
 _PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
     Reason.SENDER_NOT_ALLOWED,
+    Reason.COUNTRY_NOT_ALLOWED,
     Reason.NO_ROUTE,
     Reason.TOO_MANY_SEGMENTS,
     Reason.MISSING_TLV,
@@ -61,8 +62,11 @@ _SENDING: Final = (
     Reason.IDEMPOTENCY_IN_PROGRESS,
     Reason.IDEMPOTENCY_KEY_REUSED,
     Reason.RATE_LIMITED,
+    Reason.PREFIX_VELOCITY,
+    Reason.SPEND_LIMIT,
     Reason.QUEUE_FULL,
     Reason.STORAGE_UNAVAILABLE,
+    Reason.RECORD_BEHIND,
 )
 
 

@@ -7,7 +7,7 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
        outbind_host, outbind_port, outbind_system_id, outbind_password,
        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros,
-       mo_delivery
+       mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries, durability
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -55,9 +55,10 @@ INSERT INTO accounts
         allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
         outbind_host, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
-        low_balance_micros, mo_delivery)
+        low_balance_micros, mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day,
+        allowed_countries, durability)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -72,7 +73,21 @@ ON CONFLICT (id) DO UPDATE SET
        default_alphabet = excluded.default_alphabet, languages = excluded.languages,
        is_little_endian = excluded.is_little_endian, outbind_uses_tls = excluded.outbind_uses_tls,
        outbind_tls_ca_file = excluded.outbind_tls_ca_file, low_balance_micros = excluded.low_balance_micros,
-       mo_delivery = excluded.mo_delivery;
+       mo_delivery = excluded.mo_delivery,
+       spend_per_day_micros = excluded.spend_per_day_micros, velocity_per_minute = excluded.velocity_per_minute,
+       velocity_per_day = excluded.velocity_per_day, allowed_countries = excluded.allowed_countries,
+       durability = excluded.durability;
+
+-- name: limits_for_change
+SELECT spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries
+  FROM accounts WHERE id = $1 FOR UPDATE;
+
+-- name: set_limits
+UPDATE accounts SET spend_per_day_micros = $2, velocity_per_minute = $3, velocity_per_day = $4, allowed_countries = $5
+ WHERE id = $1;
+
+-- name: set_durability
+UPDATE accounts SET durability = $2 WHERE id = $1;
 
 -- name: add_credential
 INSERT INTO smpp_credentials (system_id, account, password_hmac, client_certificate) VALUES ($1, $2, $3, $4)

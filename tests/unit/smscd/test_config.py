@@ -58,6 +58,14 @@ def test_a_mistake_in_the_environment_names_the_variable_and_not_its_value() -> 
 @pytest.mark.parametrize(
     ("table", "says"),
     [
+        (
+            {"admission": {"strict_seconds": 10.0}},
+            "[admission] strict_seconds is not less than [http] request_seconds, which would end the wait: change one.",
+        ),
+        (
+            {"limits": {"countries": "GB, UK"}},
+            "[limits] countries is wrong: UK is not a country: take two letters of ISO 3166-1, such as GB.",
+        ),
         ({"outbind": {"host": "0.0.0.0"}}, "[outbind] host is set: say in [outbind] allowed_addresses who may call."),
         (
             {"outbind": {"allowed_addresses": "192.0.2.7, 198.51.100.1/24"}},

@@ -17,6 +17,7 @@ from smscd.core.directory import Account, Price, Route, Snapshot, Upstream
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.idempotency import StoredAnswer
 from smscd.core.ids import EPOCH_MS, IdSource
+from smscd.core.limits import Limits
 from smscd.core.planning import UDHI, VALIDITY_MAX_MS, Planned, plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door, State, Via
@@ -165,6 +166,38 @@ def test_each_refusal_has_its_reason() -> None:
     assert refused(http(validity_seconds=0)) is Reason.INVALID_VALIDITY
     assert refused(http(text="")) is Reason.INVALID_LENGTH
     assert refused(http(text="x" * 1_531)) is Reason.TOO_MANY_SEGMENTS
+
+
+def test_an_account_may_send_to_its_countries_only() -> None:
+    """The longest prefix that a country has decides: +44 1534 is Jersey."""
+    home = Account(id="home", any_sender=True, allowed_countries=frozenset({"GB"}))
+    snapshot = msgspec.structs.replace(DIRECTORY.snapshot, accounts=(home,))
+    directory = DirectoryIndex(snapshot)
+    assert isinstance(plan(smpp(account=home), directory, ID, NOW), Planned)
+    for dest in (b"441534900123", b"447797900123", b"33612345678", b"88213123456"):
+        found = plan(smpp(account=home, dest=dest), directory, ID, NOW)
+        assert isinstance(found, Rejected) and found.reason is Reason.COUNTRY_NOT_ALLOWED
+    assert isinstance(plan(smpp(dest=b"441534900123"), DIRECTORY, ID, NOW), Planned)
+
+
+def test_a_plan_has_the_limits_of_its_account() -> None:
+    limits = Limits(spend_per_day_micros=0, velocity_per_day=500)
+    held = Account(id="held", any_sender=True, spend_per_day_micros=0, velocity_per_day=500)
+    directory = DirectoryIndex(msgspec.structs.replace(DIRECTORY.snapshot, accounts=(held,)))
+    for submission in (smpp(account=held), smpp(account=held, request_key=b"k")):
+        found = plan(submission, directory, ID, NOW)
+        assert isinstance(found, Planned) and found.limits == limits
+    found = plan(smpp(), DIRECTORY, ID, NOW)
+    assert isinstance(found, Planned) and found.limits is None and not found.is_strict
+
+
+def test_a_plan_says_whether_it_waits_for_the_record() -> None:
+    safe = Account(id="safe", any_sender=True, durability="strict")
+    directory = DirectoryIndex(msgspec.structs.replace(DIRECTORY.snapshot, accounts=(safe,)))
+    for submission in (smpp(account=safe), smpp(account=safe, request_key=b"k")):
+        found = plan(submission, directory, ID, NOW)
+        assert isinstance(found, Planned) and found.is_strict
+    assert directory.has_strict and not DIRECTORY.has_strict
 
 
 def test_a_refused_sender_is_refused_again() -> None:

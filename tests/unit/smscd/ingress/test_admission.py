@@ -147,10 +147,10 @@ async def test_a_batch_has_at_most_256_kib(rig: Rig) -> None:
 
 
 async def test_each_letter_becomes_its_verdict(rig: Rig) -> None:
-    rig.store.letters = b"ADTIQL"
-    rig.store.extras = {1: encode_answer(StoredAnswer(77, b"h" * 16, 5, 2, 8)), 2: b"1500"}
-    rig.submit([planned(n) for n in range(6)])
-    await rig.until(6)
+    rig.store.letters = b"ADTIQLSV"
+    rig.store.extras = {1: encode_answer(StoredAnswer(77, b"h" * 16, 5, 2, 8)), 2: b"1500", 6: b"90000", 7: b"70000"}
+    rig.submit([planned(n) for n in range(8)])
+    await rig.until(8)
     assert rig.verdicts == {
         0: Accepted(0, 7, 1),
         1: Duplicate(77, 5, 2, 8, True),
@@ -158,6 +158,8 @@ async def test_each_letter_becomes_its_verdict(rig: Rig) -> None:
         3: Refused(Reason.INSUFFICIENT_BALANCE),
         4: Refused(Reason.QUEUE_FULL, 1.0),
         5: Refused(Reason.STORAGE_UNAVAILABLE, 1.0),
+        6: Refused(Reason.SPEND_LIMIT, 90.0),
+        7: Refused(Reason.PREFIX_VELOCITY, 70.0),
     }
 
 

@@ -190,7 +190,10 @@ async def test_a_suspended_account_is_refused() -> None:
     [
         (Refused(Reason.INSUFFICIENT_BALANCE), 402, "insufficient_balance", None),
         (throttled(2.2), 429, "rate_limited", "3"),
+        (Refused(Reason.PREFIX_VELOCITY, 41.2), 429, "prefix_velocity", "42"),
+        (Refused(Reason.SPEND_LIMIT, 7_200.0), 429, "spend_limit", "7200"),
         (Refused(Reason.QUEUE_FULL, 1.0), 503, "queue_full", "1"),
+        (Refused(Reason.RECORD_BEHIND, 1.0), 503, "record_behind", "1"),
         (Refused(Reason.STORAGE_UNAVAILABLE, 0.0), 503, "storage_unavailable", "1"),
     ],
 )
@@ -203,7 +206,7 @@ async def test_what_admission_refuses_is_said_in_the_words_of_the_table(
         assert (reply.status, reply.problem["code"]) == (status, code)
         assert reply.headers.get("retry-after") == retry_after
         assert reply.headers["ratelimit-policy"] == '"default";q=100;w=1'
-        if status == 429:
+        if code == "rate_limited":
             assert reply.headers["ratelimit"] == '"default";r=0;t=3'
 
 

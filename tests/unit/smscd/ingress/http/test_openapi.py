@@ -104,6 +104,10 @@ async def test_what_sending_can_be_refused_with_is_documented() -> None:
         Reason.IDEMPOTENCY_KEY_REUSED,
         Reason.NO_ROUTE,
         Reason.MISSING_TLV,
+        Reason.COUNTRY_NOT_ALLOWED,
+        Reason.PREFIX_VELOCITY,
+        Reason.SPEND_LIMIT,
+        Reason.RECORD_BEHIND,
     ):
         answer = REASONS[reason]
         assert f"`{answer.code}`" in responses[str(answer.http_status)]["description"]
