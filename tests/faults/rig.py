@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -112,7 +112,12 @@ class Rig:
 
 
 @contextmanager
-def running_rig(directory: Path, *carrier_options: str, environment: Mapping[str, str] | None = None) -> Iterator[Rig]:
+def running_rig(
+    directory: Path,
+    *carrier_options: str,
+    environment: Mapping[str, str] | None = None,
+    demo_options: Sequence[str] = (),
+) -> Iterator[Rig]:
     """A carrier that answers after 20 ms, so that there is always something in flight, and a demo bound to it.
 
     environment: settings of the demo, SMSCD_... each.
@@ -120,7 +125,7 @@ def running_rig(directory: Path, *carrier_options: str, environment: Mapping[str
     directory.chmod(0o755)
     carrier = CarrierChild(directory, "--latency=0.02", *carrier_options)
     carrier.start()
-    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", carrier.upstream_url))
+    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", carrier.upstream_url, *demo_options))
     rig.demo.environment.update(environment or {})
     with ending(carrier, rig.demo):
         rig.demo.start()
