@@ -72,7 +72,7 @@ fuzz: dev $(VENV)/.installed-fuzz
 	$(BIN)/python -m tools.fuzz_smpp $(ARGS)
 
 faults: dev
-	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults tests/integration/test_money_machine.py $(PYTEST_ARGS)
 
 mutants: dev
 	$(BIN)/python -m tools.checks.mutants $(ARGS)

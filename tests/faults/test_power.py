@@ -70,12 +70,17 @@ async def served(directory: Path) -> AsyncIterator[tuple[EmbeddedValkey, Shard]]
     await server.start()
     shard = Shard(server, directory)
     try:
-        await shard.open()
-        await shard.balances.top_up(LedgerRecord("payer", "topup", PAID_IN, "first", 1))
+        await begin(shard)
         yield server, shard
     finally:
         await shard.close()
         await server.stop()
+
+
+async def begin(shard: Shard) -> None:
+    """An empty shard, and money for one account."""
+    await shard.open()
+    await shard.balances.top_up(LedgerRecord("payer", "topup", PAID_IN, "first", 1))
 
 
 async def lose_power(server: EmbeddedValkey, power: Power, directory: Path) -> tuple[int, bool]:
@@ -108,9 +113,10 @@ async def run_rounds(directory: Path, power: Power, chance: random.Random, polic
     figures = {"acknowledged": 0, "lost": 0, "octets_cut": 0, "during_rewrite": 0}
     async with served(directory) as (server, shard):
         for number in range(ROUNDS):
+            await begin(shard)
             if policy:
                 await shard.raw.command("CONFIG", "SET", "appendfsync", policy)
-            traffic = Traffic(shard, Model(10**9, {"payer": Account(0, 0)}), last_id=number * 1_000_000)
+            traffic = Traffic(shard, Model(10**9, {"payer": Account(0, 0)}))
             nodes = [asyncio.create_task(traffic.node(n)) for n in (0, 1)]
             await asyncio.sleep(chance.uniform(0.1, 0.4))
             if number % 2:

@@ -44,6 +44,7 @@ UPSTREAM = "u1"
 UPSTREAM_KEYS = UpstreamKeys(UPSTREAM)
 BASE = (int(time.time() * 1000) - 1_577_836_800_000) << 22
 PATIENCE_MS = 60_000
+READ_MAX = 20_000
 encode = msgspec.msgpack.Encoder().encode
 _messages = msgspec.msgpack.Decoder(list[MessageRecord])
 _message = msgspec.msgpack.Decoder(MessageRecord)
@@ -302,7 +303,8 @@ class Shard:
 
     async def spots(self) -> dict[int, Spot]:
         """The messages that wait in queues. A message that waits twice fails here."""
-        entries = await self.dispatch.read(dict.fromkeys(await self.dispatch.queues(), "0-0"), 10_000)
+        entries = await self.dispatch.read(dict.fromkeys(await self.dispatch.queues(), "0-0"), READ_MAX)
+        assert len(entries) < READ_MAX
         found: dict[int, Spot] = {}
         for entry, opens in zip(entries, await self.dispatch.opens(entries), strict=True):
             unsettled: set[int] = set()
@@ -356,7 +358,9 @@ class Shard:
     async def books(self) -> Books:
         """Add the journal up."""
         books = Books(Counter(), {}, {})
-        for entry in await JournalReader(KEYS, self.raw).read("0-0", 100_000):
+        entries = await JournalReader(KEYS, self.raw).read("0-0", READ_MAX)
+        assert len(entries) < READ_MAX
+        for entry in entries:
             records = msgspec.msgpack.decode(entry.blob)
             if entry.kind == b"L":
                 for account, _kind, micros, *_ in records:

@@ -37,8 +37,8 @@ from tests.integration.money_model import Model
 IS_FULL = os.environ.get("SMSCD_FAULTS") == "full"
 WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
 PROFILE = settings(
-    max_examples=1_000 if IS_FULL else 18,
-    stateful_step_count=80 if IS_FULL else 50,
+    max_examples=300 if IS_FULL else 18,
+    stateful_step_count=60 if IS_FULL else 50,
     derandomize=not IS_FULL,
     deadline=None,
     database=None,
