@@ -289,7 +289,7 @@ class Shard:
         async with asyncio.timeout(10):
             await ran.wait()
         tail = self.synced_octets() - before
-        kept = round(tail * share)
+        kept = tail if share == 1.0 else min(round(tail * share), tail - 1)
         if not survives:
             asking.cancel()
             await asyncio.wait([asking])

@@ -37,7 +37,7 @@ from tests.integration.money_model import Model
 IS_FULL = os.environ.get("SMSCD_FAULTS") == "full"
 WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
 PROFILE = settings(
-    max_examples=300 if IS_FULL else 18,
+    max_examples=200 if IS_FULL else 18,
     stateful_step_count=60 if IS_FULL else 50,
     derandomize=not IS_FULL,
     deadline=None,
