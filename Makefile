@@ -4,13 +4,14 @@
 # make bench-codec  the SMPP codec beside other people's, in one run
 # make bench-admission  the Redis CPU of admission beside that of appending the same blobs alone, in one run
 # make fuzz    mutate SMPP octets, guided by coverage (options: make fuzz ARGS="-max_total_time=600")
+# make mutants plant known bugs in a copy of the tree, and see that the suite finds each (make mutants ARGS="refund")
 #
 # Nothing but Python 3.11 to 3.13, make and git is needed. A second call of anything does only what has changed.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz lint lock clean
+.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz mutants lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,7 +76,10 @@ fuzz: dev $(VENV)/.installed-fuzz
 	$(BIN)/python -m tools.fuzz_smpp $(ARGS)
 
 faults: dev
-	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults tests/integration/test_money_machine.py $(PYTEST_ARGS)
+
+mutants: dev
+	$(BIN)/python -m tools.checks.mutants $(ARGS)
 
 lint: dev $(VENV)/.installed-lint
 	$(BIN)/ruff check $(SOURCES)

@@ -27,7 +27,7 @@ SELECT message_id || ' segment ' || segment || ' as ' || upstream_message_id AS 
 """
 DOUBLE_EVENTS = """
 SELECT message_id || ' event ' || kind || ' of ' || at AS what
-  FROM message_events GROUP BY message_id, segment, kind, at, attempt, stat, detail HAVING count(*) > 1
+  FROM message_events GROUP BY message_id, segment, kind, at, attempt, stat, err, detail, raw HAVING count(*) > 1
 """
 LEDGER = """
 SELECT account, sum(amount_micros)::bigint AS entries,

@@ -1,0 +1,154 @@
+"""Money under every order of events: the same operations on a small model and on a real Valkey with the real scripts.
+
+Hypothesis chooses the operations, and prints the steps of the shortest run that fails. After each step everything that
+the server holds is compared with the model, and the books are added up from the journal. In CI few runs, the same each
+time; with SMSCD_FAULTS=full many, other ones each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from smscd.core.records import State
+from storage.embedded.valkey import EmbeddedValkey
+from tests.integration.money_machine import (
+    ENDS,
+    MoneyMachine,
+    amounts,
+    is_begun,
+    is_sent,
+    picks,
+    rarely,
+    requests,
+    with_some,
+)
+from tests.integration.money_model import Model
+
+IS_FULL = os.environ.get("SMSCD_FAULTS") == "full"
+WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
+PROFILE = settings(
+    max_examples=200 if IS_FULL else 18,
+    stateful_step_count=60 if IS_FULL else 50,
+    derandomize=not IS_FULL,
+    deadline=None,
+    database=None,
+    phases=WITHOUT_SHRINKING if os.environ.get("SMSCD_SHRINKING") == "off" else tuple(Phase),
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+shares = st.sampled_from([0.0, 0.3, 0.7, 0.999, 1.0])
+
+
+class LossMachine(MoneyMachine):
+    """And any call may be the last before the power is gone.
+
+    What `smscd recover` does to an emptied server belongs here as one more rule beside `kill`: empty the shard, recover
+    it from the record, take(); the comparison after the step says the rest.
+    """
+
+    @rule(survives=st.booleans())
+    @rarely("loss", 8)
+    def kill(self, survives: bool) -> None:
+        """kill -9 of the server between two calls, or of the daemon too, whose roles another takes: nothing is lost."""
+        self.run(self.shard.crash())
+        if not survives:
+            self.run(self.shard.take())
+
+    @rule(batch=requests, share=shares, survives=st.booleans())
+    @rarely("loss", 8)
+    def lose_power_while_admitting(self, batch: list[Any], share: float, survives: bool) -> None:
+        asked = self.asked(batch)
+        node = self.shard.nodes[0]
+        link, place = node._session.link, node.place
+        expected = copy.deepcopy(self.model)
+        verdicts = expected.admit(asked)
+        told = self.run(self.shard.torn(link, lambda: self.shard.admit(asked, self.model), share, survives))
+        if survives:
+            assert told == verdicts
+            self.model = expected
+        else:
+            self.settle(told, expected)
+            place = (place[0], place[1] + 1)
+            known = self.shard.nodes[0].verdicts_at(place).decode()
+            assert known == ("".join(verdict[0] for verdict in verdicts) if told else "")
+
+    def settle(self, is_whole: bool, expected: Model) -> None:
+        """The next daemon takes over; it finds all of the call or nothing of it."""
+        self.run(self.shard.take())
+        if is_whole:
+            self.model = expected
+
+    @rule(number=picks, micros=amounts, share=shares, survives=st.booleans())
+    @rarely("loss", 8)
+    def lose_power_while_paying(self, number: int, micros: int, share: float, survives: bool) -> None:
+        self.last_order += 1
+        order = (self.account(number), f"order {self.last_order}", micros)
+        expected = copy.deepcopy(self.model)
+        balance = expected.top_up(*order)
+        told = self.run(self.shard.torn(self.shard.raw, lambda: self.shard.top_up(*order), share, survives))
+        if survives:
+            assert told == balance
+            self.model = expected
+        else:
+            self.settle(told, expected)
+
+    @with_some(is_begun)
+    @rule(number=picks, state=st.sampled_from([State.FAILED, State.EXPIRED]), share=shares, survives=st.booleans())
+    @rarely("loss", 8)
+    def lose_power_while_settling(self, number: int, state: State, share: float, survives: bool) -> None:
+        id = self.pick(number, is_begun)
+        expected = copy.deepcopy(self.model)
+        ended = expected.end(id, state)
+        link = self.shard.dispatch._session.link
+        message = self.model.messages[id]
+        told = self.run(self.shard.torn(link, lambda: self.shard.end(id, message, state), share, survives))
+        if survives:
+            assert told == ended
+            self.model = expected
+        else:
+            self.settle(told, expected)
+
+    @with_some(is_sent)
+    @rule(number=picks, state=st.sampled_from(ENDS), share=shares, survives=st.booleans())
+    @rarely("loss", 8)
+    def lose_power_while_taking_a_receipt(self, number: int, state: State, share: float, survives: bool) -> None:
+        id = self.pick(number, is_sent)
+        message, refund = self.model.messages[id], self.model.proposed_refund(id, state)
+        expected = copy.deepcopy(self.model)
+        effect = expected.receipt(id, state)
+        link = self.shard.receipts._session.link
+        told = self.run(self.shard.torn(link, lambda: self.shard.apply(id, message, state, refund), share, survives))
+        if survives:
+            assert told == effect
+            self.model = expected
+        else:
+            self.settle(told, expected)
+
+
+@pytest.fixture(scope="module")
+def server_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedValkey, Path]]:
+    """A Valkey that may be killed."""
+    directory = tmp_path_factory.mktemp("money") / "valkey"
+    server = EmbeddedValkey(directory)
+    asyncio.run(server.start())
+    yield server, directory
+    asyncio.run(server.stop())
+
+
+@pytest.mark.timeout(0 if IS_FULL else 120)
+def test_money_is_where_the_model_has_it_after_every_step(server_of_its_own: tuple[EmbeddedValkey, Path]) -> None:
+    class Machine(LossMachine):
+        server, directory = server_of_its_own
+
+    run_state_machine_as_test(Machine, settings=PROFILE)  # type: ignore[no-untyped-call]  # Hypothesis has no types there

@@ -1,0 +1,213 @@
+"""The bugs that `make mutants` plants: each a way in which a gateway has lost or invented money, and who finds it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+SCRIPTS = "tests/integration/test_redis_scripts.py"
+MONEY = "tests/integration/test_redis_money.py"
+DISPATCH = "tests/unit/smscd/egress/dispatch"
+MACHINE = "tests/integration/test_money_machine.py"
+
+
+class Edit(NamedTuple):
+    """A text that stands in a file exactly once, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """One planted bug. tests: what pytest is told to run; one of these has to fail."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+ADMIT: Final = "storage/redis/lua/admit.lua"
+TURN: Final = "storage/redis/lua/turn.lua"
+RECEIPT: Final = "storage/redis/lua/receipt.lua"
+SESSION: Final = "storage/redis/lua/_session.lua"
+COMMIT: Final = "smscd/archive/commit.py"
+RECEIPTS: Final = "smscd/egress/receipts/receipts.py"
+TURNS: Final = "smscd/egress/dispatch/turn.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a refund without its id",
+        (
+            Edit(
+                TURN,
+                "local known = asked[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
+                "local known = false",
+            ),
+        ),
+        (f"{SCRIPTS}::test_a_refund_happens_once_even_when_it_is_proposed_twice",),
+    ),
+    Mutant(
+        "a receipt refunds what a turn has refunded",
+        (
+            Edit(
+                RECEIPT,
+                "if effect == '2' and redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 6])], id) == 0 then",
+                "if effect == '2' then",
+            ),
+        ),
+        (MACHINE,),
+    ),
+    Mutant(
+        "a charge before the journal, which may fail",
+        (
+            Edit(
+                ADMIT,
+                "local journal_id = ''\n",
+                "for i = 1, accounts do\n"
+                "  local spent = account[i].spent\n"
+                "  if spent > 0 then redis.call('HINCRBY', account[i].key, 'balance', whole(-spent)) end\n"
+                "end\n"
+                "local journal_id = ''\n",
+            ),
+            Edit(ADMIT, "      redis.call('HINCRBY', payer.key, 'balance', whole(-payer.spent))\n", ""),
+        ),
+        (f"{MONEY}::test_a_journal_that_cannot_be_written_charges_nothing",),
+    ),
+    Mutant(
+        "the limit is looked at after the debit",
+        (
+            Edit(
+                ADMIT,
+                "payer.balance - payer.spent - price < payer.floor",
+                "payer.balance - payer.spent <= payer.floor",
+            ),
+        ),
+        (f"{SCRIPTS}::test_the_balance_is_never_overdrawn",),
+    ),
+    Mutant(
+        "a used request key is charged again",
+        (
+            Edit(
+                ADMIT,
+                "if not stored and known[idem] then",
+                "if false then",
+            ),
+        ),
+        (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
+    ),
+    Mutant(
+        "the same key twice in one batch is charged twice",
+        (Edit(ADMIT, "local stored = fresh[idem]", "local stored = nil"),),
+        (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
+    ),
+    Mutant(
+        "a request key without its body",
+        (Edit("smscd/core/idempotency.py", "answer.body_hash == body_hash)", "True)"),),
+        ("tests/unit/smscd/core/test_idempotency.py",),
+    ),
+    Mutant(
+        "money as a float of Lua's tostring",
+        (Edit(ADMIT, "whole(-payer.spent)", "tostring(-payer.spent)"),),
+        (f"{MONEY}::test_a_price_is_charged_to_the_last_micro",),
+    ),
+    Mutant(
+        "a price in single precision",
+        (
+            Edit(ADMIT, "struct.unpack('>HHIdHH', meta)", "struct.unpack('>HHIfHH', meta)"),
+            Edit(ADMIT, "struct.unpack('>H', meta, 17 + 2 * m)", "struct.unpack('>H', meta, 13 + 2 * m)"),
+            Edit("storage/redis/admission.py", 'struct.Struct(">HHIdHH")', 'struct.Struct(">HHIfHH")'),
+        ),
+        (f"{MONEY}::test_a_price_is_charged_to_the_last_micro",),
+    ),
+    Mutant(
+        "a call that is asked again runs again",
+        (
+            Edit(SESSION, "if session[2] == ARGV[2] then", "if false then"),
+            Edit(SESSION, "if tonumber(ARGV[2]) ~= tonumber(session[2]) + 1 then", "if false then"),
+        ),
+        (f"{SCRIPTS}::test_a_lost_reply_is_answered_again_without_a_second_charge",),
+    ),
+    Mutant(
+        "a top-up for each time that it is asked for",
+        (Edit("storage/redis/lua/top_up.lua", "if known then", "if false then"),),
+        (f"{SCRIPTS}::test_a_top_up_happens_once_for_each_reference",),
+    ),
+    Mutant(
+        "the offset outside of the transaction",
+        (
+            Edit(
+                COMMIT,
+                "        async with connection.transaction():\n"
+                "            # First of all, so that a second writer waits here and then finds that it is one.\n"
+                "            if not await advance_offset(connection, self._shard, old, new):\n"
+                "                raise WriterFenced(",
+                "        is_first = await advance_offset(connection, self._shard, old, new)\n"
+                "        async with connection.transaction():\n"
+                "            if not is_first:\n"
+                "                raise WriterFenced(",
+            ),
+        ),
+        ("tests/integration/test_writer_faults.py::test_connections_that_are_cut_at_any_moment_cost_nothing",),
+    ),
+    Mutant(
+        "the ledger's hashes are not chained",
+        (Edit("storage/postgres/ledger.py", "        prev_hash=head.hash,\n", "        prev_hash=bytes(32),\n"),),
+        ("tests/unit/storage/postgres/test_ledger.py",),
+    ),
+    Mutant(
+        "a price for each segment refunded, and one charged",
+        (
+            Edit(
+                TURNS, "return record.price_micros if item", "return record.price_micros * len(record.segments) if item"
+            ),
+        ),
+        (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
+    ),
+    Mutant(
+        "a long message is refunded when only a part of it failed",
+        (Edit(TURNS, "if item.is_untouched or record.tariff", "if True or record.tariff"),),
+        (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
+    ),
+    Mutant(
+        "a failure after acceptance is refunded whatever the tariff",
+        (Edit(RECEIPTS, "is_final and context.tariff == _ON_DELIVERY and state", "is_final and state"),),
+        ("tests/unit/smscd/egress/receipts/test_receipts.py",),
+    ),
+    Mutant(
+        "sent again without the flag",
+        (Edit("smscd/archive/merge.py", "found.maybe_duplicate = True", "found.maybe_duplicate = False"),),
+        ("tests/unit/smscd/archive/test_merge.py",),
+    ),
+    Mutant(
+        "a receipt acknowledged before it is durable",
+        (
+            Edit(
+                RECEIPTS,
+                "            await self._make_durable(receipts, messages)\n",
+                "            kept = asyncio.ensure_future(self._make_durable(receipts, messages))\n"
+                "            kept.add_done_callback(lambda done: done.exception())\n",
+            ),
+        ),
+        ("tests/unit/smscd/egress/receipts/test_receipts.py",),
+    ),
+    Mutant(
+        "an answer before its fsync",
+        (Edit("storage/embedded/valkey.py", "\nappendfsync always\n", "\nappendfsync everysec\n"),),
+        ("tests/faults/test_power.py::test_loss_of_power_loses_nothing_that_was_acknowledged",),
+    ),
+    Mutant(
+        "a long message for the price of one segment",
+        (Edit("smscd/core/planning.py", "offer.price_micros * parts", "offer.price_micros"),),
+        ("tests/unit/smscd/core/test_planning.py",),
+    ),
+    Mutant(
+        "the spend of the same batch is not counted",
+        (Edit(ADMIT, "used.spent + payer.spent + price > used.spend_max", "used.spent + price > used.spend_max"),),
+        ("tests/integration/test_redis_limits.py",),
+    ),
+    Mutant(
+        "messages by prefix are counted and never refused",
+        (Edit(ADMIT, "if wait then verdict = 'V' end", ""),),
+        ("tests/integration/test_redis_limits.py",),
+    ),
+)
