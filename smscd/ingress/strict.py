@@ -109,15 +109,16 @@ class StrictAdmitter:
         self._admitter.submit(planned, keep)
 
     async def run(self) -> None:
-        """Release what PostgreSQL has, and answer, until cancelled."""
+        """Release what PostgreSQL has, and answer, until cancelled. What waits, waits on when it is run again."""
         watching = asyncio.create_task(self._watch_record())
         try:
-            while True:
+            while not watching.done():
                 try:
                     await self._turn()
                 except StorageUnavailable:
                     self._is_current = False
                 await self._pause(self._came)
+            await watching
         finally:
             watching.cancel()
 

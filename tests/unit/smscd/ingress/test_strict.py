@@ -209,3 +209,21 @@ async def test_what_a_copy_was_told_yes_for_is_not_refused_but_waits_on(rig: Rig
 async def test_what_a_dead_process_or_a_former_strict_account_left_is_released(rig: Rig) -> None:
     rig.has_strict = False
     await rig.until(lambda: ("released", "5-0") in rig.events)
+
+
+async def test_an_error_of_asking_postgres_ends_the_run_and_the_next_one_answers(rig: Rig) -> None:
+    await rig.until_current()
+    rig.journal = "7-0"
+    rig.ask(strict(1))
+    real, rig.admitter._recorded = rig.admitter._recorded, broken
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(rig.admitter.run(), 5)
+    rig.admitter._recorded, rig.record = real, "7-0"
+    again = asyncio.create_task(rig.admitter.run())
+    await rig.until(lambda: rig.answers)
+    assert rig.answers == [(0, [YES])]
+    again.cancel()
+
+
+async def broken() -> str | None:
+    raise ZeroDivisionError
