@@ -130,7 +130,8 @@ def _place(
     try:
         outcome, currency = run(work, as_json=as_json)
     except Failure as failure:
-        sentence = f"{failure.message} Whether it was applied, the same command with --reference {named} tells."
+        said = failure.message.rstrip(".")
+        sentence = f"{said}. Whether it was applied, the same command with --reference {named} tells."
         raise Failure(sentence, as_json=as_json, reference=named) from failure
     if isinstance(outcome, orders.Refusal):
         raise Failure(outcome.detail, as_json=as_json, code=outcome.code)

@@ -56,6 +56,21 @@ def test_a_top_up_waits_for_the_ledger_and_its_reference_is_of_one_order(demo: D
     assert balance(demo) == 5_000_000
 
 
+def test_when_the_instance_does_not_answer_the_reference_is_told_to_ask_again_with(demo: DemoProcess) -> None:
+    servers = demo.pids_of("postgres -D")[:1]
+    for pid in servers:
+        os.kill(pid, signal.SIGSTOP)  # it accepts, and answers nothing
+    try:
+        status, failed = command(demo, "account", "topup", "acme", "1")
+    finally:
+        for pid in servers:
+            os.kill(pid, signal.SIGCONT)
+    assert servers and status == 1
+    assert failed["error"].endswith(
+        f". Whether it was applied, the same command with --reference {failed['reference']} tells."
+    )
+
+
 def test_while_nobody_writes_it_is_pending_with_status_0_and_the_same_again_tells(demo: DemoProcess) -> None:
     workers = demo.pids_of("smscd.worker")
     before = balance(demo)
