@@ -202,7 +202,9 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                made_now = await limited(database, await account_state.logged(database, made), location, options)
+                made_now = await limited(
+                    database, await account_state.logged(database, made, as_json=as_json), location, options
+                )
                 await configuration.add_account(database, made_now)
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from storage.postgres.pool import Connection
 
 
-async def logged(database: Connection, made: Account) -> Account:
-    """An account as it is to be written, written down first. Who changes a suspended one does not resume it."""
+async def logged(database: Connection, made: Account, *, as_json: bool) -> Account:
+    """An account as it is to be written, written down first. Who changes a suspended one does not resume it.
+
+    Its currency stays what it is: its ledger is in that.
+    """
     from dataclasses import asdict
 
     from msgspec.structs import replace
@@ -36,6 +39,12 @@ async def logged(database: Connection, made: Account) -> Account:
 
     before = await find_account(database, made.id)
     if before is not None:
+        if before.currency != made.currency:
+            raise Failure(
+                f"{made.id} has its money in {before.currency}, and keeps it in that: make another account for "
+                f"{made.currency}.",
+                as_json=as_json,
+            )
         made = replace(made, is_suspended=before.is_suspended)
     after = {name: getattr(made, name) for name in AccountTerms.__dataclass_fields__}
     action, old = ("account.add", None) if before is None else ("account.change", asdict(before))

@@ -41,7 +41,8 @@ async def opened(location: Location, *, command_seconds: float | None = 60.0) ->
         keys = ShardKeys(0)
         verify = None
         if (installation := await get_installation(database)) is not None:
-            guard = Guard(keys, str(installation.id), installation.shards, lambda: recorded_id(database, 0))
+            shards = installation.shards
+            guard = Guard(keys, str(installation.id), shards, lambda: recorded_id(database, 0), is_patient=True)
             verify = guard.verify
         link = RedisLink(location.redis_url, name="smscd-command", verify=verify)
         try:

@@ -24,13 +24,12 @@ from storage.postgres.installation import InstallationMismatch, install
 from storage.postgres.messages import recorded_id
 from storage.postgres.migrate import MigrationError, migrate, unsafe_settings
 from storage.postgres.partitions import ensure_partitions
-from storage.redis.errors import RewriteUnderWay, StorageUnavailable, UnsafeStorage
+from storage.redis.errors import StorageUnavailable, UnsafeStorage
 from storage.redis.guard import Guard
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
 
 WAIT_FOR_SERVERS_SECONDS = 60.0
-REWRITE_POLL_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -146,7 +145,14 @@ async def prepare(config: Config, steps: Steps, stack: contextlib.AsyncExitStack
     except asyncpg.PostgresError as error:
         raise StartupError(f"PostgreSQL refuses: {error}. Check postgres_dsn, its role and its password.") from error
     keys = ShardKeys(0)
-    guard = Guard(keys, str(installation.id), config.shards, lambda: recorded_offset(pool), is_settled=redis_is_ours)
+    guard = Guard(
+        keys,
+        str(installation.id),
+        config.shards,
+        lambda: recorded_offset(pool),
+        is_settled=redis_is_ours,
+        is_patient=True,
+    )
     link = RedisLink(config.redis_url, name="smscd-supervisor", verify=guard.verify)
     stack.push_async_callback(link.close)
     with step(steps, "Settings") as note:
@@ -190,16 +196,9 @@ async def _check_postgres(pool: postgres.Pool) -> None:
 
 async def _check_redis(link: RedisLink) -> None:
     try:
-        while True:
-            try:
-                async for attempt in stamina.retry_context(
-                    on=_may_pass, timeout=WAIT_FOR_SERVERS_SECONDS, wait_max=2.0
-                ):
-                    with attempt:
-                        await link.command("PING")
-                return
-            except RewriteUnderWay:
-                await asyncio.sleep(REWRITE_POLL_SECONDS)
+        async for attempt in stamina.retry_context(on=_may_pass, timeout=WAIT_FOR_SERVERS_SECONDS, wait_max=2.0):
+            with attempt:
+                await link.command("PING")
     except UnsafeStorage as error:
         raise StartupError(str(error)) from error
     except StorageUnavailable as error:
@@ -208,7 +207,7 @@ async def _check_redis(link: RedisLink) -> None:
 
 def _may_pass(error: Exception) -> bool:
     """A server that is starting is worth waiting for; one with unsafe settings is not."""
-    return isinstance(error, StorageUnavailable) and not isinstance(error, UnsafeStorage | RewriteUnderWay)
+    return isinstance(error, StorageUnavailable) and not isinstance(error, UnsafeStorage)
 
 
 async def _close_pool(pool: postgres.Pool) -> None:

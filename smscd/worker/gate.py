@@ -1,4 +1,7 @@
-"""The gate of admission: open while Redis has room and the disk has space, looked at twice a second."""
+"""The gate of admission: open while Redis has room and the disk has space, looked at twice a second.
+
+It is also who says why, when Redis answers and may not be used: everybody else only goes on trying.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from smscd.monitoring.vitals import free_bytes
-from storage.redis.errors import StorageUnavailable
+from storage.redis.errors import StorageUnavailable, UnsafeStorage
 from storage.redis.link import RedisLink
 from storage.redis.monitor import read_vitals
 
@@ -31,15 +34,28 @@ class AdmissionGate:
         self._data_dir = data_dir
         self.is_open = True
         self.memory_share = 0.0
+        self._complaint = ""
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             try:
                 await self._look()
+                self._complain("")
+            except UnsafeStorage as error:
+                self._complain(str(error))
             except StorageUnavailable:
                 pass
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _complain(self, complaint: str) -> None:
+        if complaint == self._complaint:
+            return
+        self._complaint = complaint
+        if complaint:
+            _log.error("redis.unsafe", reason=complaint)
+        else:
+            _log.info("redis.safe")
 
     async def _look(self) -> None:
         vitals = await read_vitals(self._link)

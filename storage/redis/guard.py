@@ -5,14 +5,16 @@ Every link asks the guard on each new connection. What was checked for a server'
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from storage.redis.attestation import check_file, check_server
-from storage.redis.errors import UnsafeStorage
+from storage.redis.errors import RewriteUnderWay, UnsafeStorage
 from storage.redis.journal import entry_order
 from storage.redis.keys import ShardKeys
 from storage.redis.link import Command
 
+REWRITE_POLL_SECONDS = 0.05
 RECOVERING = "recovering"
 """A field of meta: Redis is being built from PostgreSQL, and nobody may serve."""
 
@@ -22,7 +24,8 @@ class Guard:
 
     recorded: asks PostgreSQL for the offset of its last commit; None while it cannot be reached (then only what this
     process saw acknowledged is compared). is_settled: the server rewrote its file before it let us in (see check_file);
-    it is noted for whoever asks next.
+    it is noted for whoever asks next. is_patient: verify() waits for the rewriting of a file instead of raising
+    RewriteUnderWay.
     """
 
     def __init__(
@@ -33,12 +36,14 @@ class Guard:
         recorded: Callable[[], Awaitable[str | None]],
         *,
         is_settled: bool = False,
+        is_patient: bool = False,
     ) -> None:
         self._keys = keys
         self._install_id = install_id
         self._shards = shards
         self._recorded = recorded
         self._is_settled = is_settled
+        self._is_patient = is_patient
         self._verified_run_id = ""
         self._acknowledged = (0, 0)
 
@@ -65,8 +70,17 @@ class Guard:
         if self._is_settled:
             await command("HSET", self._keys.meta, "rewritten", run_id)
         else:
-            await check_file(command, self._keys.meta, run_id)
+            await self._check_file(command, run_id)
         self._verified_run_id = run_id
+
+    async def _check_file(self, command: Command, run_id: str) -> None:
+        while True:
+            try:
+                return await check_file(command, self._keys.meta, run_id)
+            except RewriteUnderWay:
+                if not self._is_patient:
+                    raise
+                await asyncio.sleep(REWRITE_POLL_SECONDS)
 
     async def _check_position(self, command: Command) -> None:
         keys = self._keys

@@ -111,8 +111,8 @@ async def test_a_hundred_copies_at_once_are_one_order(rig: LedgerRig) -> None:
 async def test_an_order_that_is_none_is_refused_with_a_sentence(
     rig: LedgerRig, kind: str, micros: int, changed: dict[str, str], sentence: str
 ) -> None:
-    reference = changed.pop("reference", "r")
-    refused = await rig.place(kind, micros, reference, **changed)  # type: ignore[arg-type]  # texts, as they come
+    order = {"reference": "r", **changed}
+    refused = await rig.place(kind, micros, order.pop("reference"), **order)  # type: ignore[arg-type]  # texts, as they come
     assert refused == Refusal("validation_failed", 422, sentence)
     assert await rig.balances.balance("demo") is None
     assert await rig.logged() == []

@@ -147,6 +147,9 @@ def test_a_plan_is_made_with_its_currency_when_its_prices_are_applied(demo: Demo
     assert found["unchanged"] == 1
     command(demo, "account", "add", "buyer", "--plan", "dollars", "--currency", "USD", "--any-sender")
     assert command(demo, "price", "quote", "447700900123", "--account", "buyer")["price_micros"] == 1_000_000
+    refused = demo.command("account", "add", "buyer", "--any-sender")
+    sentence = "buyer has its money in USD, and keeps it in that: make another account for EUR."
+    assert (refused.returncode, refused.stderr) == (1, f"smscd: {sentence}\n")
 
 
 @pytest.mark.parametrize(
