@@ -21,6 +21,8 @@ HERE := $(VENV)/.made-in$(subst /,-,$(subst $() ,_,$(CURDIR)))
 SOURCES := smscd protocols storage tools tests
 ARGS ?=
 PYTEST_ARGS ?=
+# Most tests wait more than they work: two processes share them, each file whole.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -56,7 +58,7 @@ peers: dev
 	@sh tests/peers.sh
 
 test: dev peers
-	SMSCD_TEST_REDIS=embedded,debian SMSCD_TEST_POSTGRES=embedded,debian $(BIN)/python -m pytest $(PYTEST_ARGS)
+	SMSCD_TEST_REDIS=embedded,debian SMSCD_TEST_POSTGRES=embedded,debian $(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS)
 
 bench: install
 	$(BIN)/smscd bench run $(ARGS)

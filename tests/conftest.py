@@ -16,14 +16,6 @@ def pytest_configure() -> None:
     raise_file_limit()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes share the run, a file's tests with one kind of servers go to one of them, in their order."""
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        servers = parameters.params.get("servers", "") if parameters is not None else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {servers}"))
-
-
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember what was skipped."""
     if report.skipped and not hasattr(report, "wasxfail"):
