@@ -19,9 +19,12 @@ from hypothesis.stateful import (
 )
 
 from smscd.core.records import State, Tariff
+from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.valkey import EmbeddedValkey
 from tests.integration.money_model import Account, Asked, Message, Model, Place
+from tests.integration.money_record import Record
 from tests.integration.money_store import Shard
+from tests.integration.money_view import UPSTREAM
 
 ACCOUNTS_MAX = 3
 DEPTH_MAX = 12
@@ -71,6 +74,10 @@ def is_begun(message: Message) -> bool:
     return message.is_begun
 
 
+def is_cancel_asked(message: Message) -> bool:
+    return message.is_cancel_asked
+
+
 def with_some(is_wanted: Callable[[Message], bool]) -> Callable[[Any], Any]:
     """For rules that need a message of a kind."""
     return precondition(lambda machine: machine.those(is_wanted))
@@ -94,16 +101,19 @@ def rarely(what: str, steps: int) -> Callable[[Any], Any]:
 
 
 class MoneyMachine(RuleBasedStateMachine):
-    """Everything but losses of power. server, directory: of the Valkey that all runs share; set by the test."""
+    """Everything but losses. server, directory: of the Valkey that all runs share. postgres, template: where a run
+    makes its record, and from what. All four are set by the test."""
 
     server: EmbeddedValkey
     directory: Path
+    postgres: EmbeddedPostgres
+    template: str
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.model = Model(DEPTH_MAX)
-        self.shard = Shard(self.server, self.directory)
+        self.shard = self.new_shard()
         self.step = 0
         self.last: dict[str, int] = {}
         self.last_id = 0
@@ -113,6 +123,11 @@ class MoneyMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.shard.close())
         self.loop.close()
+
+    def new_shard(self) -> Shard:
+        """One that nothing has happened on."""
+        names = [f"account{number}" for number in range(ACCOUNTS_MAX)]
+        return Shard(self.server, self.directory, Record(self.postgres, self.template, names, UPSTREAM))
 
     def run(self, work: Awaitable[Any]) -> Any:
         """Do something on the server."""
@@ -220,7 +235,7 @@ class MoneyMachine(RuleBasedStateMachine):
         """Another shard in the middle of its life."""
         self.model = Model(DEPTH_MAX)
         self.run(self.shard.close())
-        self.shard = Shard(self.server, self.directory)
+        self.shard = self.new_shard()
         self.run(self.shard.open())
         self.begin_in_the_middle(Tariff.ON_ACCEPT)
 
@@ -269,6 +284,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def send_a_doubt_again(self, number: int) -> None:
         id = self.pick(number, is_under_way)
         self.run(self.shard.doubt(id, self.model.messages[id]))
+        self.model.doubt(id)
 
     @with_some(is_later)
     @rule()
@@ -343,7 +359,10 @@ class MoneyMachine(RuleBasedStateMachine):
         assert books.prices == {id: message.price for id, message in model.messages.items()}
         refunded = {id: [message.price] for id, message in model.messages.items() if message.is_refunded}
         assert books.refunds == refunded, "once, and the price"
-        assert await shard.places() == {id: message.place for id, message in model.messages.items()}
+        spots = await shard.spots()
+        assert {id for id, spot in spots.items() if spot.is_begun} == set(self.those(is_begun))
+        assert await shard.places(spots) == {id: message.place for id, message in model.messages.items()}
+        assert await shard.cancels() == set(self.those(is_cancel_asked))
         ended = {id: message.state for id, message in model.messages.items() if message.place is Place.ENDED}
         assert await shard.states() == ended
         assert await shard.dispatch.depth() == model.depth

@@ -38,6 +38,7 @@ class Message:
     """One admitted message.
 
     is_begun: it may be on its way to the carrier. was_sent: the carrier took it. early: receipts that came before that.
+    is_put_off: the last that is on record of its sending is that the carrier refused it for now.
     """
 
     account: str
@@ -49,6 +50,7 @@ class Message:
     was_sent: bool = False
     is_refunded: bool = False
     is_cancel_asked: bool = False
+    is_put_off: bool = False
     early: list[State] = field(default_factory=list)
 
 
@@ -127,7 +129,11 @@ class Model:
     def retry(self, id: int) -> None:
         """The carrier refused it for now."""
         message = self.messages[id]
-        message.place, message.is_begun = Place.LATER, False
+        message.place, message.is_begun, message.is_put_off = Place.LATER, False, True
+
+    def doubt(self, id: int) -> None:
+        """Nobody knows whether the carrier took it; it is sent again."""
+        self.messages[id].is_put_off = False
 
     def promote(self) -> int:
         """Everything that waits for its next attempt goes back to its queue; how many there were."""
@@ -184,3 +190,18 @@ class Model:
             if key:
                 self.keys.pop(name, None)
         return True
+
+    def recover(self) -> None:
+        """Redis is lost, and built again from a record that has all of this: only what is written nowhere else is lost.
+
+        That is what was on its way (whatever waits may have been sent, unless the carrier refused it for now: no time
+        passes here, so it is not due yet), the receipts that came too soon, who was told yes by a copy, and that a
+        cancellation came too late.
+        """
+        self.confirmed.clear()
+        for message in self.messages.values():
+            message.early.clear()
+            message.is_cancel_asked &= message.place in (Place.QUEUED, Place.LATER)
+            if message.place in (Place.QUEUED, Place.LATER):
+                message.place = Place.LATER if message.is_put_off else Place.QUEUED
+                message.is_begun = not message.is_put_off

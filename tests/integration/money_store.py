@@ -1,4 +1,4 @@
-"""A shard on a real server as the money machine drives and reads it: the project's stores, and an independent look."""
+"""A shard on a real server as the money machine drives it, through the project's stores."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from protocols.smpp.constants import CommandStatus
 from smscd.core.idempotency import StoredAnswer, duplicate_of, encode_answer
 from smscd.core.records import (
     LedgerRecord,
@@ -31,55 +30,32 @@ from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, Refusal
 from storage.redis.dispatch import DispatchStore, Intent, Turn
 from storage.redis.errors import StorageUnavailable, Unanswered
-from storage.redis.journal import JournalReader
-from storage.redis.keys import ShardKeys, UpstreamKeys
+from storage.redis.journal import entry_order
+from storage.redis.keys import UpstreamKeys
 from storage.redis.link import RedisLink
 from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem, ReceiptStore
 from storage.redis.session import RoleSession
 from tests.aof import cut, newest_file
-from tests.integration.money_model import Asked, Message, Model, Place
+from tests.integration.money_model import Asked, Message, Model
+from tests.integration.money_record import Record
+from tests.integration.money_view import BASE, BASE_MS, KEYS, READ_MAX, UPSTREAM, View
 
-KEYS = ShardKeys(0)
-UPSTREAM = "u1"
 UPSTREAM_KEYS = UpstreamKeys(UPSTREAM)
-BASE = (int(time.time() * 1000) - 1_577_836_800_000) << 22
 PATIENCE_MS = 60_000
-READ_MAX = 20_000
+VALIDITY_MS = 86_400_000
+REFUSALS = 10
 encode = msgspec.msgpack.Encoder().encode
-_messages = msgspec.msgpack.Decoder(list[MessageRecord])
-_message = msgspec.msgpack.Decoder(MessageRecord)
-_answer = msgspec.msgpack.Decoder(StoredAnswer)
 
 
-@dataclass(slots=True)
-class Spot:
-    """Where in which blob of a queue a message waits, and which of the blob's messages are not settled."""
+class Shard(View):
+    """Two nodes that admit, one dispatcher, one reader of receipts, on a server that can be killed, and lost."""
 
-    queue: str
-    entry_id: str
-    field: bytes
-    unsettled: set[int]
-
-
-@dataclass(slots=True)
-class Books:
-    """What the journal says, added up by account and by message, with nobody's help.
-
-    refunds: how often a message was refunded, and with how much in all.
-    """
-
-    balances: Counter[str]
-    prices: dict[int, int]
-    refunds: dict[int, list[int]]
-
-
-class Shard:
-    """Two nodes that admit, one dispatcher, one reader of receipts, on a server that can be killed."""
-
-    def __init__(self, server: EmbeddedValkey, directory: Path) -> None:
+    def __init__(self, server: EmbeddedValkey, directory: Path, record: Record | None = None) -> None:
         self.server = server
         self.directory = directory
-        self.raw = self._link()
+        self.record = record
+        self.last_ms = 0
+        super().__init__(self._link())
         self.links = [self.raw]
         self.balances = Balances(KEYS, self.raw)
 
@@ -110,15 +86,24 @@ class Shard:
         return session
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and drop the record."""
         for link in self.links:
             await link.close()
+        if self.record is not None:
+            await self.record.close()
+
+    def at_ms(self) -> int:
+        """When something happens: later than all before, because the record tells by the time what came first."""
+        self.last_ms = max(self.last_ms + 1, _now_ms())
+        return self.last_ms
 
     # --- what is done -----------------------------------------------------------------------------------------------
 
     async def top_up(self, account: str, reference: str, micros: int) -> int:
         """The balance afterwards. Asked again when there was no answer, as an operator would."""
-        record = LedgerRecord(account, "topup", micros, reference, 1)
+        if self.record is not None and await self.record.knows(reference):
+            return await self.balances.balance(account) or 0
+        record = LedgerRecord(account, "topup", micros, reference, self.at_ms())
         try:
             return (await self.balances.top_up(record)).balance_micros
         except StorageUnavailable:
@@ -141,12 +126,15 @@ class Shard:
 
     def _item(self, asked: Asked, model: Model) -> AdmitItem:
         account = model.accounts[asked.account]
-        messages = [(UPSTREAM, 1, encode(_record(id, asked, account.tariff))) for id in asked.messages]
-        answer = StoredAnswer(BASE + asked.messages[0], asked.body, asked.price, 1, 0)
+        answer = encode_answer(StoredAnswer(BASE + asked.messages[0], asked.body, asked.price, 1, 0))
+        records = [_record(id, asked, account.tariff) for id in asked.messages]
+        if asked.key:
+            records[0].stored_answer = answer
+        messages = [(UPSTREAM, 1, encode(record)) for record in records]
         return AdmitItem(
             account=asked.account, rate=0, burst=0, floor_micros=account.floor,
             price_micros=asked.price * len(messages), upstream_messages_max=model.depth_max, messages=messages,
-            request_key=asked.key, stored_answer=encode_answer(answer),
+            request_key=asked.key, stored_answer=answer,
         )  # fmt: skip
 
     async def begin(self, id: int) -> bool:
@@ -202,8 +190,8 @@ class Shard:
         return (await self.dispatch.turn(turn)).refunded[0]
 
     async def promote(self) -> int:
-        """Everything that waits for its next attempt goes back to its queue."""
-        return await self.dispatch.promote(_now_ms())
+        """Everything that waits for its next attempt goes back to its queue: its time has come."""
+        return await self.dispatch.promote(_now_ms() + VALIDITY_MS)
 
     async def receipt(self, id: int, message: Message, state: State, refund: int) -> str:
         """A receipt from the carrier, matched and applied, or parked."""
@@ -217,8 +205,9 @@ class Shard:
     async def apply(self, id: int, message: Message, state: State, refund: int) -> str:
         """Apply a receipt of which it is known what it speaks of."""
         record = ReceiptRecord(
-            BASE + id, 0, 1, message.account, 1, UPSTREAM, _upstream_id(id), state, b"STAT", b"000", 1, b"raw", refund
-        )
+            BASE + id, 0, 1, message.account, self.at_ms(), UPSTREAM, _upstream_id(id), state, b"STAT", b"000", 1,
+            b"raw", refund,
+        )  # fmt: skip
         [effect] = await self.receipts.apply(ReceiptBatch([ReceiptItem(record, True)]))
         return {Effect.FINAL: "final", Effect.REPEATED: "repeated"}[effect]
 
@@ -240,7 +229,13 @@ class Shard:
         return turn
 
     def _result(self, id: int, account: str, outcome: Outcome, state: State, refund: int = 0) -> bytes:
-        return encode(ResultRecord(BASE + id, 0, outcome, 1, UPSTREAM, b"", 0, 0, state, refund, account))
+        upstream_id = _upstream_id(id) if outcome is Outcome.ACCEPTED else b""
+        status, attempt = (CommandStatus.ESME_RMSGQFUL, REFUSALS) if outcome is Outcome.RETRIED else (0, 0)
+        return encode(
+            ResultRecord(
+                BASE + id, 0, outcome, self.at_ms(), UPSTREAM, upstream_id, status, attempt, state, refund, account
+            )
+        )
 
     # --- how it is killed -------------------------------------------------------------------------------------------
 
@@ -299,87 +294,24 @@ class Shard:
         link.evalsha = real  # type: ignore[method-assign]
         return answer
 
-    # --- what is there ----------------------------------------------------------------------------------------------
+    async def position(self) -> str:
+        """Where the journal ends."""
+        return await self.journal.last_id()
 
-    async def spots(self) -> dict[int, Spot]:
-        """The messages that wait in queues. A message that waits twice fails here."""
-        entries = await self.dispatch.read(dict.fromkeys(await self.dispatch.queues(), "0-0"), READ_MAX)
-        assert len(entries) < READ_MAX
-        found: dict[int, Spot] = {}
-        for entry, opens in zip(entries, await self.dispatch.opens(entries), strict=True):
-            unsettled: set[int] = set()
-            for index, record in enumerate(_messages.decode(entry.blob)):
-                part = b"%d.0" % index
-                if opens.get(part) != b"d":
-                    assert record.id - BASE not in found, "in two queues"
-                    found[record.id - BASE] = Spot(entry.queue, entry.entry_id, part, unsettled)
-                    unsettled.add(record.id - BASE)
-        return found
+    async def lose(self, recorded_id: str, batch_records: int, *, is_gone: bool) -> None:
+        """Lose what the journal has after recorded_id: write up to there, lose Redis, recover it, take every role.
 
-    async def places(self) -> dict[int, Place]:
-        """Where every message is. One that is in two places, or was ended twice, fails here."""
-        states = await self._hashes(f"{KEYS.tag}:state:*")
-        ended = {int.from_bytes(name, "big") - BASE for name, _ in states if len(name) == 8}
-        waiting = await self.raw.command("ZRANGE", KEYS.later(UPSTREAM), 0, -1)
-        later = [_message.decode(member[2 + int.from_bytes(member[:2], "big") :]).id - BASE for member in waiting]
-        queued = await self.spots()
-        sent = {int(name) for name, _ in await self._hashes("{u:u1:0}:corr:*")} - ended - queued.keys() - set(later)
-        places = (
-            [(id, Place.ENDED) for id in ended]
-            + [(id, Place.LATER) for id in later]
-            + [(id, Place.QUEUED) for id in queued]
-            + [(id, Place.SENT) for id in sent]
-        )
-        assert len(places) == len(dict(places)), f"in two places: {places}"
-        return dict(places)
-
-    async def states(self) -> dict[int, int]:
-        """The final states."""
-        states = await self._hashes(f"{KEYS.tag}:state:*")
-        return {int.from_bytes(name, "big") - BASE: int(value) for name, value in states if len(name) == 8}
-
-    async def keys(self, accounts: Iterable[str]) -> dict[tuple[str, bytes], tuple[int, bytes]]:
-        """What is stored under request keys."""
-        found = {}
-        for account in accounts:
-            for key, value in await self._hashes(f"{KEYS.tag}:idem:{account}:*"):
-                if not key.startswith(b"\0"):
-                    answer = _answer.decode(value)
-                    found[account, key] = (answer.id - BASE, answer.body_hash)
-        return found
-
-    async def _hashes(self, pattern: str) -> list[tuple[bytes, bytes]]:
-        fields: list[tuple[bytes, bytes]] = []
-        for name in await self.raw.command("KEYS", pattern):
-            reply = await self.raw.command("HGETALL", name)
-            fields += zip(reply[::2], reply[1::2], strict=True)
-        return fields
-
-    async def books(self) -> Books:
-        """Add the journal up."""
-        books = Books(Counter(), {}, {})
-        entries = await JournalReader(KEYS, self.raw).read("0-0", READ_MAX)
-        assert len(entries) < READ_MAX
-        for entry in entries:
-            records = msgspec.msgpack.decode(entry.blob)
-            if entry.kind == b"L":
-                for account, _kind, micros, *_ in records:
-                    books.balances[account] += micros
-            elif entry.kind == b"A":
-                for record in _messages.decode(entry.blob):
-                    assert record.id not in books.prices, "charged twice"
-                    books.prices[record.id - BASE] = record.price_micros
-                    books.balances[record.account] -= record.price_micros
-            elif entry.kind in (b"T", b"R"):
-                kind: Any = ResultRecord if entry.kind == b"T" else ReceiptRecord
-                proposed = [msgspec.convert(record, kind) for record in records]
-                made = entry.effects if entry.kind == b"T" else entry.refunds
-                refunds = [record for record in proposed if record.refund_micros]
-                for record, flag in zip(refunds, made, strict=True):
-                    if flag == 0x31:
-                        books.refunds.setdefault(record.id - BASE, []).append(record.refund_micros)
-                        books.balances[record.account] += record.refund_micros
-        return books
+        is_gone: Redis is empty; otherwise it is there, and is built anew all the same.
+        """
+        assert self.record is not None
+        entries = await self.journal.read("0-0", READ_MAX)
+        known = [entry for entry in entries if entry_order(entry.id) <= entry_order(recorded_id)]
+        await self.record.write(known, recorded_id, _now_ms(), batch_records)
+        if is_gone:
+            await self.raw.command("FLUSHALL")
+        await self.record.recover(self.server.url, is_forced=not is_gone)
+        self.recorded += known
+        await self.take()
 
 
 def _upstream_id(id: int) -> bytes:
@@ -394,8 +326,8 @@ def _record(id: int, asked: Asked, tariff: int) -> MessageRecord:
     return MessageRecord(
         id=BASE + id, account=asked.account, upstream=UPSTREAM, priority=1, door=1, source_ton=5, source_npi=0,
         source=b"ACME", dest_ton=1, dest_npi=1, dest=b"447700900123", esm_class=0, protocol_id=0, data_coding=0,
-        registered_delivery=1, segments=[b"hello"], price_micros=asked.price, valid_until_ms=1, via=Via.SMPP,
-        tariff=tariff,
+        registered_delivery=1, segments=[b"hello"], price_micros=asked.price,
+        valid_until_ms=BASE_MS + VALIDITY_MS, via=Via.SMPP, tariff=tariff, request_key=asked.key.decode() or None,
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Money under every order of events: the same operations on a small model and on a real Valkey with the real scripts.
 
 Hypothesis chooses the operations, and prints the steps of the shortest run that fails. After each step everything that
-the server holds is compared with the model, and the books are added up from the journal. In CI few runs, the same each
-time; with SMSCD_FAULTS=full many, other ones each time.
+the server holds is compared with the model, and the books are added up from the journal. Where Redis is lost, the real
+writer and the real recovery bring it back from a real PostgreSQL. In CI few runs, the same
+each time; with SMSCD_FAULTS=full many, other ones each time.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from smscd.core.records import State
+from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.valkey import EmbeddedValkey
 from tests.integration.money_machine import (
     ENDS,
@@ -34,10 +36,12 @@ from tests.integration.money_machine import (
 )
 from tests.integration.money_model import Model
 
+pytest_plugins = ("tests.integration.postgres_fixture",)
+
 IS_FULL = os.environ.get("SMSCD_FAULTS") == "full"
 WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
 PROFILE = settings(
-    max_examples=200 if IS_FULL else 18,
+    max_examples=200 if IS_FULL else 20,
     stateful_step_count=60 if IS_FULL else 50,
     derandomize=not IS_FULL,
     deadline=None,
@@ -47,15 +51,21 @@ PROFILE = settings(
     suppress_health_check=list(HealthCheck),
 )
 
+BEHIND_MAX = 3
+behinds = st.integers(0, BEHIND_MAX)
+batches = st.sampled_from([4, 20_000])
 shares = st.sampled_from([0.0, 0.3, 0.7, 0.999, 1.0])
 
 
 class LossMachine(MoneyMachine):
-    """And any call may be the last before the power is gone.
+    """And any call may be the last before the power is gone, and Redis may be lost with it.
 
-    What `smscd recover` does to an emptied server belongs here as one more rule beside `kill`: empty the shard, recover
-    it from the record, take(); the comparison after the step says the rest.
+    history: the model at each of the last ends of the journal.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: list[tuple[str, Model]] = []
 
     @rule(survives=st.booleans())
     @rarely("loss", 8)
@@ -64,6 +74,36 @@ class LossMachine(MoneyMachine):
         self.run(self.shard.crash())
         if not survives:
             self.run(self.shard.take())
+
+    @rule(behind=behinds, batch_records=batches)
+    @rarely("recovery", 4)
+    def lose_redis_and_recover(self, behind: int, batch_records: int) -> None:
+        """The writer was behind: what it had not recorded never was, and all else is as it was."""
+        self.recover(behind, batch_records, is_gone=True)
+
+    @rule(behind=behinds, batch_records=batches)
+    @rarely("recovery", 4)
+    def build_redis_anew(self, behind: int, batch_records: int) -> None:
+        """The same over a Redis that has everything, which counts for nothing."""
+        self.recover(behind, batch_records, is_gone=False)
+
+    def recover(self, behind: int, batch_records: int, *, is_gone: bool) -> None:
+        """Go back to an end of the journal, so many before the last."""
+        recorded_id, model = self.history[-1 - min(behind, len(self.history) - 1)]
+        self.run(self.shard.lose(recorded_id, batch_records, is_gone=is_gone))
+        self.model = copy.deepcopy(model)
+        self.model.recover()
+        self.history.clear()
+
+    def start_again(self) -> None:
+        self.history.clear()
+        super().start_again()
+
+    @invariant()
+    def what_the_record_can_go_back_to_is_remembered(self) -> None:
+        position = self.run(self.shard.position())
+        self.history = [known for known in self.history if known[0] != position][-BEHIND_MAX:]
+        self.history.append((position, copy.deepcopy(self.model)))
 
     @rule(batch=requests, share=shares, survives=st.booleans())
     @rarely("loss", 8)
@@ -147,8 +187,11 @@ def server_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
 
 
 @pytest.mark.timeout(0 if IS_FULL else 120)
-def test_money_is_where_the_model_has_it_after_every_step(server_of_its_own: tuple[EmbeddedValkey, Path]) -> None:
+def test_money_is_where_the_model_has_it_after_every_step(
+    server_of_its_own: tuple[EmbeddedValkey, Path], postgres_server: EmbeddedPostgres, migrated_template: str
+) -> None:
     class Machine(LossMachine):
         server, directory = server_of_its_own
+        postgres, template = postgres_server, migrated_template
 
     run_state_machine_as_test(Machine, settings=PROFILE)  # type: ignore[no-untyped-call]  # Hypothesis has no types there

@@ -33,6 +33,7 @@ SESSION: Final = "storage/redis/lua/_session.lua"
 COMMIT: Final = "smscd/archive/commit.py"
 RECEIPTS: Final = "smscd/egress/receipts/receipts.py"
 TURNS: Final = "smscd/egress/dispatch/turn.py"
+RESTORE: Final = "smscd/recovery/restore.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -209,5 +210,15 @@ MUTANTS: Final = (
         "messages by prefix are counted and never refused",
         (Edit(ADMIT, "if wait then verdict = 'V' end", ""),),
         ("tests/integration/test_redis_limits.py",),
+    ),
+    Mutant(
+        "a recovery forgets what was refunded",
+        (Edit(RESTORE, "if message.refunded_micros:", "if False:"),),
+        (MACHINE,),
+    ),
+    Mutant(
+        "a recovery answers for what was admitted though refused",
+        (Edit(RESTORE, "if key and answer and not was_refused and", "if key and answer and"),),
+        ("tests/unit/smscd/recovery/test_restore.py",),
     ),
 )
