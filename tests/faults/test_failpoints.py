@@ -78,7 +78,7 @@ async def test_a_worker_killed_at_each_crash_point_loses_nothing(tmp_path: Path)
                 killer.kill_at(name)
             for generator in [
                 *rig.generators,
-                rig.generate("--patience=5", count=100),
+                rig.generate("--patience=5", "--rate=100", count=100),
             ]:  # the last one takes the receipts that are due
                 generator.wait(GENERATOR_SECONDS)
             judgement = rig.settled()

@@ -22,7 +22,9 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from smscd.core.records import State
 from storage.embedded.postgres import EmbeddedPostgres
+from storage.embedded.process import unprivileged_user
 from storage.embedded.valkey import EmbeddedValkey
+from storage.postgres.migrate import migrate
 from tests.integration.money_machine import (
     ENDS,
     MoneyMachine,
@@ -35,8 +37,7 @@ from tests.integration.money_machine import (
     with_some,
 )
 from tests.integration.money_model import Model
-
-pytest_plugins = ("tests.integration.postgres_fixture",)
+from tests.integration.postgres_databases import create_database
 
 IS_FULL = os.environ.get("SMSCD_FAULTS") == "full"
 WITHOUT_SHRINKING = (Phase.explicit, Phase.generate)
@@ -186,12 +187,30 @@ def server_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     asyncio.run(server.stop())
 
 
+@pytest.fixture(scope="module")
+def record_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedPostgres, str]]:
+    """A PostgreSQL with a migrated database: one kind of servers, because this is long and the scripts are the same."""
+    directory = tmp_path_factory.mktemp("record")
+    if unprivileged_user() is not None:
+        directory.chmod(0o711)
+    server = EmbeddedPostgres(directory / "postgres")
+
+    async def start() -> str:
+        await server.start()
+        database = await create_database(server, "migrated")
+        await migrate(database.owner_dsn)
+        return database.name
+
+    yield server, asyncio.run(start())
+    asyncio.run(server.stop())
+
+
 @pytest.mark.timeout(0 if IS_FULL else 120)
 def test_money_is_where_the_model_has_it_after_every_step(
-    server_of_its_own: tuple[EmbeddedValkey, Path], postgres_server: EmbeddedPostgres, migrated_template: str
+    server_of_its_own: tuple[EmbeddedValkey, Path], record_of_its_own: tuple[EmbeddedPostgres, str]
 ) -> None:
     class Machine(LossMachine):
         server, directory = server_of_its_own
-        postgres, template = postgres_server, migrated_template
+        postgres, template = record_of_its_own
 
     run_state_machine_as_test(Machine, settings=PROFILE)  # type: ignore[no-untyped-call]  # Hypothesis has no types there
