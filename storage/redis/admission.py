@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,8 @@ from storage.redis.session import RoleSession
 
 ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE, SPEND_LIMIT, PREFIX_VELOCITY = b"ADTIQLSV"
 _WITH_EXTRA = bytes((DUPLICATE, THROTTLED, SPEND_LIMIT, PREFIX_VELOCITY))
-_META = struct.Struct(">HHIdHH")
+_SUBMISSION = struct.Struct(">HHIdH")
+_MESSAGE = struct.Struct(">HIH")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -138,55 +140,48 @@ class AdmissionStore:
         self, items: Sequence[AdmitItem], top_id: int, not_after_ms: int, window: int
     ) -> tuple[list[str], list[Arg]]:
         names = self._keys
-        accounts: dict[str, int] = {}
-        queues: dict[tuple[str, int, str, bool], int] = {}
-        limited: dict[str, _Limited] = {}
-        account_keys: list[str] = []
-        account_args: list[Arg] = []
-        queue_keys: list[str] = []
-        queue_args: list[Arg] = []
-        body: list[Arg] = []
-        idem = _RequestKeys(names, items, window)
+        accounts: dict[str, _Payer] = {}
+        queues: dict[tuple[str, int, str, bool], _Queue] = {}
+        requests = _Requests(names, items, window)
+        metas = []
         for item in items:
-            account = accounts.get(item.account)
-            if account is None:
-                account = accounts[item.account] = len(accounts) + 1
-                account_keys.append(names.acct(item.account))
-                interval = round(1_000_000 / item.rate) if item.rate > 0 else 0
-                account_args += (interval, interval * item.burst if interval else 1, item.floor_micros)
-            numbers = []
-            for upstream, priority, _ in item.messages:
-                place = (upstream, priority, item.account, item.is_strict)
+            account = item.account
+            payer = accounts.get(account)
+            if payer is None:
+                payer = accounts[account] = _Payer(len(accounts) + 1, item)
+            count = len(item.messages)
+            payer.cost += count
+            payer.price_micros += item.price_micros
+            request = requests.number() if item.request_key else 0
+            metas.append(_SUBMISSION.pack(payer.number, request, count, item.price_micros, count))
+            prefixes = payer.count(item.prefixes) if item.prefixes else repeat(0)
+            for (upstream, priority, record), prefix in zip(item.messages, prefixes, strict=False):
+                place = (upstream, priority, account, item.is_strict)
                 queue = queues.get(place)
                 if queue is None:
-                    queue = queues[place] = len(queues) + 1
-                    queue_keys += (names.queue(upstream, priority, item.account), names.ready(upstream))
-                    queue_args += (upstream, item.upstream_messages_max, "1" if item.is_strict else "")
-                numbers.append(queue)
-            count = len(numbers)
-            field = idem.number() if item.request_key else 0
-            meta = _META.pack(account, field, count, float(item.price_micros), count, numbers[0])
-            if count > 1:
-                meta += struct.pack(f">{count - 1}H", *numbers[1:])
-            if item.limits is not None:
-                found = limited.get(item.account)
-                if found is None:
-                    found = limited[item.account] = _Limited(account, item.limits, {})
-                if item.prefixes:
-                    meta += found.numbers(item.prefixes)
-            body.append(meta)
-            if field:
-                body.append(item.stored_answer)
-            for message in item.messages:
-                body.append(message[2])
-        used_keys = [names.used(name, window - age) for name in limited for age in (0, 1)]
-        limit_args = [arg for found in limited.values() for arg in found.args()]
-        head: list[Arg] = [
-            not_after_ms, top_id, window,
-            len(accounts), len(queues), idem.buckets, len(limited), len(items), names.bell,
+                    queue = queues[place] = _Queue(len(queues) + 1, item.upstream_messages_max, [])
+                queue.records.append(record)
+                metas.append(_MESSAGE.pack(queue.number, len(record), prefix))
+        limited = {name: payer for name, payer in accounts.items() if payer.limits is not None}
+        args: list[Arg] = [
+            not_after_ms, top_id, window, len(accounts), len(queues), requests.buckets, len(limited), len(items),
+            "1" if requests.is_repeated else "", names.bell, b"".join(metas),
         ]  # fmt: skip
-        keys = [names.journal, names.depth, names.strict, *account_keys, *queue_keys, *idem.keys, *used_keys]
-        return keys, [*head, *account_args, *queue_args, *idem.args, *limit_args, *body]
+        keys = [names.journal, names.depth, names.strict]
+        for name, payer in accounts.items():
+            keys.append(names.acct(name))
+            args += payer.args()
+        for (upstream, priority, account, is_strict), queue in queues.items():
+            keys += (names.queue(upstream, priority, account), names.ready(upstream))
+            args += (
+                upstream, queue.messages_max, "1" if is_strict else "", len(queue.records), b"".join(queue.records)
+            )  # fmt: skip
+        keys += requests.keys
+        args += requests.args
+        for name, payer in limited.items():
+            keys += (names.used(name, window), names.used(name, window - 1))
+            args += payer.limit_args()
+        return keys, args
 
     def _read(self, reply: Any) -> AdmitReply:
         verdicts: bytes = reply[0]
@@ -203,62 +198,96 @@ class AdmissionStore:
         return AdmitReply(verdicts, time_ms, reply[2].decode(), extras)
 
 
-class _RequestKeys:
-    """The idempotency hashes of a batch, their fields grouped by hash and numbered through."""
+class _Payer:
+    """An account of a batch: all that its submissions cost together, and how many messages go to each prefix."""
+
+    __slots__ = ("_item", "_prefixes", "_sent", "cost", "limits", "number", "price_micros")
+
+    def __init__(self, number: int, item: AdmitItem) -> None:
+        self.number = number
+        self.limits = item.limits
+        self.cost = 0
+        self.price_micros = 0
+        self._item = item
+        self._prefixes: dict[bytes, int] = {}
+        self._sent = [0]
+
+    def count(self, prefixes: Sequence[bytes]) -> list[int]:
+        """Count a message to each; the numbers of these prefixes, from 1."""
+        numbers = []
+        for prefix in prefixes:
+            number = self._prefixes.setdefault(prefix, len(self._sent))
+            if number == len(self._sent):
+                self._sent.append(0)
+            self._sent[number] += 1
+            numbers.append(number)
+        return numbers
+
+    def args(self) -> tuple[Arg, ...]:
+        """What the script is told of it."""
+        item = self._item
+        interval = round(1_000_000 / item.rate) if item.rate > 0 else 0
+        burst = interval * item.burst if interval else 1
+        return interval, burst, item.floor_micros, self.cost, self.price_micros
+
+    def limit_args(self) -> list[Arg]:
+        """What the script is told of its limits."""
+        limits = self.limits
+        assert limits is not None
+        args: list[Arg] = [
+            self.number,
+            "" if limits.spend_per_day_micros is None else limits.spend_per_day_micros,
+            limits.velocity_per_minute or "",
+            limits.velocity_per_day or "",
+            len(self._prefixes),
+        ]
+        for prefix, number in self._prefixes.items():
+            args += (prefix, self._sent[number])
+        return args
+
+
+class _Queue(NamedTuple):
+    """A queue of a batch, and what it gets."""
+
+    number: int
+    messages_max: int
+    records: list[bytes]
+
+
+class _Requests:
+    """The submissions of a batch that have a request key, by the hash that their key is in, numbered through from 1."""
 
     def __init__(self, names: ShardKeys, items: Sequence[AdmitItem], window: int) -> None:
         self.keys: list[str] = []
         self.args: list[Arg] = []
-        buckets: dict[str, dict[bytes, int]] = {}
-        asked = []
+        buckets: dict[str, list[tuple[int, AdmitItem]]] = {}
+        asked = 0
         for item in items:
             key = item.request_key
             if key:
                 name = names.idem(item.account, window, key)
                 bucket = buckets.get(name)
                 if bucket is None:
-                    bucket = buckets[name] = {}
+                    bucket = buckets[name] = []
                     self.keys += (name, names.idem(item.account, window - 1, key))
-                bucket[key] = 0
-                asked.append((bucket, key))
-        count = 0
-        for bucket in buckets.values():
-            self.args += (len(bucket), *bucket)
-            for key in bucket:
+                bucket.append((asked, item))
+                asked += 1
+        numbers = [0] * asked
+        different = count = 0
+        for held in buckets.values():
+            self.args.append(len(held))
+            different += len({item.request_key for _, item in held})
+            for at, item in held:
+                self.args += (item.request_key, item.stored_answer)
                 count += 1
-                bucket[key] = count
+                numbers[at] = count
         self.buckets = len(buckets)
-        self._numbers = (bucket[key] for bucket, key in asked)
+        self.is_repeated = different < count
+        self._numbers = iter(numbers)
 
     def number(self) -> int:
-        """The number of the field of the next item that has a request key."""
+        """The number of the next submission that has a request key."""
         return next(self._numbers)
-
-
-class _Limited(NamedTuple):
-    """An account of a batch that has limits. prefixes: those it sends to, by their number."""
-
-    account: int
-    limits: Limits
-    prefixes: dict[bytes, int]
-
-    def numbers(self, prefixes: Sequence[bytes]) -> bytes:
-        """The numbers of these, as they stand in a submission."""
-        known = self.prefixes
-        numbers = [known.setdefault(prefix, len(known) + 1) for prefix in prefixes]
-        return struct.pack(f">{len(numbers)}H", *numbers)
-
-    def args(self) -> list[Arg]:
-        """What the script is told of it."""
-        limits = self.limits
-        return [
-            self.account,
-            "" if limits.spend_per_day_micros is None else limits.spend_per_day_micros,
-            limits.velocity_per_minute or "",
-            limits.velocity_per_day or "",
-            len(self.prefixes),
-            *self.prefixes,
-        ]
 
 
 __all__ = [

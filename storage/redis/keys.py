@@ -12,7 +12,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 ID_EPOCH_MS = 1_577_836_800_000
 ID_TIME_SHIFT = 22
-IDEM_BUCKETS = 64
+IDEM_BUCKETS = 4
 
 
 def shard_of(account: str, shards: int) -> int:

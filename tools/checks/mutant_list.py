@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 SCRIPTS = "tests/integration/test_redis_scripts.py"
 MONEY = "tests/integration/test_redis_money.py"
 DISPATCH = "tests/unit/smscd/egress/dispatch"
+WHOLE = "tests/integration/test_admission_of_whole_batches.py"
 MACHINE = "tests/integration/test_money_machine.py"
 
 
@@ -65,12 +66,12 @@ MUTANTS: Final = (
                 ADMIT,
                 "local journal_id = ''\n",
                 "for i = 1, accounts do\n"
-                "  local spent = account[i].spent\n"
-                "  if spent > 0 then redis.call('HINCRBY', account[i].key, 'balance', whole(-spent)) end\n"
+                "  local payer = account[i]\n"
+                "  if payer.cost > 0 then redis.call('HINCRBY', payer.key, 'balance', whole(-payer.price)) end\n"
                 "end\n"
                 "local journal_id = ''\n",
             ),
-            Edit(ADMIT, "      redis.call('HINCRBY', payer.key, 'balance', whole(-payer.spent))\n", ""),
+            Edit(ADMIT, "'HSET', payer.key, 'balance', whole(payer.balance - payer.price),\n", "'HSET', payer.key,\n"),
         ),
         (f"{MONEY}::test_a_journal_that_cannot_be_written_charges_nothing",),
     ),
@@ -79,8 +80,8 @@ MUTANTS: Final = (
         (
             Edit(
                 ADMIT,
-                "payer.balance - payer.spent - price < payer.floor",
-                "payer.balance - payer.spent <= payer.floor",
+                "payer.balance - payer.price - price < payer.floor",
+                "payer.balance - payer.price <= payer.floor",
             ),
         ),
         (f"{SCRIPTS}::test_the_balance_is_never_overdrawn",),
@@ -90,15 +91,15 @@ MUTANTS: Final = (
         (
             Edit(
                 ADMIT,
-                "if not stored and known[idem] then",
-                "if false then",
+                "stored = place.fresh[field] or known[request]",
+                "stored = place.fresh[field]",
             ),
         ),
         (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
     ),
     Mutant(
         "the same key twice in one batch is charged twice",
-        (Edit(ADMIT, "local stored = fresh[idem]", "local stored = nil"),),
+        (Edit(ADMIT, "stored = place.fresh[field] or known[request]", "stored = known[request]"),),
         (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
     ),
     Mutant(
@@ -108,15 +109,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "money as a float of Lua's tostring",
-        (Edit(ADMIT, "whole(-payer.spent)", "tostring(-payer.spent)"),),
+        (Edit(ADMIT, "whole(payer.balance - payer.price)", "tostring(payer.balance - payer.price)"),),
         (f"{MONEY}::test_a_price_is_charged_to_the_last_micro",),
     ),
     Mutant(
         "a price in single precision",
         (
-            Edit(ADMIT, "struct.unpack('>HHIdHH', meta)", "struct.unpack('>HHIfHH', meta)"),
-            Edit(ADMIT, "struct.unpack('>H', meta, 17 + 2 * m)", "struct.unpack('>H', meta, 13 + 2 * m)"),
-            Edit("storage/redis/admission.py", 'struct.Struct(">HHIdHH")', 'struct.Struct(">HHIfHH")'),
+            Edit(
+                ADMIT, "price = tonumber(ARGV[arg + 4])", "price = struct.unpack('f', struct.pack('f', ARGV[arg + 4]))"
+            ),
         ),
         (f"{MONEY}::test_a_price_is_charged_to_the_last_micro",),
     ),
@@ -203,13 +204,33 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the spend of the same batch is not counted",
-        (Edit(ADMIT, "used.spent + payer.spent + price > used.spend_max", "used.spent + price > used.spend_max"),),
+        (Edit(ADMIT, "used.spent + payer.price + price > used.spend_max", "used.spent + price > used.spend_max"),),
         ("tests/integration/test_redis_limits.py",),
     ),
     Mutant(
         "messages by prefix are counted and never refused",
-        (Edit(ADMIT, "if wait then verdict = 'V' end", ""),),
+        (Edit(ADMIT, "if wait then verdict, extra = 'V', whole(wait) end", ""),),
         ("tests/integration/test_redis_limits.py",),
+    ),
+    Mutant(
+        "a whole batch is admitted without a look at the balance",
+        (Edit(ADMIT, " and balance - payer.price >= payer.floor", ""),),
+        (f"{SCRIPTS}::test_the_balance_is_never_overdrawn",),
+    ),
+    Mutant(
+        "a whole batch is admitted though one of its keys is known",
+        (Edit(ADMIT, "known[before_first + j], fits = stored, false", "known[before_first + j] = stored"),),
+        (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
+    ),
+    Mutant(
+        "a whole batch is admitted though it has a key twice",
+        (Edit(ADMIT, "local fits = ARGV[11] ~= '1'", "local fits = true"),),
+        (f"{SCRIPTS}::test_a_request_key_is_admitted_once_within_and_across_batches",),
+    ),
+    Mutant(
+        "a whole batch is admitted beyond its limits",
+        (Edit(ADMIT, "fits = fits and has_room(payer.used, payer.price)", ""),),
+        (WHOLE,),
     ),
     Mutant(
         "a recovery forgets what was refunded",

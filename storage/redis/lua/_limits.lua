@@ -5,48 +5,68 @@
 local DAY_MS, SPAN_MS, SPANS = 86400000, 10000, 7
 local day, span = math.floor(now_ms / DAY_MS), math.floor(now_ms / SPAN_MS)
 
--- What stands under the prefixes ARGV[first] ... of a used hash, in their order.
-local function read_prefixes(name, first, count)
-  if count <= 1000 then return redis.call('HMGET', name, unpack(ARGV, first, first + count - 1)) end
-  local held = redis.call('HMGET', name, unpack(ARGV, first, first + 999))
-  for i, value in ipairs(read_prefixes(name, first + 1000, count - 1000)) do held[1000 + i] = value end
-  return held
+-- What stands under these fields of a hash.
+local function read_fields(name, fields)
+  if #fields <= 1000 then return redis.call('HMGET', name, unpack(fields)) end
+  local values = {}
+  for first = 1, #fields, 1000 do
+    local last = math.min(first + 999, #fields)
+    local held = redis.call('HMGET', name, unpack(fields, first, last))
+    for i = first, last do values[i] = held[i - first + 1] end
+  end
+  return values
 end
 
--- The limits at ARGV[at], see admit.lua, with what has been used of them. Lists go by the number of the prefix.
+-- The limits at ARGV[at], see admit.lua, with what has been used of them. Lists go by the number of the prefix; `added`
+-- is what the batch sends to it.
 local function read_limits(at, name, name_before)
   local count = tonumber(ARGV[at + 3])
-  local in_minute, in_day, spans_of, added = {}, {}, {}, {}
+  local prefixes, in_minute, in_day, spans_of, added = {}, {}, {}, {}, {}
   local used = {key = name, spend_max = tonumber(ARGV[at]), minute_max = tonumber(ARGV[at + 1]) or math.huge,
-    day_max = tonumber(ARGV[at + 2]) or math.huge, prefixes_at = at + 3, has_prefixes = count > 0,
+    day_max = tonumber(ARGV[at + 2]) or math.huge, prefixes = prefixes, has_prefixes = count > 0,
     in_minute = in_minute, in_day = in_day, spans = spans_of, added = added}
   if used.spend_max then used.spent = tonumber(redis.call('HGET', name, '$') or '0') end
   if count > 0 then
-    local held, before = read_prefixes(name, at + 4, count), {}
-    if now_ms % DAY_MS < SPANS * SPAN_MS then before = read_prefixes(name_before, at + 4, count) end
     for p = 1, count do
-      in_minute[p], in_day[p], added[p] = 0, 0, 0
+      prefixes[p], added[p] = ARGV[at + 2 + 2 * p], tonumber(ARGV[at + 3 + 2 * p])
+    end
+    local held, before = read_fields(name, prefixes), {}
+    if now_ms % DAY_MS < SPANS * SPAN_MS then before = read_fields(name_before, prefixes) end
+    for p = 1, count do
+      in_minute[p], in_day[p] = 0, 0
       local value = held[p] or before[p]
       if value then
         local total, last, a, b, c, d, e, f, g = struct.unpack('>IIHHHHHHH', value)
         if held[p] then in_day[p] = total end
-        local spans = {a, b, c, d, e, f, g}
-        for _ = last + 1, math.min(span, last + SPANS) do
-          table.insert(spans, 1, 0)
-          spans[SPANS + 1] = nil
-        end
-        spans_of[p] = spans
-        in_minute[p] = spans[1] + spans[2] + spans[3] + spans[4] + spans[5] + spans[6] + spans[7]
+        for _ = last + 1, math.min(span, last + SPANS) do a, b, c, d, e, f, g = 0, a, b, c, d, e, f end
+        spans_of[p] = {a, b, c, d, e, f, g}
+        in_minute[p] = a + b + c + d + e + f + g
       end
     end
   end
-  return used, at + 4 + count
+  return used, at + 4 + 2 * count
+end
+
+-- True when all that the batch adds is within the limits. micros: what all of it costs.
+local function has_room(used, micros)
+  if used.spend_max and used.spent + micros > used.spend_max then return false end
+  local in_minute, in_day, minute_max, day_max = used.in_minute, used.in_day, used.minute_max, used.day_max
+  for p, added in ipairs(used.added) do
+    if in_minute[p] + added > minute_max or in_day[p] + added > day_max then return false end
+  end
+  return true
+end
+
+-- Begin to count what the batch adds, message by message.
+local function forget_counts(used)
+  for p = 1, #used.added do used.added[p] = 0 end
 end
 
 -- Count a message to a prefix; or say how many ms to wait until that is possible.
 local function count_message(used, p)
-  if used.in_day[p] >= used.day_max then return (day + 1) * DAY_MS - now_ms end
-  local left = used.in_minute[p]
+  local added = used.added[p]
+  if used.in_day[p] + added >= used.day_max then return (day + 1) * DAY_MS - now_ms end
+  local left = used.in_minute[p] + added
   if left >= used.minute_max then
     local spans, ahead = used.spans[p], 0
     repeat
@@ -55,17 +75,17 @@ local function count_message(used, p)
     until left < used.minute_max or ahead == SPANS
     return (span + ahead) * SPAN_MS - now_ms
   end
-  used.in_minute[p], used.in_day[p], used.added[p] = left + 1, used.in_day[p] + 1, used.added[p] + 1
+  used.added[p] = added + 1
 end
 
--- Count a submission whose `count` prefixes are numbered in `meta` from `at` on: all of its messages or none.
-local function count_messages(used, meta, at, count)
-  for m = 1, count do
-    local wait = count_message(used, struct.unpack('>H', meta, at + 2 * (m - 1)))
+-- Count a submission of `count` messages, whose prefixes are numbered in `metas` from `at` on: all of them or none.
+local function count_messages(used, metas, at, count)
+  for m = 0, count - 1 do
+    local wait = count_message(used, struct.unpack('>H', metas, at + 8 * m))
     if wait then
-      for n = 1, m - 1 do
-        local p = struct.unpack('>H', meta, at + 2 * (n - 1))
-        used.in_minute[p], used.in_day[p], used.added[p] = used.in_minute[p] - 1, used.in_day[p] - 1, used.added[p] - 1
+      for n = 0, m - 1 do
+        local p = struct.unpack('>H', metas, at + 8 * n)
+        used.added[p] = used.added[p] - 1
       end
       return wait
     end
@@ -78,10 +98,15 @@ local function write_limits(used, micros)
   if used.spend_max then fields = {'$', whole(used.spent + micros)} end
   for p, added in ipairs(used.added) do
     if added > 0 then
-      local spans = used.spans[p] or {0, 0, 0, 0, 0, 0, 0}
-      spans[1] = math.min(spans[1] + added, 65535)
-      fields[#fields + 1] = ARGV[used.prefixes_at + p]
-      fields[#fields + 1] = struct.pack('>IIHHHHHHH', used.in_day[p], span, unpack(spans))
+      local spans, counted = used.spans[p], nil
+      if spans then
+        spans[1] = math.min(spans[1] + added, 65535)
+        counted = struct.pack('>IIHHHHHHH', used.in_day[p] + added, span, unpack(spans))
+      else
+        counted = struct.pack('>IIHHHHHHH', added, span, math.min(added, 65535), 0, 0, 0, 0, 0, 0)
+      end
+      fields[#fields + 1] = used.prefixes[p]
+      fields[#fields + 1] = counted
     end
   end
   chunked('HSET', used.key, fields)
