@@ -10,6 +10,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,18 @@ def post(demo: DemoChild, key: str) -> tuple[int, dict[str, Any]]:
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, json.load(refused)
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """These processes stand still for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def submit(esme: RawEsme) -> int:
@@ -93,10 +108,7 @@ def test_a_strict_account_is_told_yes_only_for_what_postgres_has(tmp_path: Path)
         paid = balance_micros(demo, key)
 
         with RawEsme(demo).bind(made["system_id"], made["password"]) as esme:
-            servers = process_ids(demo.pid, "postgres")
-            for pid in servers:
-                os.kill(pid, signal.SIGSTOP)
-            try:
+            with stopped(process_ids(demo.pid, "postgres")):
                 began = time.monotonic()
                 assert submit(esme) == CommandStatus.ESME_RSYSERR
                 assert 4.0 < time.monotonic() - began < 8.0
@@ -106,12 +118,17 @@ def test_a_strict_account_is_told_yes_only_for_what_postgres_has(tmp_path: Path)
                 assert post(demo, key)[0] == 503
                 assert time.monotonic() - began < 1.0
                 assert post(demo, demo_key)[0] == 202
-            finally:
-                for pid in servers:
-                    os.kill(pid, signal.SIGCONT)
             wait_until(lambda: balance_micros(demo, key) == paid, 30, "what was admitted and refused is refunded")
             wait_until(lambda: post(demo, key)[0] == 202, 30, "it is accepted again")
             wait_until(lambda: submit(esme) == 0, 30, "and by the other worker")
-        assert balance_micros(demo, key) == paid - 2 * PRICE_MICROS
+            assert balance_micros(demo, key) == paid - 2 * PRICE_MICROS
+
+            with stopped(process_ids(demo.pid, "postgres")), ThreadPoolExecutor(1) as other:
+                asked = other.submit(submit, esme)
+                time.sleep(1.0)
+                os.kill(process_ids(demo.pid, "valkey-server")[0], signal.SIGKILL)
+                assert asked.result(20) == CommandStatus.ESME_RSYSERR, "Redis died while it waited for its yes"
+        wait_until(lambda: post(demo, key)[0] == 202, 30, "it is accepted again")
+        wait_until(lambda: balance_micros(demo, key) == paid - 3 * PRICE_MICROS, 30, "and what was refused is refunded")
         assert account(demo, "durability", "safe", "normal") == {"account": "safe", "durability": "normal"}
         wait_until(lambda: not all(recorded_at_once(demo, key)), 30, "it is not waited for any longer")
