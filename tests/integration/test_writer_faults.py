@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import msgspec
 import pytest
 
+from smscd.archive import commit
 from smscd.archive.writer import Writer, WriterFenced, WriterLimits
 from smscd.core.records import MessageRecord, Outcome, State
 from storage.embedded.postgres import EmbeddedPostgres
@@ -188,6 +189,28 @@ async def test_connections_that_are_cut_at_any_moment_cost_nothing(
     await assert_exact(daemon, 2_000)
 
 
+async def test_a_connection_that_is_lost_between_the_offset_and_the_rows_moves_neither(
+    record_database: RecordDatabase, daemon: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = FakeJournal()
+    append_lives(journal, 500, batch=100)
+    observed = Observed()
+    copy = commit.copy_rows
+    losses = 0
+
+    async def lose(connection: Connection, table: str, chunks: AsyncIterator[bytes]) -> None:
+        nonlocal losses
+        if losses < 2:
+            losses += 1
+            connection.terminate()
+        await copy(connection, table, chunks)
+
+    monkeypatch.setattr(commit, "copy_rows", lose)
+    await write_all(record_database.dsn, journal, SMALL, observed)
+    assert len(observed.errors) == losses == 2
+    await assert_exact(daemon, 500)
+
+
 async def test_a_commit_whose_answer_is_lost_is_not_repeated(
     record_database: RecordDatabase, daemon: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,12 +218,12 @@ async def test_a_commit_whose_answer_is_lost_is_not_repeated(
     append_lives(journal, 500, batch=100)
     observed = Observed()
     name = "_Transaction__commit"  # what leaving the `async with` calls
-    commit = getattr(asyncpg.transaction.Transaction, name)
+    real = getattr(asyncpg.transaction.Transaction, name)
     losses = 0
 
     async def lose(self: asyncpg.transaction.Transaction) -> None:
         nonlocal losses
-        await commit(self)
+        await real(self)
         if losses < 2:
             losses += 1
             raise ConnectionResetError("the answer to COMMIT is lost")

@@ -149,7 +149,9 @@ MUTANTS: Final = (
                 "                raise WriterFenced(",
             ),
         ),
-        ("tests/integration/test_writer_faults.py::test_connections_that_are_cut_at_any_moment_cost_nothing",),
+        (
+            "tests/integration/test_writer_faults.py::test_a_connection_that_is_lost_between_the_offset_and_the_rows_moves_neither",
+        ),
     ),
     Mutant(
         "the ledger's hashes are not chained",
