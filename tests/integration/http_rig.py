@@ -19,6 +19,7 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
+from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
@@ -124,7 +125,7 @@ class HttpRig:
             version="1",
         )
         self._server = HttpServer(
-            [*resources.routes(), *Transactions(lambda: pool).routes()],
+            [*resources.routes(), *Transactions(lambda: pool).routes(), *Documents().routes()],
             directory=lambda: self.index,
             figures=self.figures,
         )

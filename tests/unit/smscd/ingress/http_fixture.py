@@ -21,6 +21,7 @@ from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
 from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
@@ -280,7 +281,7 @@ async def service(
         pending_bytes_max=pending_bytes_max,
     )
     server = HttpServer(
-        [*resources.routes(), *Transactions(no_pool).routes()],
+        [*resources.routes(), *Transactions(no_pool).routes(), *Documents().routes()],
         directory=lambda: index,
         figures=figures,
         limits=limits,
