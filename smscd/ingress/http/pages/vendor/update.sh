@@ -15,5 +15,6 @@ cat "$work/swagger/NOTICE" "$work/swagger/LICENSE" >swagger-ui.LICENSE.txt
 # Redoc would load a picture from its makers' host: without an address it leaves it out.
 sed 's|https://cdn\.redoc\.ly/redoc/logo-mini\.svg|data:,|' "$work/redoc/bundles/redoc.standalone.js" >redoc.standalone.js
 cat "$work/redoc/LICENSE" "$work/redoc/bundles/redoc.standalone.js.LICENSE.txt" >redoc.LICENSE.txt
-sed -i '/^\/\/# sourceMappingURL=/d; s|/\*# sourceMappingURL=[^*]*\*/||' swagger-ui.css swagger-ui-bundle.js redoc.standalone.js
+# No browser shall look for source maps, which are not here: each file names its own in its last line.
+sed -i '$ s|^/[/*]# sourceMappingURL=.*$||' swagger-ui.css swagger-ui-bundle.js redoc.standalone.js
 sha256sum swagger-ui.css swagger-ui-bundle.js redoc.standalone.js >SHA256SUMS
