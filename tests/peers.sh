@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp, Perl's Net::SMPP,
-# Kannel, tshark and Chromium, and a C compiler for what is preloaded into Valkey where its power is lost. No service is started.
-# As an ordinary user only what needs no installation is done, and it is said what is missing.
+# Kannel, tshark and Chromium, and a C compiler for what is preloaded into Valkey where its power is lost. No service is
+# started. As an ordinary user only what needs no installation is done, and it is said what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
