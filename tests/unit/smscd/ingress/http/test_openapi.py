@@ -10,8 +10,8 @@ from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.openapi import CODES
+from smscd.ingress.http.transactions import PARAMETERS, Asked, parse_query
 from smscd.ingress.http.transactions import PATH as TRANSACTIONS
-from smscd.ingress.http.transactions import RULES, Asked, parse_query
 from tests.unit.smscd.ingress.http_fixture import service
 
 
@@ -57,7 +57,7 @@ async def test_every_reference_leads_somewhere() -> None:
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
     operations = set(values(found["paths"], "operationId"))
-    assert len(operations) == 7
+    assert len(operations) == 8
 
 
 async def test_its_examples_run_as_they_stand() -> None:
@@ -92,7 +92,7 @@ async def test_the_examples_of_a_query_are_taken_as_they_stand() -> None:
     query = [(name, str(value)) for name, value in examples.items() if name != "kind"]
     asked = parse_query([*query, *(("kind", kind) for kind in examples["kind"])])
     assert isinstance(asked, Asked) and (asked.limit, asked.kinds) == (50, ("topup",))
-    assert {each["name"] for each in parameters} == set(RULES)
+    assert {each["name"] for each in parameters} == set(PARAMETERS)
 
 
 async def test_what_sending_can_be_refused_with_is_documented() -> None:
