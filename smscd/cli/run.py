@@ -220,7 +220,7 @@ smscd is ready after {seconds:.1f} s. Ctrl-C drains and ends everything.
 
   SMPP     {smpp.host}:{smpp.port}   system_id {smpp.system_id}   password {smpp.password}
   HTTP     {http.url}/v1/messages   X-Api-Key {http.api_key}
-  Docs     {http.url}/api/openapi.json
+  Docs     {http.url}/api/docs/   {http.url}/api/schema/
   Metrics  {admin.url}/metrics
   Health   {admin.url}/health/
   Data     {state_dir} ({kept})

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
@@ -208,7 +210,12 @@ class Doors:
         )
         parts.metrics.add_source(lambda: http_samples(figures))
         return HttpServer(
-            [*resources.routes(), *Transactions(parts.database.get).routes()],
+            [
+                *resources.routes(),
+                *Transactions(parts.database.get).routes(),
+                *Listing(parts.database.get, parts.redis_ms).routes(),
+                *Documents().routes(),
+            ],
             directory=parts.directory.get,
             figures=figures,
             limits=ConnectionLimits(

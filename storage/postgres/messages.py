@@ -135,14 +135,14 @@ async def get_message(
         if row is None:
             return None
         timeline = await _timeline(connection, message_id) if with_timeline else ()
-    return _message(row, timeline)
+    return message_of_row(row, timeline)
 
 
 async def get_messages(database: Database, message_ids: Sequence[int], account: str | None) -> list[StoredMessage]:
     """Messages of an account (None: of all) by their ids, without timelines; what there is none of is missing."""
     async with acquired(database) as connection:
         rows = await connection.fetch(_SQL["get_messages"], message_ids, account)
-    return [_message(row, ()) for row in rows]
+    return [message_of_row(row, ()) for row in rows]
 
 
 async def get_group(database: Database, group_id: int, account: str) -> list[int]:
@@ -184,7 +184,8 @@ async def _timeline(connection: Connection, message_id: int) -> tuple[TimelineEn
     return tuple(TimelineEntry(**dict(row)) for row in await connection.fetch(_SQL["get_timeline"], message_id))
 
 
-def _message(row: asyncpg.Record, timeline: tuple[TimelineEntry, ...]) -> StoredMessage:
+def message_of_row(row: asyncpg.Record, timeline: tuple[TimelineEntry, ...] = ()) -> StoredMessage:
+    """A row of get_messages or page."""
     values = dict(row)
     count, sizes, body = values["segments"], values.pop("segment_sizes"), values.pop("body")
     values["segments"] = (body,) if count == 1 else _cut(body, sizes)

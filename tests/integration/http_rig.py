@@ -19,7 +19,9 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
+from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
@@ -124,7 +126,12 @@ class HttpRig:
             version="1",
         )
         self._server = HttpServer(
-            [*resources.routes(), *Transactions(lambda: pool).routes()],
+            [
+                *resources.routes(),
+                *Transactions(lambda: pool).routes(),
+                *Listing(lambda: pool, store.redis_ms).routes(),
+                *Documents().routes(),
+            ],
             directory=lambda: self.index,
             figures=self.figures,
         )

@@ -181,7 +181,7 @@ async def test_an_account_sees_its_own_entries_and_their_money_as_text(
 async def test_statements_take_turns_and_leave_a_connection_for_the_rest(
     valkey_url: str, record_database: RecordDatabase, owner: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("smscd.ingress.http.transactions.WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("smscd.ingress.http.queries.WAIT_SECONDS", 0.2)
     async with http_rig(valkey_url, record_database.dsn) as rig:
         await rig.write()
         sent = await rig.send()

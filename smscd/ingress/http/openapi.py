@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http.listing import MessagePage
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.problems import (
     BAD_REQUEST,
@@ -26,10 +27,11 @@ from smscd.ingress.http.problems import (
     Code,
     ProblemDocument,
 )
+from smscd.ingress.http.queries import LIMIT_DEFAULT, LIMIT_MAX
 from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
-from smscd.ingress.http.transactions import LIMIT_DEFAULT, LIMIT_MAX, TransactionPage
 from smscd.ingress.http.transactions import PATH as TRANSACTIONS
-from smscd.ingress.http.views import Balance, Estimate, Health, Message, MessageDetail
+from smscd.ingress.http.transactions import TransactionPage
+from smscd.ingress.http.views import DIRECTIONS, STATUSES, Balance, Estimate, Health, Message, MessageDetail
 from storage.postgres.account_entries import ENTRY_KINDS
 
 JSON: Final = "application/json"
@@ -46,6 +48,7 @@ _BODY_CODES: Final = (
     BUSY,
     INTERNAL,
 )
+_LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 _PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
     Reason.SENDER_NOT_ALLOWED,
@@ -72,8 +75,18 @@ _SENDING: Final = (
 
 def document(version: str) -> bytes:
     """The document as JSON. version: of this program."""
-    types = (SendRequest, Message, Estimate, MessageDetail, Balance, TransactionPage, Health, ProblemDocument)
-    _, schemas = msgspec.json.schema_components(types, ref_template=COMPONENTS)
+    kinds = (
+        SendRequest,
+        Message,
+        Estimate,
+        MessageDetail,
+        Balance,
+        TransactionPage,
+        MessagePage,
+        Health,
+        ProblemDocument,
+    )
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=COMPONENTS)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -99,7 +112,7 @@ def document(version: str) -> bytes:
 
 def _paths() -> dict[str, Any]:
     return {
-        "/v1/messages": {"post": _send()},
+        "/v1/messages": {"post": _send(), "get": _messages()},
         "/v1/messages/estimate": {"post": _estimate()},
         "/v1/messages/{id}": {"get": _message()},
         "/v1/balance": {
@@ -190,9 +203,28 @@ def _message() -> dict[str, Any]:
     }
 
 
+def _messages() -> dict[str, Any]:
+    address = {"type": "string", "minLength": 1, "maxLength": 22}
+    statuses = {"type": "array", "items": {"type": "string", "enum": list(STATUSES)}}
+    direction = {"type": "string", "enum": list(DIRECTIONS)}
+    return {
+        "operationId": "listMessages",
+        "tags": ["messages"],
+        "summary": "The account's messages, newest first.",
+        "description": "They come from the record, so that a message of this moment comes a little later. Without "
+        "created_after they are those of 30 days.",
+        "parameters": [
+            *_paging(),
+            _query("status", statuses, "Only these. A page may then hold fewer than limit and not be the last."),
+            _query("direction", direction, "Only those that you sent, or that were sent to you.", "outbound"),
+            _query("to", address, "Only those to this address, with or without its plus sign.", "447700900123"),
+            _query("from", address, "Only those from this address.", "ACME"),
+        ],
+        "responses": {"200": _answer("A page.", MessagePage), **_refusals(_LIST_CODES)},
+    }
+
+
 def _transactions() -> dict[str, Any]:
-    moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
-    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     kinds = {"type": "array", "items": {"type": "string", "enum": list(ENTRY_KINDS)}}
     return {
         "operationId": "listTransactions",
@@ -201,17 +233,22 @@ def _transactions() -> dict[str, Any]:
         "description": "The charges and the refunds of each moment are one entry each; a payment or a correction is "
         "one of its own. They come from the record, so that a charge of this moment comes a little later.",
         "parameters": [
-            _query("limit", limit, "How many at most.", 50),
-            _query("cursor", {"type": "string"}, "The next_cursor of an earlier answer, with the same filters."),
+            *_paging(),
             _query("kind", kinds, "Only these. A page may then hold fewer than limit and not be the last.", ["topup"]),
-            _query("created_after", moment, "From this moment on; a date begins at midnight UTC.", "2026-11-01"),
-            _query("created_before", moment, "Before this moment.", "2026-11-22T14:48:34Z"),
         ],
-        "responses": {
-            "200": _answer("A page.", TransactionPage),
-            **_refusals((UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)),
-        },
+        "responses": {"200": _answer("A page.", TransactionPage), **_refusals(_LIST_CODES)},
     }
+
+
+def _paging() -> list[dict[str, Any]]:
+    moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
+    return [
+        _query("limit", limit, "How many at most.", 50),
+        _query("cursor", {"type": "string"}, "The next_cursor of an earlier answer, with the same filters."),
+        _query("created_after", moment, "From this moment on; a date begins at midnight UTC.", "2026-11-01"),
+        _query("created_before", moment, "Before this moment.", "2026-11-22T14:48:34Z"),
+    ]
 
 
 def _query(name: str, schema: dict[str, Any], description: str, example: object = None) -> dict[str, Any]:

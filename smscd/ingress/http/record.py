@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from smscd.core.callbacks import address_text, encoding_name
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import message_ms
 from smscd.core.records import State
-from smscd.ingress.http.views import MessageDetail, MessageError, Money, TimelineItem, moment, money
+from smscd.ingress.http.views import Message, MessageDetail, MessageError, Money, TimelineItem, moment, money
 from storage.postgres.messages import StoredMessage, TimelineEntry, get_message, recorded_id
 from storage.postgres.pool import Pool
 from storage.postgres.rows import Direction
@@ -53,27 +54,38 @@ class Record:
         return await self._journal.last_id()
 
 
+def message_shown(found: StoredMessage, currency: str) -> Message:
+    """A row as the customer sees it."""
+    return Message(**_shown(found, currency))
+
+
 def message_detail(found: StoredMessage, currency: str) -> MessageDetail:
     """A row and its timeline as the customer sees them."""
-    error = None
-    if found.state in _ERRORS:
-        error = MessageError(found.error_code or found.state.name.lower(), _ERRORS[found.state])
     return MessageDetail(
-        id=str(found.id),
-        status=found.state.name.lower(),
-        direction="inbound" if found.direction == Direction.INBOUND else "outbound",
-        to=address_text(found.dest_ton, found.dest),
-        sender=address_text(found.source_ton, found.source),
-        encoding=encoding_name(found.data_coding),
-        segments=max(1, found.parts),
-        price=Money(money(found.price_micros - found.refunded_micros), currency),
-        client_ref=found.client_ref,
-        error=error,
-        created_at=moment(message_ms(found.id)),
+        **_shown(found, currency),
         done_at=_moment(found.done_at) if found.done_at is not None else None,
         metadata=msgspec.json.decode(found.metadata, type=dict[str, str]) if found.metadata else None,
         timeline=[_item(entry) for entry in found.timeline],
     )
+
+
+def _shown(found: StoredMessage, currency: str) -> dict[str, Any]:
+    error = None
+    if found.state in _ERRORS:
+        error = MessageError(found.error_code or found.state.name.lower(), _ERRORS[found.state])
+    return {
+        "id": str(found.id),
+        "status": found.state.name.lower(),
+        "direction": "inbound" if found.direction == Direction.INBOUND else "outbound",
+        "to": address_text(found.dest_ton, found.dest),
+        "sender": address_text(found.source_ton, found.source),
+        "encoding": encoding_name(found.data_coding),
+        "segments": max(1, found.parts),
+        "price": Money(money(found.price_micros - found.refunded_micros), currency),
+        "client_ref": found.client_ref,
+        "error": error,
+        "created_at": moment(message_ms(found.id)),
+    }
 
 
 def _item(entry: TimelineEntry) -> TimelineItem:

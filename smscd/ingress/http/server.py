@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Final, TypeAlias
 
@@ -59,6 +59,17 @@ class Route(msgspec.Struct, frozen=True):
         return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
+def merged(routes: Iterable[Route]) -> list[Route]:
+    """One route for each template, with the methods of all of that template."""
+    found: dict[str, Route] = {}
+    for route in routes:
+        known = found.get(route.template)
+        if known is not None:
+            route = Route(route.template, {**known.open, **route.open}, {**known.keyed, **route.keyed})
+        found[route.template] = route
+    return list(found.values())
+
+
 class HttpServer:
     """Serves routes over bounded connections. directory: gives the process's present index."""
 
@@ -71,6 +82,7 @@ class HttpServer:
         limits: ConnectionLimits | None = None,
         request_seconds: float = 10.0,
     ) -> None:
+        routes = merged(routes)
         self._exact = {route.template: route for route in routes if "{" not in route.template}
         self._prefixed = {
             route.template[: route.template.index("{")]: route for route in routes if "{" in route.template

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -17,35 +10,35 @@ from aiohttp import web
 from msgspec import Meta
 
 from smscd.core.directory_index import AccountEntry
-from smscd.core.ids import first_id, message_ms
+from smscd.core.ids import message_ms
 from smscd.ingress.http.answers import Answer
-from smscd.ingress.http.field_errors import pointer
 from smscd.ingress.http.problems import BUSY, FieldError, Problem, invalid, problem
+from smscd.ingress.http.queries import (
+    CURSOR,
+    LIMIT,
+    LIMIT_DEFAULT,
+    MOMENT,
+    Parameter,
+    Turns,
+    one_of,
+    read_query,
+    write_cursor,
+)
 from smscd.ingress.http.server import Route
 from smscd.ingress.http.views import Digits, Money, moment, money
-from storage.postgres.account_entries import ENTRY_KINDS, ID_MAX, BookedEntry, EntryPage, read_page
+from storage.postgres.account_entries import ENTRY_KINDS, BookedEntry, EntryPage, read_page
 from storage.postgres.pool import Pool
 
 PATH: Final = "/v1/transactions"
-LIMIT_DEFAULT: Final = 50
-LIMIT_MAX: Final = 500
 READS_MAX: Final = 3
-"""Of one process at once: the pool has a connection more, and reading a statement shall not keep others from it."""
-WAIT_SECONDS: Final = 2.0
-PARAMETERS_MAX: Final = 20
 
-RULES: Final = {
-    "limit": f"must be a whole number from 1 to {LIMIT_MAX}",
-    "cursor": "must be the next_cursor of an earlier answer",
-    "kind": f"must be {', '.join(ENTRY_KINDS[:-1])} or {ENTRY_KINDS[-1]}",
-    "created_after": "must be a time such as 2026-11-22T14:48:34Z, or a date",
-    "created_before": "must be a time such as 2026-11-22T14:48:34Z, or a date",
+PARAMETERS: Final = {
+    "limit": LIMIT,
+    "cursor": CURSOR,
+    "kind": Parameter(one_of(ENTRY_KINDS), f"must be {', '.join(ENTRY_KINDS[:-1])} or {ENTRY_KINDS[-1]}", is_list=True),
+    "created_after": MOMENT,
+    "created_before": MOMENT,
 }
-"""What is said of a parameter that is not valid."""
-
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d))?")
-_CURSOR: Final = struct.Struct(">BQ")
-_CURSOR_VERSION: Final = 1
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,34 +74,14 @@ class Asked(NamedTuple):
 
 def parse_query(query: Sequence[tuple[str, str]]) -> Asked | list[FieldError]:
     """The parameters of a URL, decoded; or everything that is wrong with them. `kind` may stand more than once."""
-    errors: list[FieldError] = []
-    found: dict[str, str] = {}
-    kinds: list[str] = []
-    for name, value in query[:PARAMETERS_MAX]:
-        if name not in RULES:
-            errors.append(FieldError(pointer(name), "unknown parameter"))
-        elif name == "kind":
-            kinds.append(value)
-        elif name in found:
-            errors.append(FieldError(pointer(name), "must stand once"))
-        else:
-            found[name] = value
-    if len(query) > PARAMETERS_MAX:
-        errors.append(FieldError("", f"there must be at most {PARAMETERS_MAX} parameters"))
-    values = {name: _READERS[name](value) for name, value in found.items()}
-    errors += [FieldError(pointer(name), RULES[name]) for name, value in values.items() if value is None]
-    if any(kind not in ENTRY_KINDS for kind in kinds):
-        errors.append(FieldError("/kind", RULES["kind"]))
-    after, before = values.get("created_after"), values.get("created_before")
-    if after is not None and before is not None and after >= before:
-        errors.append(FieldError("/created_before", "must be later than created_after"))
+    values, errors = read_query(query, PARAMETERS)
     if errors:
         return errors
     return Asked(
-        limit=values.get("limit") or LIMIT_DEFAULT,
-        kinds=tuple(dict.fromkeys(kinds)) or ENTRY_KINDS,
-        first_id=after or 0,
-        end_id=before,
+        limit=values.get("limit", LIMIT_DEFAULT),
+        kinds=tuple(values.get("kind", ENTRY_KINDS)),
+        first_id=values.get("created_after", 0),
+        end_id=values.get("created_before"),
         from_seq=values.get("cursor"),
     )
 
@@ -118,7 +91,7 @@ class Transactions:
 
     def __init__(self, pool: Callable[[], Pool]) -> None:
         self._pool = pool
-        self._reads = asyncio.Semaphore(READS_MAX)
+        self._turns = Turns(READS_MAX)
 
     def routes(self) -> list[Route]:
         """The routes, as the document has them."""
@@ -130,25 +103,11 @@ class Transactions:
         if not isinstance(asked, Asked):
             return invalid(asked)
         account = entry.account
-        async with self._turn() as is_mine:
+        async with self._turns.take() as is_mine:
             if not is_mine:
                 return problem(BUSY, "Too many statements are being read; try again.", headers=(("Retry-After", "1"),))
             page = await read_page(self._pool(), account.id, **asked._asdict())
         return Answer(200, _encode(_shown(page, account.currency)))
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[bool]:
-        """One of READS_MAX turns; False when none came in time."""
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._reads.acquire()
-        except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self._reads.release()
 
 
 def _shown(page: EntryPage, currency: str) -> TransactionPage:
@@ -169,42 +128,3 @@ def _transaction(found: BookedEntry, currency: str) -> Transaction:
         note=found.note,
         created_at=moment(message_ms(found.id)),
     )
-
-
-def write_cursor(seq: int) -> str:
-    """A place in the chain as text that says nothing to its reader."""
-    return urlsafe_b64encode(_CURSOR.pack(_CURSOR_VERSION, seq)).decode()
-
-
-def read_cursor(text: str) -> int | None:
-    """The place that write_cursor() was given; None for other text."""
-    try:
-        version, seq = _CURSOR.unpack(urlsafe_b64decode(text.encode()))
-    except (Base64Error, ValueError, struct.error):
-        return None
-    return seq if version == _CURSOR_VERSION and seq <= ID_MAX and write_cursor(seq) == text else None
-
-
-def _limit(text: str) -> int | None:
-    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX))
-    return int(text) if is_number and 1 <= int(text) <= LIMIT_MAX else None
-
-
-def _first_id(text: str) -> int | None:
-    """The least id of a moment; a date is its beginning in UTC, a fraction of a millisecond is the next millisecond."""
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        at = datetime.fromisoformat(text.upper() if "T" in text.upper() else f"{text}T00:00:00Z")
-        micros = round(at.timestamp() * 1_000_000)
-    except (ValueError, OverflowError):
-        return None
-    return min(first_id(-(-micros // 1_000)), ID_MAX)
-
-
-_READERS: Final[Mapping[str, Callable[[str], int | None]]] = {
-    "limit": _limit,
-    "cursor": read_cursor,
-    "created_after": _first_id,
-    "created_before": _first_id,
-}

@@ -15,6 +15,7 @@ from smscd.core.records import State
 
 UNHEALTHY: Final = "unhealthy"
 STATUSES: Final = tuple(state.name.lower() for state in State)
+DIRECTIONS: Final = ("outbound", "inbound")
 Digits = Annotated[str, Meta(pattern="^[0-9]{1,19}$")]
 
 
@@ -37,7 +38,7 @@ class Message(msgspec.Struct, kw_only=True, rename={"sender": "from"}):
 
     id: Annotated[Digits, Meta(description="A 64-bit number as a decimal string.", examples=["7236514482193408001"])]
     status: Annotated[str, Meta(examples=["queued"], extra_json_schema={"enum": list(STATUSES)})]
-    direction: Annotated[str, Meta(extra_json_schema={"enum": ["outbound", "inbound"]})] = "outbound"
+    direction: Annotated[str, Meta(extra_json_schema={"enum": list(DIRECTIONS)})] = "outbound"
     to: str
     sender: str
     encoding: Annotated[str, Meta(extra_json_schema={"enum": list(ENCODINGS)})]

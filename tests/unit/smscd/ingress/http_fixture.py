@@ -21,7 +21,9 @@ from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
 from smscd.ingress.http.connections import ConnectionLimits
+from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.transactions import Transactions
@@ -280,7 +282,12 @@ async def service(
         pending_bytes_max=pending_bytes_max,
     )
     server = HttpServer(
-        [*resources.routes(), *Transactions(no_pool).routes()],
+        [
+            *resources.routes(),
+            *Transactions(no_pool).routes(),
+            *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
+            *Documents().routes(),
+        ],
         directory=lambda: index,
         figures=figures,
         limits=limits,

@@ -68,7 +68,7 @@ async def test_any_bytes_in_a_path_are_survived() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/v1/messages", "POST"),
+        ("PUT", "/v1/messages", "GET, HEAD, POST"),
         ("DELETE", "/v1/messages/5", "GET, HEAD"),
         ("POST", "/health/", "GET, HEAD"),
         ("OPTIONS", "/v1/balance", "GET, HEAD"),

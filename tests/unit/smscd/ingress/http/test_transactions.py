@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 
 from smscd.core.ids import first_id
-from smscd.ingress.http.transactions import PATH, RULES, Asked, parse_query, read_cursor, write_cursor
+from smscd.ingress.http.queries import read_cursor, write_cursor
+from smscd.ingress.http.transactions import PARAMETERS, PATH, Asked, parse_query
 from storage.postgres.account_entries import ENTRY_KINDS, ID_MAX
 from tests.unit.smscd.ingress.http_fixture import service
 
@@ -72,7 +73,7 @@ def test_a_moment_after_the_last_id_is_the_last_id() -> None:
 def test_what_is_no_value_of_a_parameter_is_told_with_what_it_must_be(name: str, text: str) -> None:
     errors = parse_query([(name, text)])
     assert not isinstance(errors, Asked)
-    assert [(error.pointer, error.detail) for error in errors] == [("/" + name, RULES[name])]
+    assert [(error.pointer, error.detail) for error in errors] == [("/" + name, PARAMETERS[name].rule)]
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -81,9 +82,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert [(error.pointer, error.detail) for error in errors] == [
         ("/limit", "must stand once"),
         ("/a~1b", "unknown parameter"),
-        ("/limit", RULES["limit"]),
-        ("/cursor", RULES["cursor"]),
-        ("/kind", RULES["kind"]),
+        ("/limit", PARAMETERS["limit"].rule),
+        ("/kind", PARAMETERS["kind"].rule),
+        ("/cursor", PARAMETERS["cursor"].rule),
     ]
 
 
