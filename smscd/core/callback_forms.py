@@ -140,7 +140,6 @@ def kannel_url(url: str, record: CallbackRecord) -> str:
         "m": b"-1",
         "M": b"-1",
         "u": b"",
-        "o": b"",
         "C": b"UTF-8",
     }
 

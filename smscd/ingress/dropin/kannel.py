@@ -213,6 +213,7 @@ def _known(fields: Fields, user: bytes, receiver: bytes, source: bytes) -> dict[
         "q": _international(receiver).decode("latin-1"),
         "Q": _international(source).decode("latin-1"),
         "n": user.decode("latin-1"),
+        "o": (fields.get("account") or user).decode("latin-1"),
         "D": fields.get("meta-data", b"").decode("latin-1"),
     }
 

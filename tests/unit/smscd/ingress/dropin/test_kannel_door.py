@@ -231,9 +231,9 @@ async def test_a_report_is_asked_for_by_mask_and_url_together(doors: Doors) -> N
     await doors.sendsms(dlr_mask="31")
     await doors.sendsms(dlr_url=DLR)
     assert [planned.record.via for planned in doors.admitter.admitted] == [0, 0]
-    await doors.sendsms(dlr_mask="31", dlr_url="http://app.example/?u=%n&q=%q&s=%P&S=%Q&D=%D&x=%x&%%p")
+    await doors.sendsms(dlr_mask="31", dlr_url="http://app.example/?u=%n&o=%o&q=%q&s=%P&S=%Q&D=%D&x=%x&%%p")
     record = doors.admitter.admitted[2].record
-    url = "http://app.example/?u=acme-1&q=%2B447700900123&s=ACME&S=ACME&D=&x=%x&%%p"
+    url = "http://app.example/?u=acme-1&o=acme-1&q=%2B447700900123&s=ACME&S=ACME&D=&x=%x&%%p"
     assert (record.via, record.registered_delivery, record.callback_url) == (2, 0x11, f"kannel:31:{url}")
 
 
