@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from smscd.core.callback_forms import message_id_of
 from storage.embedded.process import free_port
-from tools.children import DemoChild, ending, wait_until
+from tools.children import SMSCD, DemoChild, ending, wait_until
 
 SECONDS = 20.0
 DELIVERED, REFUSED_BY_CARRIER = "447700900123", "447700900010"
@@ -154,3 +156,67 @@ def test_neither_password_nor_number_nor_text_is_in_the_log_or_the_metrics(rig: 
     assert any("http.listening" in line for line in logged)
     for secret in (smpp.password, "wr0ng-pass", "hidden-text", DELIVERED):
         assert secret not in metrics and not [line for line in logged if secret in line], secret
+
+
+KANNEL_CONF = """
+group = core
+admin-port = 13000
+
+group = smsc
+smsc = smpp
+smsc-id = main
+host = 127.0.0.1
+port = 1
+smsc-username = us
+smsc-password = pa55w0rd
+
+group = sendsms-user
+username = Shop
+password = much-longer-than-8
+default-sender = SHOP
+max-messages = 3
+"""
+
+
+def import_(rig: Rig, file: Path, *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SMSCD, "import", str(file), f"--data-dir={rig.demo.data}", *options],
+        input=answer, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_a_kannel_configuration_is_shown_then_imported_and_its_user_may_send(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "kannel.conf"
+    file.write_text(KANNEL_CONF)
+    shown = import_(rig, file, answer="n\n")
+    assert shown.returncode == 0 and shown.stdout.endswith("Nothing was changed.\n"), shown.stderr
+    for words in ("smpp://us@127.0.0.1:1, transmitter x1", "shop", "core: admin-port: smscd has its own"):
+        assert words in shown.stdout
+    assert "pa55w0rd" not in shown.stdout and "much-longer" not in shown.stdout
+    given = {"username": "Shop", "password": "much-longer-than-8", "to": DELIVERED, "text": "hello"}
+    assert rig.ask(rig.kannel, "/cgi-bin/sendsms", **given)[0] == 403
+    assert json.loads(import_(rig, file, "--json").stdout)["made"] is False
+    assert import_(rig, file, "--yes").stdout.endswith("Made.\n")
+    no_money = (403, "The balance and the credit of the account do not cover the price, rejected")
+    wait_until(lambda: rig.ask(rig.kannel, "/cgi-bin/sendsms", **given) == no_money, SECONDS, "the user is known")
+    again = json.loads(import_(rig, file, "--yes", "--json").stdout)
+    assert (again["made"], again["plan"]) == (False, [])
+    assert "account shop is there already and stays as it is." in again["notes"]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        ("group = core\nnonsense", [], "kannel.conf:2: this is no 'name = value'"),
+        ("# nothing", [], "has no group: it is no Kannel configuration."),
+        (KANNEL_CONF, ["--plan=gone"], "There is no price plan gone"),
+        (KANNEL_CONF, ["--mo-account=gone"], "There is no account gone, and the file makes none"),
+    ],
+)
+def test_what_cannot_be_imported_is_said(
+    rig: Rig, tmp_path: Path, content: str, options: list[str], words: str
+) -> None:
+    file = tmp_path / "kannel.conf"
+    file.write_text(content)
+    refused = import_(rig, file, "--yes", *options)
+    assert refused.returncode == 1 and words in refused.stderr
