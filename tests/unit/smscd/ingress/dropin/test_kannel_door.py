@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
+from smscd.core.ids import ClockSteppedError
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Refused
 from tests.unit.smscd.ingress.dropin_fixture import FORM, GUESSES_MAX, PASSWORD, SENDSMS, USER, Doors, dropin_doors
@@ -148,8 +150,24 @@ async def test_what_admission_refuses(doors: Doors, reason: Reason, status: int,
 
 
 async def test_no_verdict_in_time_is_a_temporal_failure(doors: Doors) -> None:
+    """With a key it stays open which it is: a copy is told the same until the first copy's verdict is there."""
     doors.admitter.is_silent = True
-    assert (await doors.sendsms()).status == 503
+    key = {"X-Request-ID": "order-78"}
+    first, unkeyed = await asyncio.gather(doors.sendsms("", key), doors.sendsms())
+    assert said(first) == said(unkeyed) == (503, b"Temporal failure, try again later.")
+    held = len(doors.admitter.held)
+    assert (await doors.sendsms("", key)).status == 503
+    assert len(doors.admitter.held) == held
+    doors.admitter.release()
+    assert said(await doors.sendsms("", key)) == ACCEPTED
+
+
+async def test_a_clock_that_was_set_back_is_a_temporal_failure(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(*_: object) -> list[int]:
+        raise ClockSteppedError
+
+    monkeypatch.setattr("smscd.core.ids.IdSource.take", take)
+    assert said(await doors.sendsms()) == (503, b"Temporal failure, try again later.")
 
 
 async def test_several_receivers_are_admitted_as_one(doors: Doors) -> None:
