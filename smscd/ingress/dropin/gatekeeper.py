@@ -7,11 +7,15 @@ pair of peer and user in this process, as those of binds are, and a pair with to
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.networks import normalised, peer_group
 from smscd.ingress.http.keys import entry_of_key
 from smscd.ingress.smpp.auth import Authenticator, BindOutcome, FailureLimiter
+
+USER_MAX: Final = 63
+"""As long as an account's name; a system_id is shorter."""
 
 
 class Gatekeeper:
@@ -37,6 +41,8 @@ class Gatekeeper:
 
         A suspended account is found, and refused as such later.
         """
+        if len(user) > USER_MAX:
+            return None  # nobody's, and not to be remembered
         peer, now = peer_group(address), self._clock()
         if self._guesses.count(peer, user, now) >= self._guesses_max:
             return None

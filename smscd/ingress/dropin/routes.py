@@ -16,7 +16,7 @@ from smscd.ingress.dropin.sending import Sender, Taken
 from smscd.ingress.http.answers import JSON, Answer
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.messages import BODY_BYTES_MAX
-from smscd.ingress.http.problems import FieldError, Problem
+from smscd.ingress.http.problems import METHOD_NOT_ALLOWED, FieldError, Problem, problem
 from smscd.ingress.http.request_keys import request_key
 from smscd.ingress.http.server import Route
 
@@ -70,6 +70,8 @@ class KannelDoor(_Door):
 
     async def get(self, request: web.BaseRequest) -> Answer | Problem:
         """GET /cgi-bin/sendsms."""
+        if request.method == "HEAD":
+            return _not_by_head()
         return await self._send(request, query_of(request))
 
     async def post(self, request: web.BaseRequest) -> Answer | Problem:
@@ -131,6 +133,8 @@ class JasminDoor(_Door):
 
     async def send(self, request: web.BaseRequest) -> Answer | Problem:
         """/send: 200 when the message is on disk and paid for."""
+        if request.method == "HEAD":
+            return _not_by_head()
         try:
             found = await self._asked(request, jasmin.SEND)
             if isinstance(found, Problem):
@@ -194,6 +198,11 @@ class JasminDoor(_Door):
         if entry is None:
             raise jasmin.Wrong("Authentication failure for username:" + jasmin.shown(fields["username"]), 403)
         return fields, entry
+
+
+def _not_by_head() -> Problem:
+    """Whoever asks for no answer wants to look, not to send."""
+    return problem(METHOD_NOT_ALLOWED, headers=(("Allow", "GET, POST"),))
 
 
 def _kannel_answer(said: kannel.Said) -> Answer:

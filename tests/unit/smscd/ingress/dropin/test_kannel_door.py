@@ -63,6 +63,7 @@ async def test_short_names_and_an_api_key_authorize_too(doors: Doors) -> None:
         ("nobody", KEY),
         ("far", PASSWORD),
         ("shown", PASSWORD),
+        ("x" * 64, PASSWORD),
     ],
 )
 async def test_wrong_credentials_are_refused(doors: Doors, user: str, password: str) -> None:
@@ -274,6 +275,14 @@ async def test_post_of_a_form_and_of_what_is_none(doors: Doors) -> None:
     assert said(refused) == (400, b"Invalid content-type")
     assert (await doors.ask("POST", SENDSMS, FORM, b"x" * 300_000)).status == 413
     assert (await doors.ask("PUT", SENDSMS)).status == 405
+
+
+async def test_head_sends_nothing(doors: Doors) -> None:
+    query = f"username={USER}&password={PASSWORD}&from=ACME&to=447700900123"
+    for path in (f"{SENDSMS}?{query}&text=x", f"/send?{query}&content=x"):
+        refused = await doors.ask("HEAD", path)
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, POST")
+    assert not doors.admitter.admitted
 
 
 async def test_credentials_numbers_and_text_stand_in_no_log_and_no_metric(
