@@ -5,7 +5,7 @@ A message's id is a UUID, as Jasmin's customers keep it. `tags` are kept with th
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -19,8 +19,7 @@ from smscd.core.records import Door
 from smscd.core.submission import Encoding, Submission
 from smscd.core.verdicts import Refused
 from smscd.ingress.dropin.fields import Fields, number
-from smscd.ingress.dropin.sending import Outcome, Taken
-from smscd.ingress.http.messages import CALLBACK_URL_MAX, is_callback_url
+from smscd.ingress.dropin.sending import Outcome, Said, Taken, is_report_url, only_sender
 
 CODINGS: Final = frozenset((*range(11), 13, 14))
 TAGS_MAX: Final = 500
@@ -47,13 +46,6 @@ class Wrong(Exception):
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
         self.status = status
-
-
-class Said(NamedTuple):
-    """An answer: status and text."""
-
-    status: int
-    text: str
 
 
 def fields_of_json(body: bytes) -> Fields:
@@ -97,7 +89,7 @@ def submission_of(
     submission = Submission(
         entry.account,
         Door.HTTP,
-        fields.get("from", b"") or _only_sender(entry),
+        fields.get("from", b"") or only_sender(entry),
         fields["to"],
         validity_seconds=minutes * 60 if minutes else None,
         request_key=request_key,
@@ -149,11 +141,6 @@ def balance_of(micros: int) -> bytes:
     return f'{{"balance":{money(micros)},"sms_count":"ND"}}'.encode()
 
 
-def _only_sender(entry: AccountEntry) -> bytes:
-    senders = entry.account.senders
-    return next(iter(senders)).encode() if len(senders) == 1 else b""
-
-
 def _write_content(fields: Fields, into: Submission, *, is_estimate: bool) -> None:
     """Text in UTF-8 where the coding is none or 0, else octets as they came."""
     content, digits = fields.get("content"), fields.get("hex-content")
@@ -195,7 +182,7 @@ def _report(fields: Fields) -> CallbackForm | None:
     method = fields.get("dlr-method", b"POST").upper().decode("latin-1")
     if method not in ("GET", "POST"):
         raise _invalid("dlr-method")
-    if url and (len(url) > CALLBACK_URL_MAX or not url.isascii() or not is_callback_url(url)):
+    if url and not is_report_url(url):
         raise _invalid("dlr-url")
     if wanted == b"no":
         return None

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -20,8 +20,7 @@ from smscd.core.records import Door
 from smscd.core.submission import Encoding, Submission
 from smscd.core.verdicts import Refused
 from smscd.ingress.dropin.fields import Fields, number
-from smscd.ingress.dropin.sending import Outcome, Taken
-from smscd.ingress.http.messages import CALLBACK_URL_MAX, is_callback_url
+from smscd.ingress.dropin.sending import Outcome, Said, Taken, is_report_url, only_sender
 
 RECEIVERS_MAX: Final = 254
 KEPT_MAX: Final = 500
@@ -41,13 +40,6 @@ _IN_HEADERS: Final = (
     "dlr-url", "priority", "binfo", "account", "meta-data", "pid",
 )  # fmt: skip
 _encode = msgspec.json.Encoder(order="sorted").encode
-
-
-class Said(NamedTuple):
-    """An answer: status and text."""
-
-    status: int
-    text: str
 
 
 class _Misformed(Exception):
@@ -111,7 +103,7 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
         raise _Misformed("Empty receiver number not allowed, rejected")
     if len(receivers) > RECEIVERS_MAX:
         raise _Misformed(f"Too many receiver numbers, at most {RECEIVERS_MAX} in one request, rejected")
-    source = fields.get("from", b"") or _only_sender(entry)
+    source = fields.get("from", b"") or only_sender(entry)
     if not source:
         raise _Misformed("Sender missing and no global set, rejected")
     minutes = _number(fields, "validity", 0, MINUTES_MAX)
@@ -138,12 +130,6 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
             submission.registered_delivery = EVERYTHING
         found.append(submission)
     return found
-
-
-def _only_sender(entry: AccountEntry) -> bytes:
-    """Kannel's default-sender: the one sender that the account has, if it has one."""
-    senders = entry.account.senders
-    return next(iter(senders)).encode() if len(senders) == 1 else b""
 
 
 def _international(receiver: bytes) -> bytes:
@@ -197,7 +183,7 @@ def _data_coding(data_coding: int, mclass: int | None, mwi: int | None) -> int:
 def _report(fields: Fields) -> tuple[str, int]:
     """The dlr-url and the dlr-mask; "" where nothing is to be told."""
     url = fields.get("dlr-url", fields.get("dlrurl", b"")).decode("utf-8", "replace")
-    if url and (len(url) > CALLBACK_URL_MAX or not url.isascii() or not is_callback_url(url)):
+    if url and not is_report_url(url):
         raise _Misformed("DLR-URL field misformed, rejected")
     name = "dlr-mask" if "dlr-mask" in fields else "dlrmask"
     mask = _number(fields, name, 0, MASK_ALL, shown="DLR-Mask") or 0

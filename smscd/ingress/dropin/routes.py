@@ -12,7 +12,7 @@ from smscd.core.reasons import Rejected
 from smscd.ingress.dropin import jasmin, kannel
 from smscd.ingress.dropin.fields import FORM, Fields, media_type, parse_fields, query_of
 from smscd.ingress.dropin.gatekeeper import Gatekeeper
-from smscd.ingress.dropin.sending import Sender, Taken
+from smscd.ingress.dropin.sending import Said, Sender, Taken
 from smscd.ingress.http.answers import JSON, Answer
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.messages import BODY_BYTES_MAX
@@ -89,19 +89,19 @@ class KannelDoor(_Door):
             return await self._send(request, fields)
         if not body:
             return await self._send(request, query_of(request))
-        return _kannel_answer(kannel.Said(400, "Invalid content-type"))
+        return _kannel_answer(Said(400, "Invalid content-type"))
 
     async def _send(self, request: web.BaseRequest, fields: Fields) -> Answer:
         user, password = kannel.credentials_of(fields)
         entry = self._entry(request, user, password)
         if entry is None:
-            return _kannel_answer(kannel.Said(*kannel.UNAUTHORIZED))
+            return _kannel_answer(Said(*kannel.UNAUTHORIZED))
         errors: list[FieldError] = []
         key = request_key(request.headers, errors)
         if errors:
-            return _kannel_answer(kannel.Said(400, f"{errors[0].detail}, rejected"))
+            return _kannel_answer(Said(400, f"{errors[0].detail}, rejected"))
         submissions = kannel.submissions_of(fields, entry, user, key)
-        if isinstance(submissions, kannel.Said):
+        if isinstance(submissions, Said):
             return _kannel_answer(submissions)
         outcome = await self._sender.send(submissions)
         is_bound = not isinstance(outcome, Taken) or await self._is_upstream_bound(outcome.upstream)
@@ -205,12 +205,12 @@ def _not_by_head() -> Problem:
     return problem(METHOD_NOT_ALLOWED, headers=(("Allow", "GET, POST"),))
 
 
-def _kannel_answer(said: kannel.Said) -> Answer:
+def _kannel_answer(said: Said) -> Answer:
     headers = {"Retry-After": RETRY_SECONDS} if said.status == 503 else {}
     return Answer(said.status, said.text.encode(), {"Cache-Control": "no-cache", **headers}, HTML)
 
 
-def _jasmin_answer(said: jasmin.Said) -> Answer:
+def _jasmin_answer(said: Said) -> Answer:
     headers = {"Retry-After": RETRY_SECONDS} if said.status == 503 else {}
     return Answer(said.status, said.text.encode(), headers, TEXT)
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from smscd.core.directory_index import DirectoryIndex
+from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.grouping import grouped
 from smscd.core.ids import ClockSteppedError, IdSource
 from smscd.core.planning import Planned, plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.submission import Submission
 from smscd.core.verdicts import Accepted, Admitter, Duplicate, Refused
+from smscd.ingress.http.messages import CALLBACK_URL_MAX, is_callback_url
 from smscd.ingress.http.verdicts import Verdicts
+
+
+class Said(NamedTuple):
+    """An answer of either door: status and text."""
+
+    status: int
+    text: str
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -25,6 +33,17 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 Outcome: TypeAlias = Taken | Refused | Rejected
+
+
+def only_sender(entry: AccountEntry) -> bytes:
+    """Who sends when a request does not say: the one sender that the account has, if it has one."""
+    senders = entry.account.senders
+    return next(iter(senders)).encode() if len(senders) == 1 else b""
+
+
+def is_report_url(text: str) -> bool:
+    """True for a dlr-url that can be asked."""
+    return len(text) <= CALLBACK_URL_MAX and text.isascii() and is_callback_url(text)
 
 
 class Sender:
