@@ -91,6 +91,20 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: Count = 10_000
 
 
+class KannelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The listener for customers who come from Kannel. host empty: nowhere."""
+
+    host: str = ""
+    port: Port = 13_013
+
+
+class JasminConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The listener for customers who come from Jasmin. host empty: nowhere."""
+
+    host: str = ""
+    port: Port = 1_401
+
+
 class AdminConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's listener: /health/, /metrics and the admin API.
 
@@ -194,6 +208,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     smpp: SmppConfig = SmppConfig()
     outbind: OutbindConfig = OutbindConfig()
     http: HttpConfig = HttpConfig()
+    kannel: KannelConfig = KannelConfig()
+    jasmin: JasminConfig = JasminConfig()
     admin: AdminConfig = AdminConfig()
     admission: AdmissionConfig = AdmissionConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -324,9 +340,9 @@ def _contradictions(config: Config) -> list[str]:
     except ValueError as error:
         found.append(f"[outbind] allowed_addresses is wrong: {error}.")
     taken: dict[tuple[str, int], str] = {}
-    for name in ("smpp", "http", "admin"):
+    for name in ("smpp", "http", "kannel", "jasmin", "admin"):
         listener = getattr(config, name)
-        if name == "smpp" and not config.smpp.is_plain_open:
+        if not listener.host or (name == "smpp" and not config.smpp.is_plain_open):
             continue
         place = (listener.host, listener.port)
         if listener.port and place in taken:

@@ -220,6 +220,7 @@ class Composition:
             store=HookStore(self.keys, session, self.link("hooks-reads")),
             is_held=lambda: session.is_held,
             post=poster.post,
+            ask=poster.ask,
             directory=self.directory.get,
             figures=figures,
             clock=time.monotonic,

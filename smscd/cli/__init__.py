@@ -19,6 +19,7 @@ COMMANDS = {
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
     "totals": ("smscd.cli.totals", "totals", "What messages came to: by day, account, country, upstream."),
     "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
+    "import": ("smscd.cli.importing", "import_", "Bring over a kannel.conf."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),

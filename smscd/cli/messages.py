@@ -107,12 +107,25 @@ def message() -> None:
     """Look at messages."""
 
 
+class MessageIdParameter(click.IntRange):
+    """A message's id, or the UUID that a customer of Jasmin's door has for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text to an id."""
+        from smscd.core.callback_forms import message_id_of
+
+        return super().convert(message_id_of(str(value)) or value, param, ctx)
+
+
 @message.command()
-@click.argument("message_id", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@click.argument("message_id", metavar="ID", type=MessageIdParameter(1, 2**63 - 1))
 @instance_options
 @json_option
 def show(message_id: int, config_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """A message with its timeline, as the record has it. The text is not shown."""
+    """A message with its timeline, as the record has it. The text is not shown.
+
+    ID is the message's own, or the UUID that Jasmin's door gave.
+    """
     from smscd.core.records import State
     from storage.postgres.messages import StoredMessage, get_message
     from storage.postgres.pool import connect

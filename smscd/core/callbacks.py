@@ -12,6 +12,7 @@ from protocols.gsm.alphabets import Alphabet, alphabet_of, decode
 from protocols.gsm.coding import Charset, classify
 from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
+from smscd.core.callback_forms import tells, tells_acceptance
 from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
 from smscd.core.money import money
@@ -44,15 +45,22 @@ def receipt_callback(
     *,
     is_intermediate: bool = False,
     named_tlvs: dict[str, int | str] | None = None,
+    upstream: str = "",
+    upstream_message_id: bytes = b"",
 ) -> CallbackRecord | None:
     """What the customer is told of an upstream's receipt; None when he did not ask for it.
 
     stat, err: as the upstream wrote them, passed on. done_ms: the receipt's done date, or when it came.
-    named_tlvs: those that the upstream's profile names.
+    named_tlvs: those that the upstream's profile names. upstream, upstream_message_id: whose receipt it is.
     """
     if context.via == _VIA_NONE or not wants_receipt(
         context.registered_delivery, state, is_intermediate=is_intermediate
     ):
+        return None
+    url = context.callback_url
+    if url is None or url[:1] not in "kj":
+        upstream, upstream_message_id = "", b""
+    elif not tells(url, state, is_from_network=True):
         return None
     return CallbackRecord(
         _RECEIPT,
@@ -75,10 +83,12 @@ def receipt_callback(
         context.excerpt,
         context.registered_delivery,
         context.client_ref,
-        context.callback_url,
+        url,
         group_id=context.group_id,
         is_from_network=True,
         named_tlvs=named_tlvs,
+        upstream=upstream,
+        upstream_message_id=upstream_message_id,
     )
 
 
@@ -89,12 +99,30 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
     """
     if record.via == _VIA_NONE or not wants_receipt(record.registered_delivery, state):
         return None
+    if not tells(record.callback_url, state, is_from_network=False, status=command_status):
+        return None
+    return _of_result(record, state, stat_of(state), command_status, now_ms)
+
+
+def acceptance_callback(
+    record: MessageRecord, upstream: str, upstream_message_id: bytes, now_ms: int
+) -> CallbackRecord | None:
+    """What the customer is told of a message that an upstream has taken: nothing, but in another gateway's form."""
+    url = record.callback_url
+    if record.via == _VIA_NONE or url is None or url[:1] not in "kj" or not tells_acceptance(url):
+        return None
+    callback = _of_result(record, State.SENT, b"ACCEPTD", 0, now_ms)
+    callback.upstream, callback.upstream_message_id = upstream, upstream_message_id
+    return callback
+
+
+def _of_result(record: MessageRecord, state: State, stat: bytes, command_status: int, now_ms: int) -> CallbackRecord:
     return CallbackRecord(
         _RECEIPT,
         record.id,
         record.account,
         int(state),
-        stat_of(state),
+        stat,
         b"%03d" % command_status,
         message_ms(record.id),
         now_ms,
@@ -112,6 +140,7 @@ def result_callback(record: MessageRecord, state: State, command_status: int, no
         record.client_ref,
         record.callback_url,
         group_id=record.group_id,
+        upstream=record.upstream if record.callback_url is not None and record.callback_url[:1] in "kj" else "",
     )
 
 

@@ -114,7 +114,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     tlvs = submission.tlvs
     content = submission.content
     if content is not None:
-        data_coding, esm_class, converter = submission.data_coding, submission.esm_class, offer.converter
+        data_coding, esm_class = submission.data_coding, submission.esm_class
+        converter = offer.converter if submission.door is Door.SMPP else offer.text_converter
     else:
         text = submission.text or ""
         encoded = encode_text(text, submission.encoding, submission.smart_encoding, entry.languages)
@@ -151,7 +152,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         door = _HTTP
         has_webhook = submission.callback_url is not None or account.webhook_url is not None
         via = _VIA_WEBHOOK if has_webhook else _VIA_NONE
-        registered_delivery = FINAL_RECEIPT if has_webhook else 0
+        registered_delivery = (registered_delivery or FINAL_RECEIPT) if has_webhook else 0
 
     upstream = offer.upstream
     key = submission.request_key
@@ -206,7 +207,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     if not same:
         if submission.content is not None:
             given = content, submission.data_coding, submission.esm_class
-            if not is_plain(entry.dialect):
+            if submission.door is Door.SMPP and not is_plain(entry.dialect):
                 given = canonical(*given, entry.dialect)
         same = body_hash(submission, source.address, dest, *given)
     record.stored_answer = stored = encode_answer(StoredAnswer(id, same, price_micros, parts, data_coding))

@@ -131,6 +131,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     conversion: None when the upstream gets what the customer sent, cut at most.
     priority_flag: what the ESME wrote, for the upstream alone; what counts here is priority, which is its account's.
     cost_micros: what the upstream asks for it, as it was known at admission; 0 when it was not.
+    callback_url: where it is told, after its form where that is not ours (core.callback_forms).
     stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
     and in all messages of a submit_multi but the first.
     """
@@ -336,6 +337,7 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     named_tlvs: what the upstream's profile names of the TLVs that came, for a webhook; None: nothing.
     For LOW_BALANCE, which only a webhook tells: id is the ledger entry's, body the event's data in JSON.
     parts, parts_total: of a message from a phone that was joined, how many of its parts are there; 0 for any other.
+    upstream, upstream_message_id: who says it, by which id; where the form of `url` tells them (core.callback_forms).
     """
 
     kind: int
@@ -366,6 +368,8 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     named_tlvs: dict[str, int | str] | None = None
     parts: int = 0
     parts_total: int = 0
+    upstream: str = ""
+    upstream_message_id: bytes = b""
 
 
 class CallbackOutcome(IntEnum):

@@ -23,6 +23,8 @@ class Encoding(StrEnum):
 class Submission(msgspec.Struct, gc=False):
     """One submission. Over HTTP `text` is set and `content` is None; over SMPP it is the other way round.
 
+    Kannel's and Jasmin's doors are HTTP and may give content, in our own alphabets whatever the account's ESMEs write.
+
     account: as the directory has it now; planning reads the directory's own, so a stale one does no harm.
     source, dest: as given, ASCII; their ton and npi as given, or DETECT (-1) where the door has none.
     content: what is sent, UDH included when esm_class has UDHI; data_coding and esm_class belong to it.
@@ -32,6 +34,7 @@ class Submission(msgspec.Struct, gc=False):
         is sent, so that it is the same at both doors.
     tlvs: raw TLVs that are passed on; without message_payload and the request key.
     metadata: the customer's JSON, encoded.
+    callback_url: after its form where that is not ours (core.callback_forms).
     named_tlvs: TLVs by the names that the upstream's profile gives them (over HTTP).
     """
 

@@ -11,7 +11,15 @@ from typing import Any
 
 import msgspec
 
-from smscd.monitoring.health import HEARTBEAT_EVERY_SECONDS, HEARTBEAT_FORGOTTEN_MS, Facts, Health, Heartbeat, judge
+from smscd.monitoring.health import (
+    HEARTBEAT_EVERY_SECONDS,
+    HEARTBEAT_FORGOTTEN_MS,
+    HEARTBEAT_STALE_MS,
+    Facts,
+    Health,
+    Heartbeat,
+    judge,
+)
 from storage.redis.errors import StorageUnavailable
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
@@ -65,6 +73,34 @@ class Pulse:
         old = [beat.owner for beat in _beats(reply[1]) if now_ms - beat.at_ms > HEARTBEAT_FORGOTTEN_MS]
         if old:
             await self._link.command("HDEL", self._keys.heartbeat, *old, timeout=ANSWER_SECONDS)
+
+
+class BoundUpstreams:
+    """Which upstreams are up, by the heartbeats of all workers; Redis is asked once a second at most."""
+
+    def __init__(self, link: RedisLink, keys: ShardKeys) -> None:
+        self._link = link
+        self._keys = keys
+        self._found: frozenset[str] = frozenset()
+        self._asked_at = -KEPT_SECONDS
+
+    async def has(self, upstream: str) -> bool:
+        """True when it is up; while Redis does not answer, when it was."""
+        now = time.monotonic()
+        if now - self._asked_at > KEPT_SECONDS:
+            self._asked_at = now
+            try:
+                reply = await self._link.pipeline(
+                    [("TIME",), ("HGETALL", self._keys.heartbeat)], timeout=ANSWER_SECONDS
+                )
+            except StorageUnavailable:
+                return upstream in self._found
+            if any(isinstance(answer, Exception) for answer in reply):
+                return upstream in self._found
+            now_ms = _ms(reply[0])
+            live = [beat for beat in _beats(reply[1]) if now_ms - beat.at_ms <= HEARTBEAT_STALE_MS]
+            self._found = frozenset(name for beat in live for name, told in beat.upstreams.items() if told.is_up)
+        return upstream in self._found
 
 
 class Vitals:

@@ -12,7 +12,7 @@ from protocols.gsm.transcode import Dialect
 from protocols.smpp.constants import EsmClass
 from protocols.smpp.longform import SHORT_MESSAGE_MAX, Carried
 from protocols.smpp.receipt import STAT_OF_STATE, parse_receipt
-from smscd.core.callbacks import VIAS, inbound_callback, receipt_callback, result_callback
+from smscd.core.callbacks import VIAS, acceptance_callback, inbound_callback, receipt_callback, result_callback
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import message_ms
@@ -23,36 +23,53 @@ from smscd.core.reading import rewritten
 from smscd.core.records import CallbackRecord, HeldPart, InboundRecord, MessageRecord, State, Via
 from smscd.egress.dispatch.turn import sent_context
 from storage.postgres.messages import StoredMessage
-from storage.postgres.recovery import EventRow
+from storage.postgres.recovery import EventRow, SentRow
 from storage.postgres.rows import EventKind
 
 _STATS = frozenset(STAT_OF_STATE.values())
 
 
-def receipts_due(message: StoredMessage, record: MessageRecord, events: Sequence[EventRow]) -> list[CallbackRecord]:
+def receipts_due(
+    message: StoredMessage, record: MessageRecord, sent: Sequence[SentRow], events: Sequence[EventRow]
+) -> list[CallbackRecord]:
     """The newest of what the customer was to be told of his message, as many as are open, oldest first."""
     told = [
         callback
         for event in events
         if event.kind == EventKind.RECEIPT and event.state < State.DELIVERED
-        if (callback := _of_receipt(record, event, is_intermediate=True)) is not None
+        if (callback := _of_receipt(record, event, sent, is_intermediate=True)) is not None
     ]
-    if message.state.is_final and (last := _end(message, record, events)) is not None:
+    if (taken := _taken(record, sent)) is not None:
+        told.insert(0, taken)
+    if message.state.is_final and (last := _end(message, record, sent, events)) is not None:
         told.append(last)
     return told[-message.callbacks_open :]
 
 
-def _end(message: StoredMessage, record: MessageRecord, events: Sequence[EventRow]) -> CallbackRecord | None:
+def _taken(record: MessageRecord, sent: Sequence[SentRow]) -> CallbackRecord | None:
+    """What is told of the upstream's answer that took the last segment, in the forms that have it told."""
+    if len({row.segment for row in sent}) < len(record.segments):
+        return None
+    last = max(sent, key=lambda row: row.sent_ms)
+    return acceptance_callback(record, last.upstream, last.upstream_message_id, last.sent_ms)
+
+
+def _end(
+    message: StoredMessage, record: MessageRecord, sent: Sequence[SentRow], events: Sequence[EventRow]
+) -> CallbackRecord | None:
     """What is told of the end: by the receipt that brought it, or by us."""
     done_ms = _ms(message.done_at)
     for event in events:
         if event.kind == EventKind.RECEIPT and event.state == message.state and event.at_ms == done_ms:
-            return _of_receipt(record, event, is_intermediate=False)
+            return _of_receipt(record, event, sent, is_intermediate=False)
     failed = [event.command_status for event in events if event.kind == EventKind.FAILED and event.at_ms == done_ms]
     return result_callback(record, message.state, failed[-1] if failed else 0, done_ms)
 
 
-def _of_receipt(record: MessageRecord, event: EventRow, *, is_intermediate: bool) -> CallbackRecord | None:
+def _of_receipt(
+    record: MessageRecord, event: EventRow, sent: Sequence[SentRow], *, is_intermediate: bool
+) -> CallbackRecord | None:
+    of_segment = [row for row in sent if row.segment == event.segment]
     parsed = parse_receipt(Carried(event.raw, esm_class=int(EsmClass.DELIVERY_RECEIPT)))
     return receipt_callback(
         sent_context(record, event.segment),
@@ -61,6 +78,8 @@ def _of_receipt(record: MessageRecord, event: EventRow, *, is_intermediate: bool
         event.state,
         (parsed.done_date if parsed is not None else None) or event.at_ms,
         is_intermediate=is_intermediate,
+        upstream=of_segment[-1].upstream if of_segment else record.upstream,
+        upstream_message_id=of_segment[-1].upstream_message_id if of_segment else b"",
     )
 
 

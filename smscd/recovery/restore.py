@@ -64,7 +64,7 @@ class Restorer:
         if message.refunded_micros:
             into.refunded.append(message.id)
         if message.callbacks_open > 0:
-            self._callbacks(message, receipts_due(message, record, found.events), into)
+            self._callbacks(message, receipts_due(message, record, found.sent, found.events), into)
         was_refused = any(event.kind == EventKind.UNANNOUNCED for event in found.events)
         if was_refused and message.state < State.SENT:
             into.cancels.append(message.id)

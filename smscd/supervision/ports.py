@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+
+import msgspec
+
+from smscd.config import Config
 
 
 class PortTaken(Exception):
@@ -33,3 +38,17 @@ class HeldPort:
     def close(self) -> None:
         """Let go."""
         self._held.close()
+
+
+def hold_dropin_ports(config: Config, keep: Callable[[HeldPort], object]) -> Config:
+    """Hold the ports of other gateways' doors, as far as these are opened: the configuration with what was found.
+
+    keep: what has to let go of each at the end. Raises PortTaken.
+    """
+    for name in ("kannel", "jasmin"):
+        listener = getattr(config, name)
+        if listener.host:
+            held = HeldPort(listener.host, listener.port, f"[{name}] port")
+            keep(held)
+            config = msgspec.structs.replace(config, **{name: msgspec.structs.replace(listener, port=held.port)})
+    return config

@@ -31,7 +31,7 @@ from smscd.supervision.control import WorkerConfig
 from smscd.supervision.describe import describe, url_of
 from smscd.supervision.instance import InstanceError, StateDirectory
 from smscd.supervision.locate import RUN_FILE, register
-from smscd.supervision.ports import HeldPort, PortTaken
+from smscd.supervision.ports import HeldPort, PortTaken, hold_dropin_ports
 from smscd.supervision.processes import cpu_samples
 from smscd.supervision.ready import (
     ReadyFile,
@@ -129,6 +129,7 @@ class Supervisor:
         ports = self._hold_smpp_ports(config, stack)
         http = HeldPort(config.http.host, config.http.port, "--http-port" if demo else "[http] port")
         stack.callback(http.close)
+        config = hold_dropin_ports(config, lambda held: stack.callback(held.close))
         servers = Servers(config, launch.state_dir, self._count_server_restart)
         stack.push_async_callback(servers.stop)
         pool = self._pool = self._make_pool(config)

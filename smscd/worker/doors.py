@@ -37,6 +37,7 @@ from smscd.transport.trace import Traceable
 from smscd.worker import smpp_door
 from smscd.worker.certificates import CertificateWatch
 from smscd.worker.congestion import Congestion
+from smscd.worker.dropin import DropinDoors
 from smscd.worker.gate import AdmissionGate
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore
@@ -60,6 +61,7 @@ class Doors:
         self._services: list[Service] = []
         self._smpp: SmppServer | None = None
         self._http: HttpServer | None = None
+        self._dropin: DropinDoors | None = None
 
     async def start(self) -> None:
         """Construct what needs the node's ids, and listen. Raises OSError."""
@@ -105,6 +107,7 @@ class Doors:
             parts.bells.subscribe(b"config", look.look_soon)
             self._services.append(TaskService("certificates", look.run))
         self._smpp, self._http = self._smpp_server(strict, desk), self._http_server(strict)
+        self._dropin = DropinDoors(parts, strict)
         self._services += [self._congestion(gate, admitter, self._smpp), self._outbinds(self._smpp)]
         for service in self._services:
             await service.start()
@@ -116,6 +119,7 @@ class Doors:
             tls=tls,
         )
         await self._http.start(config.http.host, config.http.port, reuse_port=True)
+        await self._dropin.start()
 
     def _congestion(self, gate: AdmissionGate, admitter: BatchAdmitter, server: SmppServer) -> Service:
         parts = self._parts
@@ -233,6 +237,7 @@ class Doors:
     async def drain(self) -> None:
         """Take nothing new; answer what was taken; say goodbye to everybody."""
         work = [self._http.stop()] if self._http is not None else []
+        work += [self._dropin.stop()] if self._dropin is not None else []
         work += [self._smpp.drain()] if self._smpp is not None else []
         await asyncio.gather(*work)
         for service in self._services:
@@ -244,5 +249,7 @@ class Doors:
             self._smpp.stop()
         if self._http is not None:
             await self._http.stop()
+        if self._dropin is not None:
+            await self._dropin.stop()
         for service in reversed(self._services):
             await service.stop()

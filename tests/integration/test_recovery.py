@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import count
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from msgspec.msgpack import decode
@@ -15,6 +16,8 @@ from protocols.smpp import tlv
 from protocols.smpp.longform import Piece
 from protocols.smpp.pdu import SmeAddress, SubmitMulti, SubmitSm
 from smscd.admin import orders
+from smscd.core.callback_forms import read_form, request_of
+from smscd.core.callbacks import acceptance_callback
 from smscd.core.directory import MoNumber, Snapshot
 from smscd.core.ids import message_ms
 from smscd.core.records import LedgerRecord, MessageRecord, Outcome, State
@@ -35,7 +38,7 @@ from storage.redis.session import RoleSession
 from tests.integration.egress_rig import Books, Egress, until, wall_ms
 from tests.integration.egress_rig import directory as carrier_directory
 from tests.integration.gateway_rig import Gateway, gateway
-from tests.integration.journal_fake import FakeJournal, message, message_id, receipt, sent, top_up
+from tests.integration.journal_fake import FakeJournal, delivered_callback, message, message_id, receipt, sent, top_up
 from tests.integration.local_carrier import local_carrier
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.recovery_fixture import fill, guarded, raw, recovery, silent
@@ -248,6 +251,39 @@ async def test_a_warning_of_a_low_balance_that_was_not_delivered_is_queued_once_
         report = await work.run(silent)
     assert report.callbacks_webhook == 1
     assert [warned.id for warned in await unqueued(owner, 10)] == [1]
+
+
+async def test_callbacks_in_another_gateway_s_form_come_back_in_it(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    """Both that are open of a message, and what the receipt of one that waits will need."""
+    await fill(record_database, owner)
+    now_ms = wall_ms() - 5_000
+    url = "jasmin:3:POST:http://theirs.example/dlr"
+    told, waiting = (
+        message(message_id(now_ms, number), via=2, door=2, registered_delivery=0x11, callback_url=url)
+        for number in (1, 2)
+    )
+    journal = FakeJournal(now_ms=now_ms)
+    journal.append(b"A", [told, waiting])
+    taken, taken_too = sent(told, now_ms + 5, due=True), sent(waiting, now_ms + 5, due=True)
+    journal.append(b"T", [taken, taken_too])
+    journal.append(b"R", [receipt(told, now_ms + 9)], b"2")
+    journal.append(b"C", [delivered_callback(waiting, now_ms + 20)])
+    await write_all(record_database.dsn, journal)
+    async with recovery(valkey_url, record_database) as work:
+        assert (await work.run(silent)).callbacks_webhook == 2
+    found = picture(valkey_url)
+    accepted, delivered = sorted(found[KEYS.hooks], key=lambda callback: callback.state)
+    assert accepted == acceptance_callback(told, "carrier", taken.upstream_message_id, now_ms + 5)
+    form = read_form(delivered.url)
+    assert form is not None
+    request = request_of(form, delivered)
+    fields = dict(parse_qsl(request.body.decode()))
+    assert (request.method, fields["level"], fields["message_status"]) == ("POST", "2", "DELIVRD")
+    assert (fields["id_smsc"], fields["connector"]) == (taken.upstream_message_id.decode(), "carrier")
+    contexts = [context for key, held in found.items() if ":corr:" in key for context in held.values()]
+    assert [context.callback_url for context in contexts if context.id == waiting.id] == [waiting.callback_url]
 
 
 async def test_a_retry_that_is_not_due_waits_on_and_one_that_is_due_may_have_been_sent(

@@ -79,6 +79,7 @@ class Hooks:
             store=HookStore(KEYS, session, self.link()),
             is_held=lambda: session.is_held,
             post=self.poster.post,
+            ask=self.poster.ask,
             directory=lambda: index,
             figures=self.figures,
             clock=time.monotonic,

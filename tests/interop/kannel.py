@@ -94,11 +94,12 @@ class Inbound:
 
 
 class Sink:
-    """The HTTP server that Kannel calls; what it was told is in `dlrs` and `inbound`."""
+    """The HTTP server that Kannel calls; what it was told is in `dlrs` and `inbound`, of other paths in `told`."""
 
     def __init__(self) -> None:
         self.dlrs: list[Dlr] = []
         self.inbound: list[Inbound] = []
+        self.told: list[tuple[str, dict[str, str]]] = []
         sink = self
 
         class Requests(BaseHTTPRequestHandler):
@@ -118,10 +119,12 @@ class Sink:
 
     def take(self, path: str) -> None:
         url = urllib.parse.urlsplit(path)
-        fields = dict(urllib.parse.parse_qsl(url.query, encoding="latin-1"))
+        fields = dict(urllib.parse.parse_qsl(url.query, encoding="latin-1", keep_blank_values=True))
         if url.path == "/dlr":
             type, id = int(fields["type"]), fields.get("id", "")
             self.dlrs.append(Dlr(name=fields["name"], type=type, id=id, reply=fields.get("reply", "")))
+        elif url.path != "/mo":
+            self.told.append((url.path, fields))
         else:
             text = fields["text"].encode("latin-1").decode("utf-16-be" if fields["coding"] == "2" else "ascii")
             self.inbound.append(Inbound(source=fields["from"], to=fields["to"], text=text))
@@ -199,6 +202,16 @@ class Kannel:
             },
         )  # fmt: skip
         assert answer in ("0: Accepted for delivery", "3: Queued for later delivery")
+
+    def ask(self, query: str, port: int = 0) -> tuple[int, bytes]:
+        """Status and body of a raw query to sendsms; port: another's that says it is the same."""
+        url = f"http://127.0.0.1:{port or self._sendsms_port}/cgi-bin/sendsms?{query}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read()
 
     def _run(self, box: str) -> None:
         with (self._directory / f"{Path(box).name}.log").open("ab") as log:

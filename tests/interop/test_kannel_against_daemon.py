@@ -5,6 +5,8 @@ bearerbox, smsbox and wapbox; kannel-extras a driver for tests, see test_kannel_
 """
 
 import json
+import re
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 
 from protocols.smpp.codec import decode
 from protocols.smpp.pdu import SubmitSm
+from storage.embedded.process import free_port
 from tests.interop.kannel import (
     ACCEPTED,
     DELIVERED,
@@ -32,12 +35,13 @@ pytestmark = [needs_kannel, pytest.mark.timeout(180)]
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """Kannel below the daemon, a carrier above it, and a tap between the last two."""
+    """Kannel below the daemon, a carrier above it, and a tap between the last two. door: our own sendsms."""
 
     demo: DemoChild
     carrier: CarrierChild
     above: Tap
     kannel: Kannel
+    door: int
 
     def texts(self, to: str) -> list[tuple[int, bytes]]:
         """data_coding and short_message of what the carrier got for a number."""
@@ -47,6 +51,12 @@ class Rig:
             for pdu in pdus
             if isinstance(pdu, SubmitSm) and pdu.destination_addr == to.encode()
         ]
+
+    def is_carrier_up(self) -> bool:
+        """True when the daemon's workers have said that they are bound above."""
+        with urllib.request.urlopen(f"{self.demo.ready.admin.url}/health/", timeout=5) as response:
+            up: int = json.load(response)["checks"]["upstreams"]["up"]
+        return up == 1
 
     def bound(self) -> int:
         """The sessions that ESMEs have with the daemon."""
@@ -64,10 +74,12 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         carrier.start()
         with tapped("127.0.0.1", carrier.port) as above:
             demo = DemoChild(directory, "--upstream", f"smpp://rig:secret@127.0.0.1:{above.port}")
+            door = free_port()
+            demo.environment = {"SMSCD_KANNEL_HOST": "127.0.0.1", "SMSCD_KANNEL_PORT": str(door)}
             with ending(demo):
                 demo.start()
                 with running_kannel(directory, demo.ready.smpp) as kannel:
-                    yield Rig(demo, carrier, above, kannel)
+                    yield Rig(demo, carrier, above, kannel, door)
                 assert demo.stop() == 0
 
 
@@ -135,6 +147,65 @@ def test_mo_reaches_kannels_service(text: str, rig: Rig) -> None:
     expected = Inbound(source="+447700900999", to="12345", text=text)
     wait_until(lambda: expected in rig.kannel.sink.inbound, SECONDS, "Kannel asks its service")
     assert rig.kannel.sink.inbound.count(expected) == 1
+
+
+MESSAGE = "from=ACME&to=447700900400&text=hello"
+BAD = "dlr-url=notaurl&dlr-mask=1"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "", "username=%u", "username=%u&password=wrong&" + MESSAGE, "user=%u&pass=%p&" + MESSAGE,
+        *(
+            "username=%u&password=%p&" + query
+            for query in (
+                MESSAGE, "from=ACME&text=x", "from=ACME&to=&text=x", "to=447700900400&text=x&from=",
+                "from=ACME&to=447700900400",
+                MESSAGE + "&coding=3", MESSAGE + "&udh=zz", MESSAGE + "&mclass=7", MESSAGE + "&mwi=9",
+                MESSAGE + "&dlr-mask=99", MESSAGE + "&validity=-5", MESSAGE + "&deferred=-5", MESSAGE + "&priority=9",
+                MESSAGE + "&charset=klingon", f"{MESSAGE}&{BAD}", MESSAGE + "&dlr-mask=31", MESSAGE + "&charset=latin1",
+                "from=ACME&to=447700900400+447700900401&text=two",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_our_sendsms_answers_as_kannels_does(query: str, rig: Rig) -> None:
+    """The same query to Kannel's smsbox and to our door, each with its own user."""
+    wait_until(rig.is_carrier_up, SECONDS, "the daemon says that its carrier is up")
+    smpp = rig.demo.ready.smpp
+    theirs = rig.kannel.ask(query.replace("%u", "interop").replace("%p", "interop"))
+    ours = rig.kannel.ask(query.replace("%u", smpp.system_id).replace("%p", smpp.password), rig.door)
+    assert ours == theirs
+
+
+def test_our_dlr_url_is_filled_in_as_kannels_is(rig: Rig) -> None:
+    """The same message through both; what may differ is whose ids and time it has, and the carrier's words in time."""
+    smpp = rig.demo.ready.smpp
+    escapes = "d=%d&A=%A&F=%F&p=%p&P=%P&q=%q&Q=%Q&t=%t&T=%T&I=%I&a=%a&b=%b&c=%c&m=%m&M=%M&u=%u&C=%C&x=%x"
+    for name, user, password, port in (
+        ("theirs", "interop", "interop", 0),
+        ("ours", smpp.system_id, smpp.password, rig.door),
+    ):
+        url = urllib.parse.quote(f"http://127.0.0.1:{rig.kannel.sink.port}/{name}?{escapes}", safe="")
+        asked = f"username={user}&password={password}&from=ACME&to=%2B447700900500&text=hello&dlr-mask=31&dlr-url={url}"
+        assert rig.kannel.ask(asked, port)[0] == 202
+    told = rig.kannel.sink.told
+    wait_until(lambda: len(told) >= 4, SECONDS, "both tell of acceptance and delivery")
+
+    def of(path: str, kind: str) -> dict[str, str]:
+        [fields] = [fields for at, fields in told if at == path and fields["d"] == kind]
+        return {
+            name: re.sub(r"id:\S+|date:\d+", "", value)
+            for name, value in fields.items()
+            if name not in ("F", "I", "t", "T")
+        }
+
+    for kind in ("8", "1"):
+        assert of("/ours", kind) == of("/theirs", kind)
+    [taken, delivered] = [fields for at, fields in told if at == "/ours"]
+    assert taken["I"] == delivered["I"] and taken["F"] == delivered["F"] != ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", delivered["t"])
 
 
 def test_kannel_binds_again_when_the_daemon_comes_back(rig: Rig) -> None:

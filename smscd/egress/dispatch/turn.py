@@ -14,7 +14,7 @@ import msgspec
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.message_ids import canonical_id
-from smscd.core.callbacks import excerpt_coding_of, excerpt_of, result_callback
+from smscd.core.callbacks import acceptance_callback, excerpt_coding_of, excerpt_of, result_callback
 from smscd.core.directory import Upstream
 from smscd.core.lifecycle import StatusKind, kind_of_status, retry_delay_ms
 from smscd.core.records import (
@@ -94,11 +94,13 @@ class Draft:
             else:
                 self.tally.without_id += 1
             state = item.state if item.is_over else _SENT if is_whole else _SENDING
-            journal.append(
-                _encode(
-                    ResultRecord(record.id, segment, _ACCEPTED, now_ms, upstream, message_id, 0, record.attempt, state)
-                )
-            )
+            result = ResultRecord(record.id, segment, _ACCEPTED, now_ms, upstream, message_id, 0, record.attempt, state)
+            if is_whole and not item.is_over and record.callback_url is not None:
+                callback = acceptance_callback(record, upstream, message_id, now_ms)
+                if callback is not None:
+                    self.turn.hooks.append(_encode(callback))
+                    result.due = True
+            journal.append(_encode(result))
             if item.is_over:
                 continue
             blob = item.blob

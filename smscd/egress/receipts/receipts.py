@@ -347,6 +347,8 @@ def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, no
         receipt.done_ms,
         is_intermediate=not is_final,
         named_tlvs=receipt.named_tlvs,
+        upstream=upstream,
+        upstream_message_id=receipt.upstream_message_id,
     )
     record = ReceiptRecord(
         context.id,

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from smscd.core.callback_forms import CallbackRequest
 from smscd.egress.webhooks.addresses import is_allowed
 from smscd.egress.webhooks.schedule import Posted
 
@@ -23,6 +24,7 @@ NAMES_SECONDS: Final = 30
 KEEPALIVE_SECONDS: Final = 4.0
 ANSWER_BYTES_MAX: Final = 16_384
 ANSWER_SECONDS: Final = 1.0
+ANSWER_BEGIN_BYTES: Final = 64
 
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
 _account: ContextVar[str] = ContextVar("webhook_account", default="")
@@ -120,7 +122,7 @@ class Poster:
                 timeout=aiohttp.ClientTimeout(total=request_seconds),
                 trust_env=False,
                 auto_decompress=False,
-                headers={"User-Agent": user_agent, "Content-Type": "application/json"},
+                headers={"User-Agent": user_agent},
                 skip_auto_headers=("Accept", "Accept-Encoding"),
                 read_bufsize=ANSWER_BYTES_MAX,
             )
@@ -131,13 +133,41 @@ class Poster:
         self, url: URL, headers: Mapping[str, str], body: bytes, *, account: str, allows_private: bool
     ) -> Posted:
         """One attempt. Never raises but CancelledError: what went wrong is in the result."""
+        described = {"Content-Type": "application/json", **headers}
+        return await self._attempt("POST", url, described, body, b"", account, allows_private=allows_private)
+
+    async def ask(self, url: URL, request: CallbackRequest, *, account: str, allows_private: bool) -> Posted:
+        """The same for a request in another gateway's form. url: the request's own."""
+        return await self._attempt(
+            request.method,
+            url,
+            request.headers,
+            request.body,
+            request.acknowledgement,
+            account,
+            allows_private=allows_private,
+        )
+
+    async def _attempt(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        acknowledgement: bytes,
+        account: str,
+        *,
+        allows_private: bool,
+    ) -> Posted:
         _account.set(account)
         try:
-            async with self._sessions[allows_private].post(
-                url, data=body, headers=headers, allow_redirects=False
+            async with self._sessions[allows_private].request(
+                method, url, data=body or None, headers=headers, allow_redirects=False
             ) as response:
                 posted = Posted(response.status, retry_after=response.headers.get("Retry-After", ""))
-                await _finish(response)
+                answered = await _finish(response)
+                if acknowledgement and posted.status < 300 and answered.strip() != acknowledgement:
+                    return Posted(0, f"not answered with {acknowledgement.decode()}")
                 return posted
         except TimeoutError:
             return Posted(0, "time-out", is_slow=True)
@@ -160,17 +190,24 @@ class Poster:
         await self._resolver.close()
 
 
-async def _finish(response: aiohttp.ClientResponse) -> None:
-    """Read the answer's body so that the connection can be used again; a long or slow one closes it instead."""
+async def _finish(response: aiohttp.ClientResponse) -> bytes:
+    """Read the answer's body so that the connection can be used again; a long or slow one closes it instead.
+
+    Returns how it begins.
+    """
     content = response.content
+    begin = b""
     if content.at_eof():
-        return
+        return begin
     left = ANSWER_BYTES_MAX
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             while left > 0 and not content.at_eof():
-                left -= len(await content.readany())
+                piece = await content.readany()
+                left -= len(piece)
+                begin = (begin + piece)[:ANSWER_BEGIN_BYTES]
     except (TimeoutError, aiohttp.ClientError, OSError):
         left = 0
     if left <= 0:
         response.close()
+    return begin

@@ -16,6 +16,7 @@ import structlog
 from yarl import URL
 
 from protocols import webhooks as signatures
+from smscd.core.callback_forms import CallbackRequest, read_form, request_of
 from smscd.core.callbacks import webhook_event
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
@@ -67,6 +68,12 @@ class Post(Protocol):
     ) -> Posted: ...
 
 
+class Ask(Protocol):
+    """webhooks_post.Poster.ask."""
+
+    async def __call__(self, url: URL, request: CallbackRequest, *, account: str, allows_private: bool) -> Posted: ...
+
+
 class WebhookFigures:
     """What webhooks count. Gauges are set, the rest only grows."""
 
@@ -96,6 +103,7 @@ class Webhooks:
         store: HookStore,
         is_held: Callable[[], bool],
         post: Post,
+        ask: Ask,
         directory: Callable[[], DirectoryIndex],
         figures: WebhookFigures,
         clock: Callable[[], float],
@@ -108,6 +116,7 @@ class Webhooks:
         self._store = store
         self._is_held = is_held
         self._post = post
+        self._ask = ask
         self._directory = directory
         self._figures = figures
         self._clock = clock
@@ -230,7 +239,9 @@ class Webhooks:
     def _take(self, record: CallbackRecord, group: Group) -> None:
         """Queue a callback for its receiver, or say at once what becomes of it."""
         account = self._directory().account(record.account)
-        url = url_of(record.url or (account.webhook_url if account is not None else None))
+        form = read_form(record.url)
+        text = form.url if form is not None else record.url
+        url = url_of(text or (account.webhook_url if account is not None else None))
         if account is None or url is None:
             self._failed(Job(record, group, _NOWHERE), Posted(0, "no URL" if account else "no account"))
             return
@@ -287,10 +298,21 @@ class Webhooks:
         self._begin()
 
     async def _send(self, job: Job) -> Posted:
-        """Sign and post. The account is looked up now: its secret may have changed since."""
+        """Sign and post, or ask in another gateway's form.
+
+        The account is looked up now: its secret may have changed since.
+        """
         account = self._directory().account(job.record.account)
         if account is None:
             return Posted(0, "no account")
+        allows_private = self._allows_private or account.allows_private_callbacks
+        form = read_form(job.record.url)
+        if form is not None:
+            request = request_of(form, job.record)
+            url = url_of(request.url)
+            if url is None:
+                return Posted(0, "no valid URL")
+            return await self._ask(url, request, account=account.id, allows_private=allows_private)
         try:
             event = webhook_event(job.record)
             headers = signatures.headers(event.id, self._wall_ms() // 1000, event.body, (account.webhook_secret,))
@@ -299,7 +321,6 @@ class Webhooks:
         except Exception as error:  # noqa: BLE001 - one callback that cannot be written must not stop the others
             _log.error("webhook.unwritable", message_id=job.record.id, error=type(error).__name__)
             return Posted(0, "cannot be written")
-        allows_private = self._allows_private or account.allows_private_callbacks
         return await self._post(job.url, headers, event.body, account=account.id, allows_private=allows_private)
 
     def _failed(self, job: Job, posted: Posted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -27,19 +28,28 @@ class BodyReader:
 
     bytes_max: of one body. pending_bytes_max: of all bodies that did not come whole with their head; what would go
     beyond is refused, so that many slow bodies cannot fill the memory. seconds: from the head's end to the body's.
+    takes: says of a Content-Type whether it is taken; JSON and nothing else without it.
     """
 
-    def __init__(self, *, bytes_max: int, pending_bytes_max: int, seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        bytes_max: int,
+        pending_bytes_max: int,
+        seconds: float,
+        takes: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._takes = takes or is_json
         self._bytes_max = bytes_max
         self._pending_bytes_max = pending_bytes_max
         self._seconds = seconds
         self._pending_bytes = 0
 
     def arrived(self, request: web.BaseRequest) -> bytes | Problem | None:
-        """The body of a JSON request, or why it is not taken; None when it is not all there and read() must wait."""
+        """The body of a request, or why it is not taken; None when it is not all there and read() must wait."""
         headers = request.headers
         content_type = headers.get("Content-Type", "")
-        if content_type != JSON and not _is_json(content_type):
+        if content_type != JSON and not self._takes(content_type):
             return problem(UNSUPPORTED, closes=True)
         if "Content-Encoding" in headers and headers["Content-Encoding"].strip().lower() not in ("", "identity"):
             return problem(
@@ -90,7 +100,7 @@ class BodyReader:
             self._pending_bytes -= size
 
 
-def _is_json(content_type: str) -> bool:
+def is_json(content_type: str) -> bool:
     """application/json, with no parameter but a charset of UTF-8."""
     kind, _, parameters = content_type.partition(";")
     if kind.strip().lower() != JSON:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from hashlib import sha256
 from typing import Final, TypeAlias
 
 import msgspec
@@ -17,6 +15,7 @@ from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.ingress.http.answers import Answer, wire
 from smscd.ingress.http.connections import BoundedServer, ConnectionLimits
 from smscd.ingress.http.figures import HttpFigures, RouteFigures
+from smscd.ingress.http.keys import entry_of_key
 from smscd.ingress.http.problems import (
     INTERNAL,
     METHOD_NOT_ALLOWED,
@@ -178,21 +177,11 @@ class HttpServer:
             if opened is not None:
                 return opened(request)
             return _given(problem(METHOD_NOT_ALLOWED, headers=(("Allow", route.methods),)))
-        entry = self._account(request.headers.get("X-Api-Key"))
+        given = request.headers.get("X-Api-Key", "")
+        entry = entry_of_key(self._directory(), given.encode("utf-8", "surrogateescape"))
         if entry is None:
             return _given(problem(UNAUTHORIZED, headers=_CHALLENGE))
         return keyed(request, entry, argument)
-
-    def _account(self, key: str | None) -> AccountEntry | None:
-        """Whose key this is. The look-up is by SHA-256 of a random key, and the last comparison takes constant time."""
-        if not key:
-            return None
-        digest = sha256(key.encode("utf-8", "surrogateescape")).digest()
-        directory = self._directory()
-        found = directory.api_key(digest)
-        if found is None or found.is_revoked or not hmac.compare_digest(found.key_hash, digest):
-            return None
-        return directory.entry(found.account)
 
 
 async def _given(found: Problem) -> Problem:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from protocols.smpp import tlv
@@ -11,7 +10,7 @@ from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import DataSm, DistributionList, SmeAddress, SubmitMulti, SubmitSm, UnsuccessSme
 from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.idempotency import BODY_HASH_BYTES, StoredAnswer, encode_answer
+from smscd.core.grouping import grouped
 from smscd.core.planning import Planned, plan
 from smscd.core.reasons import REASONS, Rejected
 from smscd.ingress.smpp.submissions import submission_of
@@ -72,7 +71,7 @@ def plan_multi(
             planned.append(result)
     if not planned:
         return PlannedMulti(None, left_out, left_out[0].error_status_code)
-    return PlannedMulti(_group(planned), left_out)
+    return PlannedMulti(grouped(planned), left_out)
 
 
 def _left_out(address: SmeAddress, status: int) -> UnsuccessSme:
@@ -82,29 +81,6 @@ def _left_out(address: SmeAddress, status: int) -> UnsuccessSme:
         destination_addr=address.destination_addr,
         error_status_code=status,
     )
-
-
-def _group(planned: Sequence[Planned]) -> Planned:
-    """Several planned messages as one that is admitted whole or not at all."""
-    first = planned[0]
-    records = [one.record for one in planned]
-    for record in records:
-        record.group_id = first.record.id
-    first.others = tuple(records[1:])
-    first.messages = len(records)
-    if first.idem_key is not None:
-        same = _same(one.body_hash for one in planned)
-        price_micros = sum(record.price_micros for record in records)
-        answer = StoredAnswer(first.record.id, same, price_micros, first.record.parts, first.record.data_coding)
-        first.idem_value, first.body_hash = encode_answer(answer), same
-        for record in records:
-            record.stored_answer = None
-        first.record.stored_answer = first.idem_value
-    return first
-
-
-def _same(hashes: Iterable[bytes]) -> bytes:
-    return blake2b(b"".join(hashes), digest_size=BODY_HASH_BYTES).digest()
 
 
 def submit_of_data(pdu: DataSm) -> SubmitSm:

@@ -76,6 +76,8 @@ def test_a_mistake_in_the_environment_names_the_variable_and_not_its_value() -> 
         ({"postgres_owner_dsn": "postgresql://o@h/d"}, "given without postgres_dsn"),
         ({"admin": {"host": "0.0.0.0"}}, "set [admin] token"),
         ({"smpp": {"port": 8080}}, "[http] and [smpp] both want 127.0.0.1:8080"),
+        ({"kannel": {"host": "127.0.0.1", "port": 8080}}, "[kannel] and [http] both want 127.0.0.1:8080"),
+        ({"jasmin": {"host": "127.0.0.1", "port": 2775}}, "[jasmin] and [smpp] both want 127.0.0.1:2775"),
         ({"smpp": {"tls_certificate": "/c.pem"}}, "tls_certificate and tls_key belong together"),
         ({"smpp": {"tls_client_ca": "/ca.pem"}}, "needs tls_certificate and tls_key"),
         ({"smpp": {"is_plain_open": False}}, "leaves no door"),
@@ -128,3 +130,7 @@ def test_the_example_is_valid_as_it_stands() -> None:
 )
 def test_loopback_is_told_from_the_rest(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_a_door_that_is_not_opened_wants_no_port() -> None:
+    assert parse({"kannel": {"port": 8080}, "jasmin": {"port": 8080}}, {}).kannel.host == ""

@@ -11,6 +11,7 @@ import msgspec
 from yarl import URL
 
 from protocols.webhooks import make_secret
+from smscd.core.callback_forms import CallbackRequest
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackKind, CallbackRecord, CallbackResult, State
@@ -115,6 +116,7 @@ class Rig:
     store: MemoryStore = field(default_factory=MemoryStore)
     figures: WebhookFigures = field(default_factory=WebhookFigures)
     sent: list[Sent] = field(default_factory=list)
+    asked: list[CallbackRequest] = field(default_factory=list)
     now_ms: int = START_MS
     elapsed: float = 0.0
     is_held: bool = True
@@ -132,6 +134,10 @@ class Rig:
         if gate is not None:
             await gate.wait()
         return self.answer(url)
+
+    async def ask(self, url: URL, request: CallbackRequest, *, account: str, allows_private: bool) -> Posted:
+        self.asked.append(request)
+        return await self.post(url, request.headers, request.body, account=account, allows_private=allows_private)
 
     async def until(self, condition: Callable[[], object], seconds: float = 5.0) -> None:
         """Wait until something holds."""
@@ -162,6 +168,7 @@ async def rig(*, requests_max: int = 200, per_endpoint_max: int = 10, chance: fl
             store=found.store,
             is_held=lambda: found.is_held,
             post=found.post,
+            ask=found.ask,
             directory=lambda: found.index,
             figures=found.figures,
             clock=lambda: asyncio.get_running_loop().time() + found.elapsed,

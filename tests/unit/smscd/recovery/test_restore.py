@@ -313,3 +313,31 @@ def test_a_report_adds_up_what_pages_give() -> None:
     report.add(restore(message(3), accepted=(sent(NOW_MS),), state=State.SENT))
     assert (report.waiting, report.doubtful, report.answers) == ({"carrier": 2}, {"carrier": 2}, 2)
     assert (report.later, report.cancels, report.correlations) == (0, 0, 1)
+
+
+def test_a_callback_in_another_gateway_s_form_is_told_as_it_was() -> None:
+    url = "kannel:31:http://theirs.example/?d=%d"
+    record = message(1, segments=TWO, via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url=url)
+    rows = (sent(NOW_MS - 3, 0, b"a1"), sent(NOW_MS - 2, 1, b"a2", "hex"))
+    receipt = event(EventKind.RECEIPT, NOW_MS, segment=1, state=State.DELIVERED, stat=b"DELIVRD", raw=TEXT)
+    taken, last = told(
+        restore(record, receipt, accepted=rows, state=State.DELIVERED, done_ms=NOW_MS, callbacks_open=2), Via.WEBHOOK
+    )
+    assert (taken.state, taken.upstream, taken.upstream_message_id, taken.done_ms) == (
+        State.SENT, "hex", b"a2", NOW_MS - 2
+    )  # fmt: skip
+    assert (last.state, last.upstream, last.upstream_message_id) == (State.DELIVERED, "hex", b"a2")
+    assert taken.url == last.url == url
+    [only] = told(restore(record, accepted=rows, state=State.SENT, callbacks_open=1), Via.WEBHOOK)
+    assert only == taken
+
+
+def test_what_no_upstream_took_whole_is_told_of_no_acceptance() -> None:
+    url = "kannel:24:http://theirs.example/"
+    record = message(1, segments=TWO, via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url=url)
+    failed = event(EventKind.FAILED, NOW_MS, state=State.FAILED, command_status=INVALID_DESTINATION)
+    restored = restore(
+        record, failed, accepted=(sent(NOW_MS - 3),), state=State.FAILED, done_ms=NOW_MS, callbacks_open=2
+    )
+    [callback] = told(restored, Via.WEBHOOK)
+    assert (callback.state, callback.err) == (State.FAILED, b"011")

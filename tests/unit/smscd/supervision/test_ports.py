@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from smscd.supervision.ports import HeldPort, PortTaken
+from smscd.config import Config, JasminConfig, KannelConfig
+from smscd.supervision.ports import HeldPort, PortTaken, hold_dropin_ports
 
 
 def test_a_free_port_is_picked_and_workers_can_listen_on_it_together() -> None:
@@ -43,3 +44,17 @@ def test_a_port_of_another_program_is_taken() -> None:
         other.listen()
         with pytest.raises(PortTaken):
             HeldPort("127.0.0.1", other.getsockname()[1], "[http] port")
+
+
+def test_the_doors_of_other_gateways_hold_their_ports_as_far_as_they_are_opened() -> None:
+    kept: list[HeldPort] = []
+    wanted = Config(kannel=KannelConfig(host="127.0.0.1", port=0))
+    try:
+        found = hold_dropin_ports(wanted, kept.append)
+        assert [held.port for held in kept] == [found.kannel.port] != [0]
+        assert found.jasmin == wanted.jasmin
+        with pytest.raises(PortTaken, match=r"choose another port with \[jasmin\] port"):
+            hold_dropin_ports(Config(jasmin=JasminConfig(host="127.0.0.1", port=found.kannel.port)), kept.append)
+    finally:
+        for held in kept:
+            held.close()

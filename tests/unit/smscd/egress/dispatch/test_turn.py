@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from smscd.core.callbacks import receipt_callback, result_callback
-from smscd.core.records import Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
+from smscd.core.records import CallbackRecord, Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
 from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
 from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, decode_results, message, profile
@@ -197,3 +199,32 @@ def test_a_receipts_excerpt_and_segments_are_of_what_the_customer_sent() -> None
         assert (told.data_coding, told.body, told.segments) == (1, b"caf?", 3)
     plain = sent_context(message(1), 0)
     assert (plain.data_coding, plain.excerpt, plain.parts) == (0, b"text 1", 0)
+
+
+def test_in_the_forms_of_other_gateways_the_acceptance_of_the_last_segment_is_told_once() -> None:
+    made = draft()
+    item = sending(segments=2, via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url="kannel:8:http://x")
+    made.answered([((item, 0), 0, b"x")])
+    assert not made.turn.hooks
+    made.answered([((item, 1), 0, b"y")])
+    made.answered([((item, 1), 0, b"z")])
+    [blob] = made.turn.hooks
+    told = msgspec.msgpack.decode(blob, type=CallbackRecord)
+    assert (told.state, told.upstream, told.upstream_message_id) == (State.SENT, made.profile.id, b"y")
+    assert [record.due for record in journal(made)] == [False, True, False]
+
+
+def test_nobody_else_is_told_of_an_acceptance() -> None:
+    for url in (None, "", "http://x", "kannel:23:http://x", "jasmin:2:GET:http://x"):
+        made = draft()
+        item = sending(via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url=url)
+        made.answered([((item, 0), 0, b"x")])
+        assert not made.turn.hooks and not journal(made)[0].due
+
+
+def test_a_form_is_told_of_the_ends_that_it_asked_for() -> None:
+    for url, is_told in (("kannel:16:http://x", True), ("kannel:15:http://x", False), ("jasmin:2:GET:http://x", True)):
+        made = draft()
+        item = sending(via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url=url)
+        made.answered([((item, 0), RINVDSTADR, b"")])
+        assert (bool(made.turn.hooks), journal(made)[0].due) == (is_told, is_told)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from smscd.core.callback_forms import CallbackRequest
 from smscd.egress.webhooks.post import Poster, url_of
 from smscd.egress.webhooks.schedule import Posted
 
@@ -35,7 +36,8 @@ class Receiver:
         self.serving.add(task)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                _, _, rest = head.lower().partition(b"content-length: ")
+                length = int(rest.split(b"\r\n")[0] or 0)
                 self.requests.append(head + await reader.readexactly(length))
                 if not self.answer:
                     break
@@ -253,3 +255,41 @@ async def test_names_that_are_slow_to_resolve_hold_up_only_their_own_account(mon
 def test_a_url_is_taken_as_it_stands_or_not_at_all(text: str | None, found: str | None) -> None:
     url = url_of(text)
     assert (str(url) if url is not None else None) == found
+
+
+ACK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nACK/Jasmin"
+
+
+@pytest.mark.parametrize(
+    ("answer", "posted"),
+    [
+        (ACK, Posted(200)),
+        (ACK.replace(b"ACK/", b"NAK/"), Posted(0, "not answered with ACK/Jasmin")),
+        (OK, Posted(0, "not answered with ACK/Jasmin")),
+        (ACK.replace(b"200 OK", b"500 No"), Posted(500)),
+    ],
+)
+async def test_a_form_s_acknowledgement_has_to_be_in_the_answer(answer: bytes, posted: Posted) -> None:
+    asked = CallbackRequest("POST", "", {"Content-Type": "application/x-www-form-urlencoded"}, b"id=1", b"ACK/Jasmin")
+    found = Poster(user_agent="smscd/1")
+    async with receiver(answer) as hook:
+        url = URL(f"http://127.0.0.1:{hook.port}/dlr?k=v")
+        assert await found.ask(url, asked, account="acme", allows_private=True) == posted
+        [request] = hook.requests
+    assert request.startswith(b"POST /dlr?k=v HTTP/1.1\r\n") and request.endswith(b"\r\n\r\nid=1")
+    assert b"content-type: application/x-www-form-urlencoded\r\n" in request.lower()
+    await found.close()
+
+
+async def test_a_form_s_get_has_no_body_and_goes_to_allowed_addresses_only() -> None:
+    found = Poster(user_agent="smscd/1")
+    async with receiver() as hook:
+        url = URL(f"http://127.0.0.1:{hook.port}/dlr?t=2026-11-26+08:50:23&p=%2B44", encoded=True)
+        asked = CallbackRequest("GET", "", {})
+        refused = await found.ask(url, asked, account="acme", allows_private=False)
+        assert (refused, hook.connections) == (Posted(0, "address not allowed"), 0)
+        assert (await found.ask(url, asked, account="acme", allows_private=True)).status == 204
+        [request] = hook.requests
+    assert request.startswith(b"GET /dlr?t=2026-11-26+08:50:23&p=%2B44 HTTP/1.1\r\n")
+    assert b"content-type" not in request.lower()
+    await found.close()

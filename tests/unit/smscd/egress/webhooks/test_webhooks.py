@@ -281,3 +281,31 @@ async def test_after_a_crash_everything_unsettled_is_sent_again_with_the_same_id
         await hooks.until(lambda: hooks.store.results)
         first, second = hooks.sent
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
+async def test_a_callback_in_another_gateway_s_form_is_asked_and_retried_like_any_other() -> None:
+    """The account needs no secret for it, and its URL stays the whole form in storage."""
+    url = "jasmin:2:POST:https://theirs.example/dlr"
+    async with rig() as hooks:
+        hooks.answer = lambda _: Posted(0, "not answered with ACK/Jasmin")
+        hooks.store.add(callback(7, "unsigned", url))
+        await hooks.until(lambda: hooks.store.kept())
+        [(due, kept)] = hooks.store.kept()
+        assert (due, kept.url, kept.attempt) == (SCHEDULE_SECONDS[1], url, 1)
+        hooks.answer = lambda _: Posted(200)
+        await hooks.pass_time(due)
+        await hooks.until(lambda: hooks.store.results)
+        assert [result.outcome for result in hooks.store.results] == [CallbackOutcome.DELIVERED]
+        first, second = hooks.asked
+        assert first == second and first.acknowledgement == b"ACK/Jasmin"
+        assert {str(sent.url) for sent in hooks.sent} == {"https://theirs.example/dlr"}
+
+
+async def test_kannel_s_form_is_filled_in_and_an_unusable_url_is_dead_at_last() -> None:
+    async with rig() as hooks:
+        hooks.store.add(callback(8, "open", "kannel:1:http://theirs.example/?d=%d&i=%I"))
+        await hooks.until(lambda: hooks.store.results)
+        assert [str(sent.url) for sent in hooks.sent] == ["http://theirs.example/?d=1&i=8"]
+        hooks.store.add(callback(9, "open", "kannel:1:http://bad host/"))
+        await hooks.until(lambda: hooks.store.kept() or len(hooks.store.results) > 1)
+        assert len(hooks.sent) == 1
