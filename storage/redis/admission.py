@@ -20,6 +20,7 @@ from storage.redis.session import RoleSession
 ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE, SPEND_LIMIT, PREFIX_VELOCITY = b"ADTIQLSV"
 _WITH_EXTRA = bytes((DUPLICATE, THROTTLED, SPEND_LIMIT, PREFIX_VELOCITY))
 _META = struct.Struct(">HHIdHH")
+IN_REDIS_MAX = 200_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -30,7 +31,7 @@ class AdmitItem:
     messages: (upstream, priority, record) of each; one but for submit_multi. rate: messages a second, 0 for no limit.
     price_micros: of all of them. request_key: b"" when the submission has none. limits: of the account, None where it
     has none. prefixes: of each message, where the limits count them. is_strict: it waits for PostgreSQL before it is
-    queued.
+    queued. is_scheduled: it waits in PostgreSQL alone until its time.
     """
 
     account: str
@@ -45,6 +46,7 @@ class AdmitItem:
     limits: Limits | None = None
     prefixes: Sequence[bytes] = ()
     is_strict: bool = False
+    is_scheduled: bool = False
 
 
 @dataclass(slots=True)
@@ -67,12 +69,16 @@ class Refusal(NamedTuple):
 
 
 class AdmissionStore:
-    """admit.lua for one shard, called by the role `ingress:<node>` of one process."""
+    """admit.lua for one shard, called by the role `ingress:<node>` of one process.
 
-    def __init__(self, keys: ShardKeys, session: RoleSession) -> None:
+    in_redis_max: messages of an upstream that wait in Redis; what comes beyond waits in PostgreSQL alone.
+    """
+
+    def __init__(self, keys: ShardKeys, session: RoleSession, in_redis_max: int = IN_REDIS_MAX) -> None:
         self._keys = keys
         self._session = session
         self.clock_offset_ms = session.clock_offset_ms
+        self._in_redis_max = in_redis_max
         self._count = 0
 
     def redis_ms(self) -> int:
@@ -139,7 +145,7 @@ class AdmissionStore:
     ) -> tuple[list[str], list[Arg]]:
         names = self._keys
         accounts: dict[str, int] = {}
-        queues: dict[tuple[str, int, str, bool], int] = {}
+        queues: dict[tuple[str, int, str, str], int] = {}
         limited: dict[str, _Limited] = {}
         account_keys: list[str] = []
         account_args: list[Arg] = []
@@ -155,13 +161,14 @@ class AdmissionStore:
                 interval = round(1_000_000 / item.rate) if item.rate > 0 else 0
                 account_args += (interval, interval * item.burst if interval else 1, item.floor_micros)
             numbers = []
+            waits = "2" if item.is_scheduled else "1" if item.is_strict else ""
             for upstream, priority, _ in item.messages:
-                place = (upstream, priority, item.account, item.is_strict)
+                place = (upstream, priority, item.account, waits)
                 queue = queues.get(place)
                 if queue is None:
                     queue = queues[place] = len(queues) + 1
                     queue_keys += (names.queue(upstream, priority, item.account), names.ready(upstream))
-                    queue_args += (upstream, item.upstream_messages_max, "1" if item.is_strict else "")
+                    queue_args += (upstream, item.upstream_messages_max, waits)
                 numbers.append(queue)
             count = len(numbers)
             field = idem.number() if item.request_key else 0
@@ -184,8 +191,10 @@ class AdmissionStore:
         head: list[Arg] = [
             not_after_ms, top_id, window,
             len(accounts), len(queues), idem.buckets, len(limited), len(items), names.bell,
+            self._in_redis_max,
         ]  # fmt: skip
-        keys = [names.journal, names.depth, names.strict, *account_keys, *queue_keys, *idem.keys, *used_keys]
+        fixed = [names.journal, names.depth, names.strict, names.overflow]
+        keys = [*fixed, *account_keys, *queue_keys, *idem.keys, *used_keys]
         return keys, [*head, *account_args, *queue_args, *idem.args, *limit_args, *body]
 
     def _read(self, reply: Any) -> AdmitReply:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
+from msgspec import UNSET
 
 from smscd.core.callbacks import address_text, encoding_name
 from smscd.core.directory_index import DirectoryIndex
@@ -70,6 +71,7 @@ def message_detail(found: StoredMessage, currency: str) -> MessageDetail:
         client_ref=found.client_ref,
         error=error,
         created_at=moment(message_ms(found.id)),
+        send_at=_moment(found.send_at) if found.send_at is not None else UNSET,
         done_at=_moment(found.done_at) if found.done_at is not None else None,
         metadata=msgspec.json.decode(found.metadata, type=dict[str, str]) if found.metadata else None,
         timeline=[_item(entry) for entry in found.timeline],

@@ -2,12 +2,15 @@
 -- money, queue, journal. Each submission is admitted whole or not at all and gets its own verdict.
 -- include: _session _records _limits
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] depth   KEYS[4] strict: what waits there for PostgreSQL, see release.lua
+-- KEYS[5] overflow: what waits in PostgreSQL alone, see refill.lua
 --         then one acct hash an account; a queue stream and a ready set a queue; the idempotency hashes of the current
 --         and the previous window a bucket; the used hashes of both windows an account with limits
 -- ARGV[3] not_after_ms   ARGV[4] highest message id of the batch   ARGV[5] window: a UTC day
 -- ARGV[6..10] how many accounts, queues, idempotency buckets, accounts with limits, submissions   ARGV[11] bell channel
+-- ARGV[12] messages that an upstream may have in Redis: more are journalled, and wait in PostgreSQL alone
 --         an account: microseconds a message (GCRA), burst in microseconds, floor of the balance
---         a queue: upstream, most messages the upstream may have waiting, '1' where they wait for PostgreSQL first
+--         a queue: upstream, most messages the upstream may have waiting, how they wait: '' in the queue, '1' for
+--         PostgreSQL first, '2' for their time, in PostgreSQL alone
 --         an idempotency bucket: how many fields, each of them
 --         an account with limits: its number, most micros a day, most messages to a prefix in a minute and in a day ('':
 --         no limit), how many prefixes, each of them
@@ -28,7 +31,7 @@ if buckets + limited > 0 and day ~= tonumber(ARGV[5]) then
   return {'W', whole(now_ms)}
 end
 
-local key, arg = 4, 12
+local key, arg = 5, 13
 local account = {}
 for i = 1, accounts do
   local name = KEYS[key + i]
@@ -46,14 +49,23 @@ for i = 1, accounts do
   arg = arg + 3
 end
 key = key + accounts
-local queue, depth = {}, {}
+local queue, depth, in_redis_max, overflows = {}, {}, tonumber(ARGV[12]), nil
 for i = 1, queues do
   local upstream = ARGV[arg]
   if not depth[upstream] then
-    depth[upstream] = {held = tonumber(redis.call('HGET', KEYS[3], upstream) or '0'), added = 0}
+    local counted = redis.call('HMGET', KEYS[3], upstream, '\0' .. upstream)
+    depth[upstream] = {held = tonumber(counted[1] or '0'), added = 0, apart = tonumber(counted[2] or '0')}
   end
-  queue[i] = {key = KEYS[key + 2 * i - 1], ready = KEYS[key + 2 * i], depth = depth[upstream],
-    upstream = upstream, max = tonumber(ARGV[arg + 1]), is_strict = ARGV[arg + 2] == '1', records = {''}}
+  local name, counted, overflow = KEYS[key + 2 * i - 1], depth[upstream], nil
+  if ARGV[arg + 2] == '2' then
+    overflow = '@' .. name
+  elseif counted.apart > 0 and redis.call('HEXISTS', KEYS[5], name) == 1
+    or counted.held - counted.apart >= in_redis_max and redis.call('EXISTS', name) == 1 then
+    overflow = name
+  end
+  if overflow then overflows = {} end
+  queue[i] = {key = name, ready = KEYS[key + 2 * i], depth = counted, upstream = upstream, overflow = overflow,
+    max = tonumber(ARGV[arg + 1]), is_strict = ARGV[arg + 2] == '1', records = {''}}
   arg = arg + 3
 end
 key = key + 2 * queues
@@ -126,6 +138,7 @@ for s = 1, submissions do
         target.records[#target.records + 1] = record
         target.depth.added = target.depth.added + 1
         journal[#journal + 1] = record
+        if overflows then overflows[#overflows + 1] = target.overflow and '1' or '0' end
       end
       if idem > 0 then fresh[idem] = answer end
     end
@@ -141,11 +154,18 @@ for i = 1, #confirmed, 2 do
 end
 if #journal > 1 then
   journal[1] = array_header(#journal - 1)
-  journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'A', 'b', table.concat(journal))
+  if overflows then
+    journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'A', 'b', table.concat(journal), 'e', table.concat(overflows))
+  else
+    journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'A', 'b', table.concat(journal))
+  end
   for i = 1, queues do
     local target = queue[i]
     local count = #target.records - 1
-    if count > 0 then
+    if count > 0 and target.overflow then
+      redis.call('HINCRBY', KEYS[5], target.overflow, count)
+      redis.call('HINCRBY', KEYS[3], '\0' .. target.upstream, count)
+    elseif count > 0 then
       target.records[1] = array_header(count)
       local blob = table.concat(target.records)
       if target.is_strict then
