@@ -69,7 +69,8 @@ class OverflowRig:
     async def open(self) -> None:
         self.store = AdmissionStore(KEYS, await self.session("ingress:2"), IN_REDIS_MAX)
         for account in ("acme", "other", "otp"):
-            await self.balances.top_up(LedgerRecord(account, "topup", BALANCE, f"first of {account}", 1))
+            if await self.balances.balance(account) is None:
+                await self.balances.top_up(LedgerRecord(account, "topup", BALANCE, f"first of {account}", 1))
         journal = JournalReader(KEYS, self.link())
         writer = Writer(
             shard=0, journal=journal, connect=connector(self.dsn), observer=Observed(), now_ms=wall_ms, limits=QUICK
@@ -134,6 +135,9 @@ class OverflowRig:
         """How many messages wait, and how many of them in PostgreSQL alone."""
         counts = await self.redis.command("HMGET", KEYS.depth, "carrier", "\0carrier")
         return int(counts[0] or 0), int(counts[1] or 0)
+
+    async def depth_alone(self) -> int:
+        return (await self.depth())[0]
 
     async def rows(self) -> int:
         return int(await self.pool.fetchval("SELECT count(*) FROM overflow"))

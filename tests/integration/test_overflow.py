@@ -12,11 +12,15 @@ import pytest
 
 from smscd.core.records import MessageRecord, State
 from smscd.ingress.changes import Change
+from storage.postgres.installation import install
 from storage.postgres.messages import StoredMessage, record_of
+from storage.postgres.overflow import OverflowTable
+from storage.postgres.pool import Connection
 from storage.redis.admission import Refusal
 from tests.integration.egress_rig import KEYS, PRICE, wall_ms
 from tests.integration.overflow_rig import BALANCE, IN_REDIS_MAX, OverflowRig, overflow_rig, until
 from tests.integration.postgres_databases import RecordDatabase
+from tests.integration.recovery_fixture import raw, recovery, silent
 
 pytest_plugins = ("tests.integration.postgres_fixture",)
 
@@ -142,6 +146,49 @@ async def test_what_was_admitted_though_refused_is_not_sent_when_its_time_comes(
     await until(rig.is_at_rest)
     assert not rig.taken and await rig.state(one) == State.CANCELED
     assert await rig.balances.balance("acme") == BALANCE
+
+
+async def test_a_lost_redis_is_built_again_around_what_waits_in_postgres(
+    valkey_url: str, record_database: RecordDatabase, owner: Connection
+) -> None:
+    """What was never brought back waits on; what was, what ended and what was replaced is not taken from there."""
+    await install(owner)
+    now_ms = wall_ms()
+    async with overflow_rig(valkey_url, record_database.dsn) as rig:
+        ids = await rig.admit(400)
+        (hidden,) = await rig.admit(1, send_at_ms=now_ms + HOUR_MS * 30)
+        (within,) = await rig.admit(1, send_at_ms=now_ms + HOUR_MS // 2)
+        (gone,) = await rig.admit(1, send_at_ms=now_ms + HOUR_MS * 30)
+        await until(lambda: _reaches(rig.rows, 403 - IN_REDIS_MAX))
+        await rig.serve(port=1)
+        assert await rig.changes.cancel("acme", ids[-1]) is Change.DONE
+        assert await rig.changes.cancel("acme", gone) is Change.DONE
+        assert await rig.changes.replace("acme", ids[-2], _other_text) is Change.DONE
+        taken = await OverflowTable(rig.pool).take(("carrier", 1, "acme"), after_ms=-1, until_ms=now_ms, limit=3)
+        assert [row.message_id for row in taken] == ids[IN_REDIS_MAX : IN_REDIS_MAX + 3]
+        await rig.bring()
+        await until(lambda: _reaches(lambda: rig.redis.command("ZCARD", KEYS.later("carrier")), 1))
+        await rig.kill_bringing()
+        await rig.changes.catch_up()
+    with raw(valkey_url) as store:
+        store.flushall()
+    async with recovery(valkey_url, record_database) as work:
+        planned = await work.plan(silent)
+        done = await work.run(silent)
+    assert done == planned
+    assert done.waiting["carrier"] == 401 and done.later == 1
+    assert done.apart["carrier"] + done.doubtful["carrier"] + done.later == 401
+    async with overflow_rig(valkey_url, record_database.dsn) as rig:
+        assert await rig.depth() == (401, await rig.rows()) == (401, done.apart["carrier"])
+        await rig.bring()
+        await rig.serve()
+        await until(lambda: _reaches(rig.depth_alone, 2))
+        texts = [pdu.short_message for pdu in rig.taken]
+        assert sorted(rig.sent()) == ids[:-1] and texts.count(b"%d replaced" % ids[-2]) == 1
+        assert [await rig.state(one) for one in (hidden, within, gone)] == [State.SCHEDULED] * 2 + [State.CANCELED]
+        flagged = await owner.fetchval("SELECT count(*) FROM messages WHERE maybe_duplicate")
+        assert IN_REDIS_MAX <= flagged == done.doubtful["carrier"]
+        await rig.assert_ledger_agrees()
 
 
 def _other_text(found: StoredMessage) -> MessageRecord:
