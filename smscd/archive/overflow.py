@@ -36,6 +36,8 @@ class Brought(Protocol):
 
     async def refilled(self) -> set[int]: ...
 
+    async def refused(self) -> set[int]: ...
+
     async def refill(self, upstream: str, messages: Sequence[Refill], forgotten: Sequence[int]) -> int: ...
 
 
@@ -43,6 +45,8 @@ class Kept(Protocol):
     """The PostgreSQL side: storage.postgres.overflow, on one database."""
 
     async def take(self, place: Place, *, after_ms: int, until_ms: int, limit: int) -> list[OverflowRow]: ...
+
+    async def take_these(self, message_ids: Collection[int]) -> list[tuple[tuple[str, int, str], OverflowRow]]: ...
 
     async def first_due(self, places: Sequence[Place]) -> dict[int, int]: ...
 
@@ -98,7 +102,7 @@ class OverflowTask:
         scheduled = [place for place, counts in waiting.items() if counts.scheduled]
         dues = await self._kept.first_due(scheduled) if scheduled else {}
         due = {scheduled[number]: due_ms for number, due_ms in dues.items()}
-        brought = 0
+        brought = await self._bring_refused(now_ms)
         for upstream in {place.upstream for place in waiting}:
             mine = {place: counts for place, counts in waiting.items() if place.upstream == upstream}
             brought += await self._bring_due(upstream, mine, due, now_ms)
@@ -121,6 +125,14 @@ class OverflowTask:
                 brought += await self._bring(place, rows, now_ms)
         return brought
 
+    async def _bring_refused(self, now_ms: int) -> int:
+        """What was admitted though its customer was refused: it is cancelled, and paid back, when it would be sent."""
+        refused = await self._store.refused()
+        brought = 0
+        for place, row in await self._kept.take_these(refused) if refused else ():
+            brought += await self._bring(Place(*place), [row], row.due_ms)
+        return brought
+
     async def _bring_ahead(
         self, upstream: str, waiting: dict[Place, Waiting], due: dict[Place, int], now_ms: int
     ) -> int:
@@ -136,11 +148,12 @@ class OverflowTask:
             brought += await self._bring(place, rows, now_ms)
         return brought
 
-    async def _bring(self, place: Place, rows: Sequence[OverflowRow], now_ms: int) -> int:
+    async def _bring(self, place: Place, rows: Sequence[OverflowRow], due_by_ms: int) -> int:
+        """To the queue what is due by then, to `later` the rest."""
         brought = 0
         for part in _parts(rows):
             messages = [
-                Refill(place, row.message_id, row.due_ms > 0, row.due_ms if row.due_ms > now_ms else 0, row.record)
+                Refill(place, row.message_id, row.due_ms > 0, row.due_ms if row.due_ms > due_by_ms else 0, row.record)
                 for row in part
             ]
             brought += await self._store.refill(place.upstream, messages, self._forgotten)

@@ -62,6 +62,12 @@ class OverflowTable:
         rows.sort(key=lambda row: (row["due_ms"], row["position"]))
         return [OverflowRow(row["message_id"], row["due_ms"], row["record"]) for row in rows]
 
+    async def take_these(self, message_ids: Collection[int]) -> list[tuple[tuple[str, int, str], OverflowRow]]:
+        """Those of these messages that are here, each with its place; as take() does."""
+        async with acquired(self._database) as connection:
+            rows = await connection.fetch(_SQL["take_these"], list(message_ids))
+        return [((row["upstream"], row["priority"], row["account"]), OverflowRow(*row[3:])) for row in rows]
+
     async def first_due(self, places: Sequence[tuple[str, int, str]]) -> dict[int, int]:
         """When the first scheduled message of each place is due, by the place's number in the list."""
         upstreams, priorities, accounts = zip(*places, strict=True)

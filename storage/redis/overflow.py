@@ -69,6 +69,10 @@ class OverflowStore:
         """How many blobs are in the queue of each place."""
         return list(await self._link.pipeline([("XLEN", self._keys.queue(*place)) for place in places]))
 
+    async def refused(self) -> set[int]:
+        """Ids of messages that were admitted though refused, and are not cancelled yet; see cancel.lua."""
+        return {int.from_bytes(name, "big") for name in await self._link.command("HKEYS", self._keys.changes)}
+
     async def refilled(self) -> set[int]:
         """Ids of messages that were brought here, and whose rows may still be in PostgreSQL."""
         return {int.from_bytes(member, "big") for member in await self._link.command("SMEMBERS", self._keys.refilled)}

@@ -138,8 +138,8 @@ async def test_a_scheduled_message_is_given_another_text_and_another_time(rig: O
     await until(lambda: _reaches(lambda: _value(rig.waiting["carrier"]), 1))
 
 
-async def test_what_was_admitted_though_refused_is_not_sent_when_its_time_comes(rig: OverflowRig) -> None:
-    (one,) = await rig.admit(1, send_at_ms=wall_ms() + 300)
+async def test_what_was_admitted_though_refused_is_paid_back_before_its_time(rig: OverflowRig) -> None:
+    (one,) = await rig.admit(1, send_at_ms=wall_ms() + 30 * HOUR_MS)
     assert await rig.store.cancel([Refusal(one, "acme", "carrier", b"")]) == []
     await rig.bring()
     await rig.serve()

@@ -17,6 +17,11 @@ WITH next AS (SELECT message_id FROM overflow
 UPDATE overflow o SET is_taken = true FROM next WHERE o.message_id = next.message_id
 RETURNING o.message_id, o.due_ms, o.position, o.record;
 
+-- Those of these messages that wait here, marked.
+-- name: take_these
+UPDATE overflow SET is_taken = true WHERE message_id = ANY ($1::bigint[])
+RETURNING upstream, priority, account, message_id, due_ms, record;
+
 -- When the first scheduled message of each of these places is due; places without one are missing.
 -- name: first_due
 SELECT (p.number - 1)::integer AS number, first.due_ms

@@ -28,6 +28,7 @@ class World:
     later: dict[int, int] = field(default_factory=dict)
     noted: set[int] = field(default_factory=set)
     taken: set[int] = field(default_factory=set)
+    asked: set[int] = field(default_factory=set)
     counts: dict[Place, Waiting] = field(default_factory=dict)
     drained: int = 0
     fuse: int = 10**9
@@ -95,6 +96,14 @@ class World:
         self.taken.update(row.message_id for row in rows)
         self._burn(is_done=True)
         return rows
+
+    async def refused(self) -> set[int]:
+        return self.asked
+
+    async def take_these(self, message_ids: Collection[int]) -> list[tuple[tuple[str, int, str], OverflowRow]]:
+        found = [(place, row) for place, rows in self.tails.items() for row in rows if row.message_id in message_ids]
+        self.taken.update(row.message_id for _, row in found)
+        return list(found)
 
     async def first_due(self, places: Sequence[Place]) -> dict[int, int]:
         dues = [[row.due_ms for row in self.tails.get(place, ()) if row.due_ms] for place in places]
@@ -183,3 +192,13 @@ async def test_postgres_that_is_away_is_asked_again_and_nothing_comes_twice() ->
     assert await task.round() == IDLE_SECONDS
     assert [number for _, number in world.queued] == list(range(1, TAKEN_AT_ONCE + 1))
     assert not world.tails[BULK]
+
+
+async def test_what_was_admitted_though_refused_comes_at_once_to_be_cancelled() -> None:
+    world = World()
+    world.add(BULK, 1, 2, due_ms=NOW + 10 * AHEAD_MS)
+    world.asked = {2, 99}
+    task = world.task()
+    assert await task.round() == 0.0
+    assert world.queued == [(BULK, 2)] and not world.later
+    assert await task.round() == IDLE_SECONDS
