@@ -122,6 +122,8 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What may wait for its verdict, and when admission stops."""
 
     pending_messages_max: Count = 20_000
+    queue_in_redis_max: Count = 200_000
+    schedule_seconds_max: Annotated[int, Meta(ge=0, le=1_209_600)] = 1_209_600
     memory_share_max: Share = 0.75
     disk_free_bytes_min: CountOrNone = 268_435_456
     validity_seconds: Annotated[int, Meta(ge=60, le=604_800)] = 86_400

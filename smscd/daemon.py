@@ -79,6 +79,7 @@ class Composition:
             self.database.load_directory,
             (*postgres.UNAVAILABLE, ConfigurationInvalid),
             self.config.admission.validity_seconds * 1000,
+            self.config.admission.schedule_seconds_max * 1000,
         )
         metrics.add_source(lambda: [Sample("smscd_directory_loads_total", (), self.directory.loads)])
         self.leases = LeaseKeeper(self.link("leases"))

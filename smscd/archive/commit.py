@@ -28,6 +28,7 @@ from storage.postgres.journal import (
     update_messages,
 )
 from storage.postgres.ledger import Head
+from storage.postgres.overflow import insert_overflow
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
 from storage.postgres.rows import EventKind
@@ -93,6 +94,8 @@ class Committer:
             warnings = await insert_warnings(connection, booked.entries)
             if batch.told:
                 await end_warnings(connection, batch.told)
+            if batch.overflow:
+                await insert_overflow(connection, batch.overflow)
             attempt = _Attempt(connection, batch, ids, self._rows)
             await (attempt.write_around() if careful else attempt.write())
             dead = [*batch.dead, *booked.dead, *attempt.dead]

@@ -32,7 +32,7 @@ from storage.postgres.rows import CallbackState, stored_text
 Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult
 """A record that becomes a segment or an event."""
 
-_REPEATED, _FINAL = ord("0"), ord("2")
+_REPEATED, _APART, _FINAL = b"012"
 # Plain integers: comparing with a member of an enum costs several times as much.
 _ACCEPTED = int(Outcome.ACCEPTED)
 _DOUBTED = int(Outcome.DOUBTED)
@@ -68,6 +68,7 @@ class Batch:
     """One batch in the making: add() the entries in order, then read off what is to be written.
 
     replaced: messages of earlier batches of which the customer exchanged what is sent.
+    overflow: admitted ones that wait in PostgreSQL alone, in their order.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
     dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
     refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in.
@@ -83,6 +84,7 @@ class Batch:
         self.admitted: dict[int, MessageRecord] = {}
         self.inbound: dict[int, InboundRecord] = {}
         self.replaced: dict[int, MessageRecord] = {}
+        self.overflow: list[MessageRecord] = []
         self.learned: dict[int, Learned] = {}
         self.sent: list[ResultRecord] = []
         self.attempts: list[ResultRecord] = []
@@ -131,7 +133,9 @@ class Batch:
         return found
 
     def _add_admitted(self, entry: Entry) -> int:
-        records = _decode_admitted(entry.blob)
+        records, effects = _decode_admitted(entry.blob), entry.effects
+        if effects and len(effects) != len(records):
+            raise ValueError(f"{len(records)} messages have {len(effects)} effects")
         admitted, charges = self.admitted, self.charges
         payer: str | None = None
         sums = [0, 0]
@@ -146,6 +150,8 @@ class Batch:
                 self.dead.append(dead_letter("A", record, f"entry {entry.id}: the id {message_id} was admitted twice"))
             else:
                 admitted[message_id] = record
+        if effects:
+            self.overflow += (record for record, effect in zip(records, effects, strict=True) if effect == _APART)
         return len(records)
 
     def _add_replaced(self, entry: Entry) -> int:

@@ -107,6 +107,7 @@ def _print(report: Report) -> None:
             "to send": f"{report.waiting.total():,}" + (f" ({waiting})" if waiting else ""),
             "  in doubt": f"{report.doubtful.total():,} may have been sent already: flagged, their upstream's policy "
             "decides",
+            "  apart": f"{report.apart.total():,} wait in PostgreSQL alone, and stay there until there is room or time",
             "  later": f"{report.later:,} wait for their next attempt",
             "  to cancel": f"{report.cancels:,} whose customer was refused",
             "answers": f"{report.answers:,} requests with a key get the same answer again",
@@ -130,6 +131,7 @@ def _figures(report: Report) -> dict[str, object]:
         "accounts": report.accounts,
         "to_send": dict(report.waiting),
         "in_doubt": dict(report.doubtful),
+        "apart": dict(report.apart),
         "later": report.later,
         "to_cancel": report.cancels,
         "answers": report.answers,

@@ -22,6 +22,7 @@ from smscd.core.reasons import Reason, Rejected
 OFFERS_MAX: Final = 65_536
 SOURCES_MAX: Final = 1_024
 VALIDITY_DEFAULT_MS: Final = 24 * 3_600_000
+SCHEDULE_MAX_MS: Final = 14 * 24 * 3_600_000
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +87,7 @@ class DirectoryIndex:
     """Immutable but for what it remembers; shared by everything in a process that decides.
 
     validity_default_ms: how long a message is tried when the customer says nothing. prices: those of the snapshot,
-    where they are built already.
+    where they are built already. schedule_max_ms: how far ahead a message may be scheduled.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class DirectoryIndex:
         snapshot: Snapshot,
         validity_default_ms: int = VALIDITY_DEFAULT_MS,
         prices: PriceTables | None = None,
+        schedule_max_ms: int = SCHEDULE_MAX_MS,
     ) -> None:
         self.snapshot = snapshot
+        self.schedule_max_ms = schedule_max_ms
         self.validity_default_ms = validity_default_ms
         self.prices = PriceTables(snapshot.prices, snapshot.costs) if prices is None else prices
         self._entries = {account.id: AccountEntry(account) for account in snapshot.accounts}

@@ -66,6 +66,8 @@ def body_hash(
     )
     if submission.priority_flag:
         asked = (*asked, submission.priority_flag)
+    if submission.send_after_seconds is not None or submission.send_at_ms is not None:
+        asked = (*asked, "at", submission.send_after_seconds, submission.send_at_ms)
     if submission.named_tlvs is not None:
         # By name: which tags they are is the upstream's.
         asked = (*asked, sorted(submission.named_tlvs.items()))

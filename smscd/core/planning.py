@@ -21,7 +21,7 @@ from smscd.core.addresses import E164_LENGTHS, SHORT_CODE_TONS, find_destination
 from smscd.core.conversion import canonical, reference_of
 from smscd.core.countries import PREFIX_DIGITS_MAX, country_of
 from smscd.core.directory import Account
-from smscd.core.directory_index import DirectoryIndex
+from smscd.core.directory_index import SCHEDULE_MAX_MS, DirectoryIndex
 from smscd.core.idempotency import StoredAnswer, body_hash, encode_answer
 from smscd.core.limits import Limits
 from smscd.core.profiles import encode_named, is_plain
@@ -30,6 +30,7 @@ from smscd.core.records import Conversion, Door, MessageRecord, Via
 from smscd.core.submission import Encoding, Submission
 
 VALIDITY_MAX_MS: Final = 7 * 24 * 3_600_000
+LIFE_MAX_MS: Final = SCHEDULE_MAX_MS + VALIDITY_MAX_MS
 UDHI: Final = int(EsmClass.UDHI)
 RECEIPT_BITS: Final = 0x13
 FINAL_RECEIPT: Final = 0x01
@@ -105,11 +106,17 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     if isinstance(offer, Rejected):
         return offer
 
-    valid_until_ms = now_ms + directory.validity_default_ms
+    starts_ms = now_ms
+    if submission.send_after_seconds is not None or submission.send_at_ms is not None:
+        starts_ms = _starts(submission, now_ms)
+        if starts_ms > now_ms + directory.schedule_max_ms:
+            return Rejected(Reason.INVALID_SCHEDULE, too_far_ahead(directory.schedule_max_ms), "/send_at")
+    valid_until_ms = starts_ms + directory.validity_default_ms
     if submission.validity_seconds is not None or submission.valid_until_ms is not None:
-        valid_until_ms = _valid_until(submission, now_ms)
-        if valid_until_ms <= now_ms:
-            return Rejected(Reason.INVALID_VALIDITY, "The validity period is over already.", "/validity")
+        valid_until_ms = _valid_until(submission, starts_ms)
+        if valid_until_ms <= starts_ms:
+            over = "already" if starts_ms == now_ms else "before the message is to be sent"
+            return Rejected(Reason.INVALID_VALIDITY, f"The validity period is over {over}.", "/validity")
 
     tlvs = submission.tlvs
     content = submission.content
@@ -190,6 +197,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         record.cost_micros = offer.cost_micros * parts
     if conversion is not None:
         record.conversion = conversion
+    if starts_ms > now_ms:
+        record.send_at_ms = starts_ms
     if submission.priority_flag:
         record.priority_flag = submission.priority_flag
     if key is None:
@@ -260,13 +269,27 @@ def encode_text(
     return udh.build(found.elements) + found.content, GSM7_DATA_CODING, UDHI
 
 
-def _valid_until(submission: Submission, now_ms: int) -> int:
-    """The end of the validity that was asked for, not later than the longest there is."""
+def _starts(submission: Submission, now_ms: int) -> int:
+    """When a message is to be sent: what was asked for, or now when that is over."""
+    if submission.send_after_seconds is not None:
+        return now_ms + max(0, submission.send_after_seconds) * 1000
+    return max(now_ms, submission.send_at_ms or 0)
+
+
+def too_far_ahead(schedule_max_ms: int) -> str:
+    """What is said of a time to send that is later than we keep messages for."""
+    if not schedule_max_ms:
+        return "Messages cannot be scheduled here: leave the time out."
+    return f"The time to send must be within {schedule_max_ms // 1000:,} seconds from now: choose an earlier one."
+
+
+def _valid_until(submission: Submission, starts_ms: int) -> int:
+    """The end of the validity that was asked for, not later than the longest there is. It counts from starts_ms."""
     if submission.validity_seconds is not None:
-        asked = now_ms + submission.validity_seconds * 1000
+        asked = starts_ms + submission.validity_seconds * 1000
     else:
         asked = submission.valid_until_ms or 0
-    return min(asked, now_ms + VALIDITY_MAX_MS)
+    return min(asked, starts_ms + VALIDITY_MAX_MS)
 
 
 def _segments(

@@ -174,7 +174,7 @@ REASONS: Final[dict[Reason, Answer]] = {
         CommandStatus.ESME_RSUBMITFAIL, 422, _INVALID, "The text has characters that this encoding does not have."
     ),
     Reason.INVALID_VALIDITY: Answer(CommandStatus.ESME_RINVEXPIRY, 422, _INVALID, "The validity period is invalid."),
-    Reason.INVALID_SCHEDULE: Answer(CommandStatus.ESME_RINVSCHED, 422, _INVALID, "The message cannot be scheduled."),
+    Reason.INVALID_SCHEDULE: Answer(CommandStatus.ESME_RINVSCHED, 422, _INVALID, "The time to send is invalid."),
     Reason.INVALID_REPLACE_FLAG: Answer(
         CommandStatus.ESME_RINVREPFLAG,
         422,

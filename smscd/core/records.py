@@ -134,6 +134,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     callback_url: where it is told, after its form where that is not ours (core.callback_forms).
     stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
     and in all messages of a submit_multi but the first.
+    send_at_ms: it is not sent before; 0 where it was to be sent at once.
     """
 
     id: int
@@ -169,6 +170,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     priority_flag: int = 0
     cost_micros: int = 0
     stored_answer: bytes | None = None
+    send_at_ms: int = 0
 
     @property
     def parts(self) -> int:

@@ -28,7 +28,9 @@ class Submission(msgspec.Struct, gc=False):
     account: as the directory has it now; planning reads the directory's own, so a stale one does no harm.
     source, dest: as given, ASCII; their ton and npi as given, or DETECT (-1) where the door has none.
     content: what is sent, UDH included when esm_class has UDHI; data_coding and esm_class belong to it.
-    validity_seconds: from now, as the customer asked. valid_until_ms: the same as a moment. At most one is given.
+    validity_seconds: from now, or from when it is to be sent, as the customer asked. valid_until_ms: the same as a
+        moment. At most one is given.
+    send_after_seconds: from now, as the customer asked. send_at_ms: the same as a moment. At most one is given.
     request_key: what makes a repetition of the same request known; None without.
     body_hash: 16 bytes that two submissions share when they ask for the same; empty: planning computes it from what
         is sent, so that it is the same at both doors.
@@ -65,3 +67,5 @@ class Submission(msgspec.Struct, gc=False):
     metadata: bytes | None = None
     named_tlvs: dict[str, int | str] | None = None
     priority_flag: int = 0
+    send_after_seconds: int | None = None
+    send_at_ms: int | None = None

@@ -190,6 +190,8 @@ class BatchAdmitter:
             )
             if message.is_strict:
                 item.is_strict = True
+            if record.send_at_ms:
+                item.is_scheduled = True
             if message.limits is not None:
                 item.limits = message.limits
                 if message.limits.has_velocity:

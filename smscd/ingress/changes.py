@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from smscd.core.ids import first_id
-from smscd.core.planning import VALIDITY_MAX_MS
+from smscd.core.planning import LIFE_MAX_MS
 from smscd.core.records import ChangeKind, ChangeRequest, MessageRecord, State
 from smscd.ingress.record import RecordReader
 from storage.postgres.messages import StoredMessage, record_of
@@ -70,7 +70,7 @@ class MessageChanges:
     ) -> list[int]:
         """Ids of messages between two addresses that may not be sent yet, oldest first. service_type b"": any."""
         await self._record.catch_up()
-        oldest_id = first_id(now_ms - VALIDITY_MAX_MS)
+        oldest_id = first_id(now_ms - LIFE_MAX_MS)
         return await self._record.find_pending(account, source, dest, service_type, oldest_id, limit)
 
     async def catch_up(self) -> None:
@@ -83,7 +83,7 @@ class MessageChanges:
         Older than before_id; searched are the newest messages of the account, so far back that a search is short.
         """
         await self._record.catch_up()
-        return await self._record.find_replaced(record, first_id(now_ms - VALIDITY_MAX_MS), before_id, limit)
+        return await self._record.find_replaced(record, first_id(now_ms - LIFE_MAX_MS), before_id, limit)
 
     async def cancel(self, account: str, message_id: int) -> Change:
         """End a message that was not sent."""

@@ -68,6 +68,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_http_replays_total", C, "Requests answered from what is stored under their key."),
     Family("smscd_smpp_closed_total", C, "Ended connections of ESMEs by reason.", ("reason",)),
     Family("smscd_queue_messages", MAX, "Messages that wait for an upstream.", ("upstream",)),
+    Family("smscd_overflow_messages", MAX, "Messages that wait in PostgreSQL alone, of those.", ("upstream",)),
     Family("smscd_upstream_binds", SUM, "Binds to an upstream that are up.", ("upstream",)),
     Family("smscd_upstream_held_binds", SUM, "Binds that wait because they were refused for good.", ("upstream",)),
     Family("smscd_upstream_alerts_total", C, "alert_notification: a number can be reached again.", ("upstream",)),

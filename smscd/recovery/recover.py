@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import first_id
-from smscd.core.planning import VALIDITY_MAX_MS
+from smscd.core.planning import LIFE_MAX_MS
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
-from storage.postgres import ledger, warnings
+from storage.postgres import ledger, overflow, warnings
 from storage.postgres import recovery as record
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.installation import Installation
@@ -25,6 +25,7 @@ from storage.redis.dispatch import HOT_SECONDS
 from storage.redis.journal import entry_order
 from storage.redis.keys import DAY_MS, ShardKeys
 from storage.redis.link import RedisLink
+from storage.redis.overflow import Place, Waiting
 from storage.redis.recovery import Rebuild, RedisState, look, position_after, users
 
 SHARD = 0
@@ -104,6 +105,7 @@ class Recovery:
         if rebuild is not None:
             self._believe(report)
             await rebuild.begin(state.now_ms)
+            await overflow.clear_overflow(database)
             await rebuild.write_balances(balances)
         report.callbacks_webhook += await warnings.unended(database)
         least, greatest = await record.bounds(database)
@@ -118,6 +120,8 @@ class Recovery:
             progress("record", (at - least) / max(1, greatest - least))
         if rebuild is not None and offset is not None:
             await rebuild.write_depths(report.waiting)
+            apart = await overflow.count_overflow(database)
+            await rebuild.write_overflow({Place(*row[:3]): Waiting(row.tail, row.scheduled) for row in apart})
             await warnings.queue_anew(database)
             await self._finish(rebuild, state, offset, greatest)
         return report
@@ -157,7 +161,7 @@ def horizons(now_ms: int, recorded_ms: int) -> record.Since:
     sent_ms = now_ms - HOT_SECONDS * 1000
     return record.Since(
         sent_ms=sent_ms,
-        sent_id=first_id(sent_ms - VALIDITY_MAX_MS - SPARE_MS),
+        sent_id=first_id(sent_ms - LIFE_MAX_MS - SPARE_MS),
         ended_ms=recorded_ms - SPARE_MS,
         answers_id=first_id((now_ms // DAY_MS - 1) * DAY_MS),
         parts_id=first_id(recorded_ms - JOIN_MS_MAX),

@@ -13,7 +13,8 @@ class Report:
     """recorded: the journal entry up to which PostgreSQL has everything; what came after it is lost with Redis.
 
     accounts: how many have a balance. faults: whose ledger cannot be believed, and why. waiting: messages to send, by
-    upstream; doubtful: those of them that may have been sent already. later: those that wait for a time of their own.
+    upstream; doubtful: those of them that may have been sent already; apart: those that wait in PostgreSQL
+    alone. later: those that wait for a time of their own.
     parts: of messages from phones, that wait for others.
     """
 
@@ -22,6 +23,7 @@ class Report:
     faults: dict[str, str] = field(default_factory=dict)
     waiting: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
+    apart: Counter[str] = field(default_factory=Counter)
     later: int = 0
     cancels: int = 0
     answers: int = 0
@@ -34,6 +36,7 @@ class Report:
         """Count what a page gives."""
         self.waiting += page.waiting
         self.doubtful += page.doubtful
+        self.apart += page.apart
         self.later += len(page.later) + len(page.rest)
         self.cancels += len(page.cancels)
         self.answers += len(page.answers)

@@ -23,6 +23,7 @@ from storage.postgres.messages import StoredMessage, record_of
 from storage.postgres.recovery import EventRow, Found, Since
 from storage.postgres.rows import Direction, EventKind
 from storage.redis.keys import DAY_MS, HOUR_MS, id_ms
+from storage.redis.overflow import Place
 from storage.redis.recovery import Restored
 
 NEVER = 0
@@ -77,9 +78,12 @@ class Restorer:
         doubts = Counter(event.segment for event in found.events if event.kind == EventKind.DOUBTED)
         record.resends = min(max(doubts.values(), default=0), RESENDS_MAX)
         into.waiting[record.upstream] += 1
+        if found.is_apart:
+            into.apart[record.upstream] += 1
+            return
         profile = self._directory.upstream(record.upstream) or _UNKNOWN_UPSTREAM
         due_ms = waits_until(record, found, profile, self._now_ms)
-        place = (record.upstream, record.priority, record.account)
+        place = Place(record.upstream, record.priority, record.account)
         if due_ms == NEVER:
             into.doubtful[record.upstream] += 1
             doubt = b"i%d" % record.resends
@@ -127,10 +131,12 @@ class Restorer:
 
 
 def waits_until(record: MessageRecord, found: Found, profile: Upstream, now_ms: int) -> int:
-    """When a message that an upstream refused for a while is due again; NEVER when it can have been sent since.
+    """When a message that is scheduled, or was refused for a while, is due; NEVER when it can have been sent since.
 
     The jitter of its delay is not recorded: it was not sent before the shortest, and is now sent after the longest.
     """
+    if record.send_at_ms > now_ms:
+        return record.send_at_ms
     attempts = [event for event in found.events if event.kind in (Outcome.RETRIED, Outcome.DOUBTED)]
     last_ms = max((event.at_ms for event in attempts), default=0)
     newest = [event for event in attempts if event.at_ms == last_ms]

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from smscd.archive.announcer import Announcer
 from smscd.archive.audit_task import AuditTask
+from smscd.archive.overflow import OverflowTask
 from smscd.archive.partitions_task import PartitionsTask
 from smscd.archive.totals_task import TOTALS_SETTINGS, TotalsTask
 from smscd.archive.writer import Writer, WriterLimits
 from smscd.archive.writer_work import WriterWork
+from smscd.monitoring.metrics import Sample
 from smscd.monitoring.observers import AuditMetrics, PartitionMetrics, WriterMetrics
 from smscd.roles.role import RoleService
 from storage.postgres import pool as postgres
+from storage.postgres.overflow import OverflowTable
 from storage.redis.accounts import Balances
 from storage.redis.journal import JournalReader
 from storage.redis.outbox import HookFeed
+from storage.redis.overflow import OverflowStore
 
 if TYPE_CHECKING:
     from smscd.daemon import Composition
@@ -35,7 +39,7 @@ class Archive:
 
     def services(self) -> list[RoleService]:
         """In the order in which they start."""
-        services = [self._writer, self._make_partitions()]
+        services = [self._writer, self._make_partitions(), self._make_overflow()]
         if self._parts.config.audit.every_seconds:
             services.append(self._audit)
         if self._parts.config.totals.every_seconds:
@@ -93,6 +97,29 @@ class Archive:
 
         return self._role("partitions", work)
 
+    def _make_overflow(self) -> RoleService:
+        parts, waiting = self._parts, dict[str, int]()
+        session = parts.session("overflow")
+        store = OverflowStore(parts.keys, session, parts.link("overflow-reads"))
+        parts.metrics.add_source(
+            lambda: [Sample("smscd_overflow_messages", (name,), count) for name, count in waiting.items()]
+        )
+
+        async def work() -> None:
+            try:
+                await OverflowTask(
+                    store,
+                    OverflowTable(parts.database.get()),
+                    in_redis_max=parts.config.admission.queue_in_redis_max,
+                    now_ms=parts.redis_ms,
+                    away=postgres.UNAVAILABLE,
+                    waiting=waiting,
+                ).run()
+            finally:
+                waiting.clear()
+
+        return RoleService("overflow", session, parts.leases, work, _nothing)
+
     def _make_audit(self) -> RoleService:
         parts, config = self._parts, self._parts.config
         link = parts.link("audit")
@@ -125,4 +152,4 @@ class Archive:
 
 
 async def _nothing() -> None:
-    """A partition is made, a sample audited and a day stored in one transaction: there is nothing to finish."""
+    """What these roles do is done in one step each: there is nothing to finish."""

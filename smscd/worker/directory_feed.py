@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from smscd.core.directory import Snapshot
-from smscd.core.directory_index import DirectoryIndex
+from smscd.core.directory_index import SCHEDULE_MAX_MS, DirectoryIndex
 from smscd.core.price_tables import PriceTables
 
 REFRESH_SECONDS = 30.0
@@ -25,7 +25,8 @@ class DirectoryFeed:
 
     load(known): reads a snapshot, given the last one. unavailable: the exceptions with which it fails while the
     database is away, or has a row that this release cannot read.
-    validity_default_ms: of a message whose customer asked for none.
+    validity_default_ms: of a message whose customer asked for none. schedule_max_ms: how far ahead one
+    may be scheduled.
     on_change(index): called after each load that brought a change. loads: how many did.
     """
 
@@ -34,14 +35,16 @@ class DirectoryFeed:
         load: Callable[[Snapshot], Awaitable[Snapshot]],
         unavailable: tuple[type[BaseException], ...],
         validity_default_ms: int,
+        schedule_max_ms: int = SCHEDULE_MAX_MS,
     ) -> None:
         self._load = load
         self._validity_default_ms = validity_default_ms
+        self._schedule_max_ms = schedule_max_ms
         self._unavailable = unavailable
         self._snapshot = Snapshot()
         self._wanted = asyncio.Event()
         self.loads = 0
-        self.current = DirectoryIndex(self._snapshot, validity_default_ms)
+        self.current = DirectoryIndex(self._snapshot, validity_default_ms, schedule_max_ms=schedule_max_ms)
         self.on_change: list[Callable[[DirectoryIndex], None]] = []
 
     def get(self) -> DirectoryIndex:
@@ -64,7 +67,7 @@ class DirectoryFeed:
                 await asyncio.sleep(0)
         self._snapshot = snapshot
         self.loads += 1
-        self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices)
+        self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices, self._schedule_max_ms)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:
             callback(self.current)

@@ -73,7 +73,7 @@ class Doors:
             data_dir=Path(config.state_dir),
         )
         admitter = BatchAdmitter(
-            AdmissionStore(parts.keys, parts.node.session),
+            AdmissionStore(parts.keys, parts.node.session, config.admission.queue_in_redis_max),
             metrics=admission_metrics(parts.metrics),
             on_admitted=parts.wake_upstreams,
             is_open=lambda: gate.is_open,

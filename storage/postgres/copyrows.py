@@ -44,7 +44,7 @@ MESSAGE_COLUMNS = (
     "protocol_id", "data_coding", "registered_delivery", "account", "source", "service_type", "priority_flag",
     # each its own
     "segments", "segment_sizes", "dest", "body", "tlvs", "client_ref", "callback_url", "metadata", "request_key",
-    "group_id", "conversion", "stored_answer", "cost_micros",
+    "group_id", "conversion", "stored_answer", "send_at", "cost_micros",
 )  # fmt: skip
 SEGMENT_COLUMNS = ("message_id", "sent_at", "segment", "attempt", "upstream", "upstream_message_id")
 EVENT_COLUMNS = (
@@ -162,7 +162,7 @@ class RowBuilder:
                 submitted = self._keep(submitted_columns, key, self._submitted_columns(record))
             message_id, price = record.id, record.price_micros
             found = learned.get(message_id, NOTHING)
-            shape = (*astuple(found), record.upstream, record.attempt, record.resends)
+            shape = (*astuple(found), record.upstream, record.attempt, record.resends, record.send_at_ms > 0)
             known = learned_columns.get(shape)
             if known is None:
                 known = self._keep(learned_columns, shape, self._learned_columns(record, found))
@@ -176,12 +176,12 @@ class RowBuilder:
             own = _NOTHING_OWN
             if (
                 record.tlvs or record.client_ref or record.callback_url or record.metadata or record.request_key
-                or record.group_id or record.conversion
+                or record.group_id or record.conversion or record.send_at_ms
             ):  # fmt: skip
                 own = _own_columns(record)
             cost = record.cost_micros
             rows += (
-                pack(46, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
+                pack(47, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
                 charges.get(record.account, NULL) if price else NULL,
                 known,
                 submitted,
@@ -202,7 +202,7 @@ class RowBuilder:
             found = learned.get(record.id, NOTHING)
             due = 1 if record.account and record.via else 0
             rows += (
-                _INBOUND_HEAD.pack(46, 8, record.id, 8, 0, -1, -1),
+                _INBOUND_HEAD.pack(47, 8, record.id, 8, 0, -1, -1),
                 _time(record.at_ms),
                 _time(found.callback_ms),
                 _learned_codes(
@@ -224,7 +224,7 @@ class RowBuilder:
                 _bytes(record.tlvs),
                 NULL * 4,
                 bigint(record.group_id),
-                NULL * 3,
+                NULL * 4,
             )  # fmt: skip
         return b"".join(rows)
 
@@ -329,7 +329,7 @@ class RowBuilder:
                 _time(found.done_ms),
                 _time(found.callback_ms),
                 _learned_codes(
-                    found.state or State.QUEUED,
+                    found.state or (State.SCHEDULED if record.send_at_ms else State.QUEUED),
                     max(found.attempts, record.attempt),
                     found.callbacks_open,
                     found.callback_state,
@@ -359,7 +359,7 @@ def _sizes(segments: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-_NOTHING_OWN = NULL * 8
+_NOTHING_OWN = NULL * 9
 
 
 def _own_columns(record: MessageRecord) -> bytes:
@@ -374,5 +374,6 @@ def _own_columns(record: MessageRecord) -> bytes:
             bigint(record.group_id),
             field(encode_conversion(record.conversion)) if record.conversion is not None else NULL,
             _bytes(record.stored_answer),
+            _time(record.send_at_ms),
         )
     )

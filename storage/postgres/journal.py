@@ -114,6 +114,7 @@ async def replace_messages(connection: Connection, records: Sequence[MessageReco
                 record.registered_delivery,
                 record.valid_until_ms,
                 encode_conversion(record.conversion) if record.conversion is not None else None,
+                record.send_at_ms,
             )
             for record in records
         ],

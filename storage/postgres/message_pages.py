@@ -13,7 +13,7 @@ from storage.postgres.statements import load
 SCANNED_MAX: Final = 10_000
 READ_SECONDS: Final = 5.0
 
-_SQL = load("messages")
+_SQL = load("message_pages")
 
 
 class MessageFilter(NamedTuple):

@@ -81,6 +81,7 @@ class StoredMessage:
     priority_flag: int = 0
     cost_micros: int = 0
     stored_answer: bytes | None = None
+    send_at: datetime | None = None
 
     @property
     def parts(self) -> int:
@@ -123,6 +124,7 @@ def record_of(found: StoredMessage) -> MessageRecord:
         priority_flag=found.priority_flag,
         cost_micros=found.cost_micros,
         stored_answer=found.stored_answer,
+        send_at_ms=round(found.send_at.timestamp() * 1000) if found.send_at is not None else 0,
     )
 
 
@@ -185,7 +187,7 @@ async def _timeline(connection: Connection, message_id: int) -> tuple[TimelineEn
 
 
 def message_of_row(row: asyncpg.Record, timeline: tuple[TimelineEntry, ...] = ()) -> StoredMessage:
-    """A row of get_messages or page."""
+    """A row of get_messages, or of a page of messages."""
     values = dict(row)
     count, sizes, body = values["segments"], values.pop("segment_sizes"), values.pop("body")
     values["segments"] = (body,) if count == 1 else _cut(body, sizes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from storage.postgres.messages import StoredMessage, get_messages
+from storage.postgres.overflow import still_waiting
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
 from storage.postgres.rows import Direction, wire_bytes
@@ -61,11 +62,15 @@ class EventRow(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """A message with all that was recorded of it; no events of one that was sent whole and asks for nothing more."""
+    """A message with all that was recorded of it; no events of one that was sent whole and asks for nothing more.
+
+    is_apart: it waits in PostgreSQL alone.
+    """
 
     message: StoredMessage
     sent: list[SentRow]
     events: list[EventRow]
+    is_apart: bool = False
 
 
 async def bounds(connection: Connection) -> tuple[int, int]:
@@ -103,6 +108,10 @@ async def _read(connection: Connection, ids: Sequence[int]) -> list[Found]:
     for row in await connection.fetch(_SQL["segments"], ids):
         sent = SentRow(*row)
         found[sent.message_id].sent.append(sent._replace(upstream_message_id=wire_bytes(row["upstream_message_id"])))
+    for message_id in await still_waiting(
+        connection, [one.message.id for one in found.values() if _waits(one.message)]
+    ):
+        found[message_id].is_apart = True
     asked = [one.message.id for one in found.values() if _has_a_story(one.message)]
     for row in await connection.fetch(_SQL["events"], asked) if asked else ():
         event = EventRow(*row)
@@ -116,8 +125,12 @@ def _has_a_story(message: StoredMessage) -> bool:
     """True when what Redis has to know depends on more than how the message stands."""
     if message.direction == Direction.INBOUND:
         return False
-    is_waiting = message.state <= 2
-    return bool(is_waiting or message.callbacks_open or len(message.segments) > 1 or message.stored_answer)
+    return bool(_waits(message) or message.callbacks_open or len(message.segments) > 1 or message.stored_answer)
+
+
+def _waits(message: StoredMessage) -> bool:
+    """True for a message to a phone that no upstream has taken."""
+    return message.direction == Direction.OUTBOUND and message.state <= 2
 
 
 async def lock(connection: Connection) -> bool:

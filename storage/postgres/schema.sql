@@ -127,6 +127,7 @@ CREATE TABLE messages (
     priority_flag smallint,
     cost_micros bigint,
     stored_answer bytea,
+    send_at timestamptz,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);
@@ -237,6 +238,21 @@ CREATE TABLE account_warnings (
 );
 CREATE INDEX account_warnings_unqueued ON account_warnings (id) WHERE NOT is_queued;
 
+-- Messages that wait here alone and not in Redis: the tails of long queues, and what waits for its time. A row goes when
+-- its message is in Redis again. record: as the queue has it, msgpack. due_ms: since the epoch, 0 for a tail. is_taken: it
+-- may be in Redis already.
+CREATE TABLE overflow (
+    message_id bigint PRIMARY KEY,
+    position bigint GENERATED ALWAYS AS IDENTITY,
+    due_ms bigint NOT NULL,
+    priority smallint NOT NULL,
+    is_taken boolean NOT NULL DEFAULT false,
+    upstream text NOT NULL,
+    account text NOT NULL,
+    record bytea NOT NULL
+);
+CREATE INDEX overflow_place ON overflow (upstream, priority, account, due_ms, position);
+
 -- What a support desk reads of one message, from everything that is stored about it. Ask by message_id.
 CREATE VIEW message_timeline AS
     SELECT id AS message_id, id_time(id) AS at, CASE direction WHEN 2 THEN 'received' ELSE 'admitted' END AS what,
@@ -262,6 +278,7 @@ GRANT SELECT, INSERT ON installation, journal_dead_letters, segments, message_ev
 GRANT SELECT, INSERT, UPDATE ON messages, journal_offsets TO smscd;
 GRANT SELECT, INSERT, UPDATE, DELETE ON daily_totals, daily_totals_days TO smscd;
 GRANT SELECT, INSERT, UPDATE (is_queued, callback_state, callback_at, callback_attempts) ON account_warnings TO smscd;
+GRANT SELECT, INSERT, UPDATE (is_taken), DELETE ON overflow TO smscd;
 GRANT SELECT ON message_timeline TO smscd;
 
 -- ============================================================ configuration

@@ -22,6 +22,7 @@ ADMITTED, DUPLICATE, THROTTLED, INSUFFICIENT, QUEUE_FULL, TOO_LATE, SPEND_LIMIT,
 _WITH_EXTRA = bytes((DUPLICATE, THROTTLED, SPEND_LIMIT, PREFIX_VELOCITY))
 _SUBMISSION = struct.Struct(">HHIdH")
 _MESSAGE = struct.Struct(">HIH")
+IN_REDIS_MAX = 200_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -32,7 +33,7 @@ class AdmitItem:
     messages: (upstream, priority, record) of each; one but for submit_multi. rate: messages a second, 0 for no limit.
     price_micros: of all of them. request_key: b"" when the submission has none. limits: of the account, None where it
     has none. prefixes: of each message, where the limits count them. is_strict: it waits for PostgreSQL before it is
-    queued.
+    queued. is_scheduled: it waits in PostgreSQL alone until its time.
     """
 
     account: str
@@ -47,6 +48,7 @@ class AdmitItem:
     limits: Limits | None = None
     prefixes: Sequence[bytes] = ()
     is_strict: bool = False
+    is_scheduled: bool = False
 
 
 @dataclass(slots=True)
@@ -69,10 +71,14 @@ class Refusal(NamedTuple):
 
 
 class AdmissionStore:
-    """admit.lua for one shard, called by the role `ingress:<node>` of one process."""
+    """admit.lua for one shard, called by the role `ingress:<node>` of one process.
 
-    def __init__(self, keys: ShardKeys, session: RoleSession) -> None:
+    in_redis_max: messages of an upstream that wait in Redis; what comes beyond waits in PostgreSQL alone.
+    """
+
+    def __init__(self, keys: ShardKeys, session: RoleSession, in_redis_max: int = IN_REDIS_MAX) -> None:
         self._keys = keys
+        self._in_redis_max = in_redis_max
         self._session = session
         self.clock_offset_ms = session.clock_offset_ms
         self._count = 0
@@ -141,7 +147,7 @@ class AdmissionStore:
     ) -> tuple[list[str], list[Arg]]:
         names = self._keys
         accounts: dict[str, _Payer] = {}
-        queues: dict[tuple[str, int, str, bool], _Queue] = {}
+        queues: dict[tuple[str, int, str, str], _Queue] = {}
         requests = _Requests(names, items, window)
         metas = []
         for item in items:
@@ -155,8 +161,9 @@ class AdmissionStore:
             request = requests.number() if item.request_key else 0
             metas.append(_SUBMISSION.pack(payer.number, request, count, item.price_micros, count))
             prefixes = payer.count(item.prefixes) if item.prefixes else repeat(0)
+            waits = "2" if item.is_scheduled else "1" if item.is_strict else ""
             for (upstream, priority, record), prefix in zip(item.messages, prefixes, strict=False):
-                place = (upstream, priority, account, item.is_strict)
+                place = (upstream, priority, account, waits)
                 queue = queues.get(place)
                 if queue is None:
                     queue = queues[place] = _Queue(len(queues) + 1, item.upstream_messages_max, [])
@@ -165,16 +172,16 @@ class AdmissionStore:
         limited = {name: payer for name, payer in accounts.items() if payer.limits is not None}
         args: list[Arg] = [
             not_after_ms, top_id, window, len(accounts), len(queues), requests.buckets, len(limited), len(items),
-            "1" if requests.is_repeated else "", names.bell, b"".join(metas),
+            "1" if requests.is_repeated else "", names.bell, b"".join(metas), self._in_redis_max,
         ]  # fmt: skip
-        keys = [names.journal, names.depth, names.strict]
+        keys = [names.journal, names.depth, names.strict, names.overflow]
         for name, payer in accounts.items():
             keys.append(names.acct(name))
             args += payer.args()
-        for (upstream, priority, account, is_strict), queue in queues.items():
+        for (upstream, priority, account, waits), queue in queues.items():
             keys += (names.queue(upstream, priority, account), names.ready(upstream))
             args += (
-                upstream, queue.messages_max, "1" if is_strict else "", len(queue.records), b"".join(queue.records)
+                upstream, queue.messages_max, waits, len(queue.records), b"".join(queue.records)
             )  # fmt: skip
         keys += requests.keys
         args += requests.args

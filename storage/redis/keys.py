@@ -34,6 +34,8 @@ class ShardKeys:
         self.journal = f"{self.tag}:journal"
         self.changes = f"{self.tag}:changes"
         self.depth = f"{self.tag}:depth"
+        self.overflow = f"{self.tag}:overflow"
+        self.refilled = f"{self.tag}:overflow:refilled"
         self.topups = f"{self.tag}:topups"
         self.topups_order = f"{self.tag}:topups:order"
         self.hooks = f"{self.tag}:hooks"

@@ -32,7 +32,7 @@ async def read_depths(link: RedisLink, keys: ShardKeys) -> dict[str, int]:
     """How many messages wait for each upstream. Raises StorageUnavailable."""
     reply = await link.command("HGETALL", keys.depth)
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    return {name.decode(): int(count) for name, count in pairs}
+    return {name.decode(): int(count) for name, count in pairs if not name.startswith(b"\0")}
 
 
 async def read_vitals(link: RedisLink) -> RedisVitals:

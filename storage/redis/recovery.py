@@ -20,6 +20,7 @@ from storage.redis.guard import RECOVERING
 from storage.redis.journal import entry_order, last_journal_id
 from storage.redis.keys import ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
+from storage.redis.overflow import SCHEDULED_MARK, Place, Waiting
 from storage.redis.receipts import encode_part, part_field
 
 LINK_NAME = "smscd-recover"
@@ -33,10 +34,7 @@ KEYS_A_SCAN = 2_000
 CALL_SECONDS = 60.0
 IDEM_SECONDS = 176_400
 REFUNDED_SECONDS = 1_296_000
-CHANGES_SECONDS = 691_200
-
-Place = tuple[str, int, str]
-"""Where a message is queued: upstream, priority, account."""
+CHANGES_SECONDS = 1_987_200
 
 
 @dataclass(slots=True)
@@ -45,7 +43,8 @@ class Restored:
 
     queued: by place, each record with the marks of its segments: b"d" accepted, b"i<n>" perhaps sent, b"" not sent.
     later: (due ms, place, record). rest: (upstream, message id, RestRecord). cancels: messages whose customer was
-    refused. waiting, doubtful: how many of them wait for each upstream, and how many may have been sent.
+    refused. waiting, doubtful, apart: how many of them wait for each upstream, how many may have been sent, and
+    how many wait in PostgreSQL alone.
     out: by account. answers: (account, window, request key, stored answer).
     sent: by upstream and hour, (canonical id, SentContext). states: (message id, what follows it in the field, value).
     held: by upstream.
@@ -57,6 +56,7 @@ class Restored:
     cancels: list[int] = field(default_factory=list)
     waiting: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
+    apart: Counter[str] = field(default_factory=Counter)
     out: dict[str, list[bytes]] = field(default_factory=dict)
     hooks: list[bytes] = field(default_factory=list)
     answers: list[tuple[str, int, bytes, bytes]] = field(default_factory=list)
@@ -175,6 +175,19 @@ class Rebuild:
         """How many messages wait for each upstream, all pages together."""
         for upstream, count in waiting.items():
             await self._add("HSET", self._keys.depth, upstream, count)
+        await self._flush()
+
+    async def write_overflow(self, waiting: Mapping[Place, Waiting]) -> None:
+        """What waits in PostgreSQL alone, all of it."""
+        apart: Counter[str] = Counter()
+        for place, counts in waiting.items():
+            queue = self._keys.queue(*place)
+            for name, count in ((queue, counts.tail), (SCHEDULED_MARK + queue, counts.scheduled)):
+                if count:
+                    await self._add("HSET", self._keys.overflow, name, count)
+            apart[place.upstream] += sum(counts)
+        for upstream, count in apart.items():
+            await self._add("HSET", self._keys.depth, f"\0{upstream}", count)
         await self._flush()
 
     async def set_position(self, journal_id: str) -> None:

@@ -253,7 +253,7 @@ class Books:
         assert self._store is not None
         wanted = list(dests)
         ids = self._ids.take(wall_ms(), len(wanted))
-        records = [_message(message_id, dest, **changes) for message_id, dest in zip(ids, wanted, strict=True)]
+        records = [message_of(message_id, dest, **changes) for message_id, dest in zip(ids, wanted, strict=True)]
         for at in range(0, len(records), 100):
             items = [
                 AdmitItem(
@@ -292,7 +292,7 @@ class Books:
         return held
 
 
-def _message(message_id: int, dest: bytes, **changes: object) -> MessageRecord:
+def message_of(message_id: int, dest: bytes, **changes: object) -> MessageRecord:
     fields: dict[str, Any] = {
         "id": message_id, "account": "acme", "upstream": "carrier", "priority": 1, "door": 1, "source_ton": 5,
         "source_npi": 0, "source": b"ACME", "dest_ton": 1, "dest_npi": 1, "dest": dest, "esm_class": 0,

@@ -16,10 +16,14 @@ FAILURES = (State.UNDELIVERED, State.EXPIRED, State.REJECTED, State.FAILED)
 class Place(Enum):
     """Where a message is; it is in one of these at any time."""
 
+    APART = "apart"
     QUEUED = "queued"
     LATER = "later"
     SENT = "sent"
     ENDED = "ended"
+
+
+WAITING = (Place.APART, Place.QUEUED, Place.LATER)
 
 
 @dataclass(slots=True)
@@ -65,13 +69,14 @@ class Account:
 
 @dataclass(slots=True)
 class Model:
-    """One shard. depth_max: how many messages may wait for the carrier.
+    """One shard. depth_max: how many messages may wait for the carrier; in_redis_max: how many of them in Redis.
 
     keys: (account, request key) to the first message of the admitted request, and its body.
     confirmed: keys of which a copy was told yes. orders: references of top-ups.
     """
 
     depth_max: int
+    in_redis_max: int
     accounts: dict[str, Account] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
     keys: dict[tuple[str, bytes], tuple[int, bytes]] = field(default_factory=dict)
@@ -81,7 +86,22 @@ class Model:
     @property
     def depth(self) -> int:
         """How many messages wait for the carrier, or for their next attempt."""
-        return sum(message.place in (Place.QUEUED, Place.LATER) for message in self.messages.values())
+        return sum(message.place in WAITING for message in self.messages.values())
+
+    def places(self) -> dict[int, Place]:
+        """Where each message is."""
+        return {id: message.place for id, message in self.messages.items()}
+
+    def queues_apart(self) -> set[str]:
+        """Whose next batch waits in PostgreSQL alone: who has a tail there, or adds to a queue while Redis is full."""
+        by_place = {place: {one.account for one in self.messages.values() if one.place is place} for place in Place}
+        in_redis = sum(one.place in (Place.QUEUED, Place.LATER) for one in self.messages.values())
+        return by_place[Place.APART] | (by_place[Place.QUEUED] if in_redis >= self.in_redis_max else set())
+
+    def bring(self, ids: list[int]) -> None:
+        """There is room for them in Redis."""
+        for id in ids:
+            self.messages[id].place = Place.QUEUED
 
     def top_up(self, account: str, reference: str, micros: int) -> int:
         """Pay in, once for each reference; the balance afterwards."""
@@ -92,7 +112,7 @@ class Model:
 
     def admit(self, batch: list[Asked]) -> list[str]:
         """A verdict for each: A, Q, I, or D with the first message and whether the body is the same."""
-        known_before = set(self.keys)
+        known_before, apart = set(self.keys), self.queues_apart()
         verdicts = []
         for asked in batch:
             account, name = self.accounts[asked.account], (asked.account, asked.key)
@@ -108,7 +128,8 @@ class Model:
             else:
                 account.balance -= asked.price * len(asked.messages)
                 for id in asked.messages:
-                    self.messages[id] = Message(asked.account, asked.price, account.tariff)
+                    place = Place.APART if asked.account in apart else Place.QUEUED
+                    self.messages[id] = Message(asked.account, asked.price, account.tariff, place)
                 if asked.key:
                     self.keys[name] = (asked.messages[0], asked.body)
                 verdicts.append("A")
@@ -191,17 +212,19 @@ class Model:
                 self.keys.pop(name, None)
         return True
 
-    def recover(self) -> None:
+    def recover(self, brought: set[int]) -> None:
         """Redis is lost, and built again from a record that has all of this: only what is written nowhere else is lost.
 
         That is what was on its way (whatever waits may have been sent, unless the carrier refused it for now: no time
         passes here, so it is not due yet), the receipts that came too soon, who was told yes by a copy, and that a
-        cancellation came too late.
+        cancellation came too late. brought: what PostgreSQL does not have apart any more.
         """
         self.confirmed.clear()
-        for message in self.messages.values():
+        for id, message in self.messages.items():
             message.early.clear()
-            message.is_cancel_asked &= message.place in (Place.QUEUED, Place.LATER)
+            message.is_cancel_asked &= message.place in WAITING
+            if message.place is Place.APART and id in brought:
+                message.place = Place.QUEUED
             if message.place in (Place.QUEUED, Place.LATER):
                 message.place = Place.LATER if message.is_put_off else Place.QUEUED
                 message.is_begun = not message.is_put_off

@@ -12,6 +12,7 @@ from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres.configuration import add_account, add_upstream
 from storage.postgres.installation import install
 from storage.postgres.ledger import entry_of
+from storage.postgres.overflow import OverflowTable
 from storage.postgres.pool import connect
 from storage.redis.journal import JournalEntry
 from tests.integration.journal_fake import FakeEntry, FakeJournal
@@ -40,6 +41,15 @@ class Record:
         observed = await write_all(database.dsn, FakeJournal(now_ms, made, top=last_id), limits)
         assert not observed.errors
         assert not observed.rows.get("journal_dead_letters")
+
+    async def forget(self, ids: Sequence[int]) -> None:
+        """These do not wait here alone any more."""
+        assert self._database is not None
+        connection = await connect(self._database.dsn, name="test")
+        try:
+            await OverflowTable(connection).drop(ids)
+        finally:
+            await connection.close()
 
     async def recover(self, url: str, *, is_forced: bool) -> Report:
         """Build Redis again."""

@@ -33,6 +33,8 @@ from storage.redis.errors import StorageUnavailable, Unanswered
 from storage.redis.journal import entry_order
 from storage.redis.keys import UpstreamKeys
 from storage.redis.link import RedisLink
+from storage.redis.overflow import OverflowStore, Refill
+from storage.redis.overflow import Place as OverflowPlace
 from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem, ReceiptStore
 from storage.redis.session import RoleSession
 from tests.aof import cut, newest_file
@@ -44,6 +46,7 @@ UPSTREAM_KEYS = UpstreamKeys(UPSTREAM)
 PATIENCE_MS = 60_000
 VALIDITY_MS = 86_400_000
 REFUSALS = 10
+IN_REDIS_MAX = 4
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -72,7 +75,8 @@ class Shard(View):
         for link in self.links[1:]:
             await link.close()
         del self.links[1:]
-        self.nodes = [AdmissionStore(KEYS, await self._role(f"ingress:{node}")) for node in (1, 2)]
+        self.nodes = [AdmissionStore(KEYS, await self._role(f"ingress:{node}"), IN_REDIS_MAX) for node in (1, 2)]
+        self.overflow = OverflowStore(KEYS, await self._role("overflow"), self.raw)
         self.dispatch = DispatchStore(UPSTREAM, KEYS, UPSTREAM_KEYS, await self._role("dispatch:u1"), self.raw)
         self.receipts = ReceiptStore(
             KEYS, UPSTREAM_KEYS, await self._role("receipts:u1"), self.raw, lambda: KEYS.session("ingress:1")
@@ -136,6 +140,18 @@ class Shard(View):
             price_micros=asked.price * len(messages), upstream_messages_max=model.depth_max, messages=messages,
             request_key=asked.key, stored_answer=answer,
         )  # fmt: skip
+
+    async def bring(self, ids: list[int], messages: dict[int, Message]) -> int:
+        """Bring back what waits in PostgreSQL alone, and what was brought before; how many came by this."""
+        noted = {id - BASE for id in await self.overflow.refilled()}
+        back = []
+        for id in sorted({*ids, *noted}):
+            message = messages[id]
+            record = encode(_record(id, Asked(message.account, [id], message.price), message.tariff))
+            back.append(Refill(OverflowPlace(UPSTREAM, 1, message.account), BASE + id, False, 0, record))
+        came = await self.overflow.refill(UPSTREAM, back, [])
+        self.brought.update(ids)
+        return came
 
     async def begin(self, id: int) -> bool:
         """Record the intent; False when it was withheld."""
@@ -307,6 +323,7 @@ class Shard(View):
         entries = await self.journal.read("0-0", READ_MAX)
         known = [entry for entry in entries if entry_order(entry.id) <= entry_order(recorded_id)]
         await self.record.write(known, recorded_id, _now_ms(), batch_records)
+        await self.record.forget([BASE + id for id in self.brought])
         if is_gone:
             await self.raw.command("FLUSHALL")
         await self.record.recover(self.server.url, is_forced=not is_gone)

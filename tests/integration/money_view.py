@@ -53,7 +53,9 @@ class Books:
 
 
 class View:
-    """recorded: what the journal had before Redis was lost, as far as the record has it."""
+    """recorded: what the journal had before Redis was lost, as far as the record has it. brought: messages that do not
+    wait in PostgreSQL alone any more.
+    """
 
     dispatch: DispatchStore
 
@@ -61,6 +63,7 @@ class View:
         self.raw = raw
         self.journal = JournalReader(KEYS, raw)
         self.recorded: list[JournalEntry] = []
+        self.brought: set[int] = set()
 
     async def spots(self) -> dict[int, Spot]:
         """The messages that wait in queues. A message that waits twice fails here."""
@@ -86,13 +89,27 @@ class View:
         later = [_message.decode(member[2 + int.from_bytes(member[:2], "big") :]).id - BASE for member in waiting]
         sent = {int(name) for name, _ in await self._hashes("{u:u1:0}:corr:*")} - ended - queued.keys() - set(later)
         places = (
-            [(id, Place.ENDED) for id in ended]
+            [(id, Place.APART) for id in await self.apart()]
+            + [(id, Place.ENDED) for id in ended]
             + [(id, Place.LATER) for id in later]
             + [(id, Place.QUEUED) for id in queued]
             + [(id, Place.SENT) for id in sent]
         )
         assert len(places) == len(dict(places)), f"in two places: {places}"
         return dict(places)
+
+    async def apart(self) -> list[int]:
+        """The messages that wait in PostgreSQL alone, as the journal says; the server has counted them."""
+        tails = [int(count) for _, count in await self._hashes(KEYS.overflow)]
+        counted = int(await self.raw.command("HGET", KEYS.depth, f"\0{UPSTREAM}") or 0)
+        found: list[int] = []
+        for entry in self.recorded + await self.journal.read("0-0", READ_MAX) if tails else ():
+            if entry.kind == b"A" and entry.effects:
+                ids = [record.id - BASE for record in _messages.decode(entry.blob)]
+                found += (id for id, effect in zip(ids, entry.effects, strict=True) if effect == 0x31)
+        found = [id for id in found if id not in self.brought]
+        assert sum(tails) == counted == len(found)
+        return found
 
     async def states(self) -> dict[int, int]:
         """The final states."""

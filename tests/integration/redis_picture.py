@@ -49,7 +49,7 @@ def _read(store: Redis, key: str) -> Any:
             return {member[2 + int.from_bytes(member[:2], "big") :]: due for member, due in store.zscan_iter(key)}
         case "join":
             return {field: _held(blob) for field, blob in store.hgetall(key).items()}
-        case "idem" | "state" | "depth" | "changes":
+        case "idem" | "state" | "depth" | "changes" | "overflow" if store.type(key) == b"hash":
             return store.hgetall(key)
         case "refunded" | "ready":
             return store.smembers(key)

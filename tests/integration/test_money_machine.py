@@ -29,6 +29,7 @@ from tests.integration.money_machine import (
     ENDS,
     MoneyMachine,
     amounts,
+    is_apart,
     is_begun,
     is_sent,
     picks,
@@ -93,7 +94,7 @@ class LossMachine(MoneyMachine):
         recorded_id, model = self.history[-1 - min(behind, len(self.history) - 1)]
         self.run(self.shard.lose(recorded_id, batch_records, is_gone=is_gone))
         self.model = copy.deepcopy(model)
-        self.model.recover()
+        self.model.recover(self.shard.brought)
         self.history.clear()
 
     def start_again(self) -> None:
@@ -129,6 +130,23 @@ class LossMachine(MoneyMachine):
         self.run(self.shard.take())
         if is_whole:
             self.model = expected
+
+    @with_some(is_apart)
+    @rule(number=picks, share=shares, survives=st.booleans())
+    @rarely("loss", 8)
+    def lose_power_while_bringing_back(self, number: int, share: float, survives: bool) -> None:
+        ids = self.first_apart(number, 3)
+        expected = copy.deepcopy(self.model)
+        expected.bring(ids)
+        link, messages = self.shard.overflow._session.link, self.model.messages
+        told = self.run(self.shard.torn(link, lambda: self.shard.bring(ids, messages), share, survives))
+        if survives:
+            assert told == len(ids)
+            self.model = expected
+        else:
+            if told:
+                self.shard.brought.update(ids)
+            self.settle(told, expected)
 
     @rule(number=picks, micros=amounts, share=shares, survives=st.booleans())
     @rarely("loss", 8)

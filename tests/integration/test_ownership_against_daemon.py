@@ -62,17 +62,23 @@ def test_quirk_24_nobody_reads_or_changes_the_messages_of_another_account(tmp_pa
             single = owner.ask(SubmitSm(short_message=b"one", **FROM, **TO))
             dests = [SmeAddress(dest_addr_ton=1, dest_addr_npi=1, destination_addr=dest) for dest in (DEST, OTHER_DEST)]
             multi = owner.ask(SubmitMulti(short_message=b"two", dest_address=dests, **FROM))
+            late = owner.ask(SubmitSm(short_message=b"late", schedule_delivery_time=b"000002000000000R", **FROM, **TO))
             assert isinstance(single, SubmitSmResp) and isinstance(multi, SubmitMultiResp)
-            for message_id in (single.message_id, multi.message_id):
+            assert isinstance(late, SubmitSmResp)
+            for message_id in (single.message_id, multi.message_id, late.message_id):
                 asked = {"message_id": message_id, **FROM}
                 wrong = CommandStatus.ESME_RINVMSGID
                 assert status_of(other, QuerySm(**asked)) == wrong
                 assert status_of(other, CancelSm(**asked)) == wrong
                 assert status_of(other, ReplaceSm(short_message=b"stolen", **asked)) == wrong
             assert status_of(other, CancelSm(**FROM, **TO)) == CommandStatus.ESME_RCANCELFAIL
-            assert balance_micros(demo) == before - 3 * PRICE_MICROS
+            assert balance_micros(demo) == before - 4 * PRICE_MICROS
             found = owner.ask(QuerySm(message_id=single.message_id, **FROM))
             assert isinstance(found, QuerySmResp) and found.message_state == MessageState.ENROUTE
+            found = owner.ask(QuerySm(message_id=late.message_id, **FROM))
+            assert isinstance(found, QuerySmResp) and found.message_state == MessageState.SCHEDULED
+            moved = {"schedule_delivery_time": b"000003000000000R", "short_message": b"later"}
+            assert status_of(owner, ReplaceSm(message_id=late.message_id, **moved, **FROM)) == 0
             assert status_of(owner, ReplaceSm(message_id=single.message_id, short_message=b"mine", **FROM)) == 0
             assert status_of(owner, CancelSm(**FROM, **TO)) == 0
             assert status_of(owner, CancelSm(message_id=multi.message_id, **FROM)) == 0

@@ -442,7 +442,8 @@ def shown(rig: Rig, names: Container[tuple[str, tuple[str, ...]]]) -> dict[tuple
         ({"destination_addr": b"abc"}, CommandStatus.ESME_RINVDSTADR),
         ({"destination_addr": b"8613800000000"}, CommandStatus.ESME_RINVDSTADR),
         ({"source_addr": b"a@b"}, CommandStatus.ESME_RINVSRCADR),
-        ({"schedule_delivery_time": b"261122154839000+"}, CommandStatus.ESME_RINVSCHED),
+        ({"schedule_delivery_time": b"tomorrow"}, CommandStatus.ESME_RINVSCHED),
+        ({"schedule_delivery_time": b"000100000000000R"}, CommandStatus.ESME_RINVSCHED),
         ({"validity_period": b"never"}, CommandStatus.ESME_RINVEXPIRY),
         ({"short_message": b"", "tlvs": tlv.encode([(0x0424, b"x" * 2_000)])}, CommandStatus.ESME_RINVMSGLEN),
         ({"tlvs": tlv.encode([(0x1500, b"k" * 65)])}, CommandStatus.ESME_RINVOPTPARAMVAL),
@@ -456,6 +457,19 @@ async def test_what_cannot_be_sent_is_refused_with_the_status_of_the_table(
         assert await esme.answered(submit_sm(**changes)) == [(0, status, b"")]
         assert not rig.admitter.planned
         assert sum(rig.server.figures.rejected.values()) == 1
+
+
+async def test_a_schedule_reaches_the_plan_and_one_that_is_over_means_at_once() -> None:
+    async with running() as rig:
+        esme = await rig.bound()
+        in_an_hour = submit_sm(schedule_delivery_time=b"000000010000000R", validity_period=b"000000000100000R")
+        assert [status for _, status, _ in await esme.answered(in_an_hour)] == [0]
+        await esme.answered(submit_sm(schedule_delivery_time=b"200101000000000+"))
+        later, at_once = (planned.record for planned in rig.admitter.planned)
+        assert (
+            later.valid_until_ms - later.send_at_ms == 60_000 and later.send_at_ms > at_once.valid_until_ms - 86_400_000
+        )
+        assert at_once.send_at_ms == 0
 
 
 @pytest.mark.parametrize(

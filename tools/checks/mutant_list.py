@@ -29,8 +29,10 @@ class Mutant(NamedTuple):
 
 ADMIT: Final = "storage/redis/lua/admit.lua"
 TURN: Final = "storage/redis/lua/turn.lua"
+REFILL: Final = "storage/redis/lua/refill.lua"
 RECEIPT: Final = "storage/redis/lua/receipt.lua"
 SESSION: Final = "storage/redis/lua/_session.lua"
+OVERFLOW: Final = "smscd/archive/overflow.py"
 COMMIT: Final = "smscd/archive/commit.py"
 RECEIPTS: Final = "smscd/egress/receipts/receipts.py"
 TURNS: Final = "smscd/egress/dispatch/turn.py"
@@ -243,5 +245,38 @@ MUTANTS: Final = (
         "a recovery answers for what was admitted though refused",
         (Edit(RESTORE, "if key and answer and not was_refused and", "if key and answer and"),),
         ("tests/unit/smscd/recovery/test_restore.py",),
+    ),
+    Mutant(
+        "a message of a tail comes back twice",
+        (
+            Edit(
+                REFILL,
+                "if redis.call('SADD', KEYS[4], ARGV[at + 2]) == 1 then",
+                "if redis.call('SADD', KEYS[4], ARGV[at + 2]) >= 0 then",
+            ),
+        ),
+        (MACHINE,),
+    ),
+    Mutant(
+        "a recovery queues what waits in PostgreSQL alone",
+        (Edit(RESTORE, "        if found.is_apart:\n", "        if False:\n"),),
+        (MACHINE,),
+    ),
+    Mutant(
+        "what waits in PostgreSQL alone is forgotten before it is in Redis",
+        (
+            Edit(
+                OVERFLOW,
+                """            brought += await self._store.refill(place.upstream, messages, self._forgotten)
+            self._forgotten = []
+            await self._drop({row.message_id for row in part})
+""",
+                """            await self._drop({row.message_id for row in part})
+            brought += await self._store.refill(place.upstream, messages, self._forgotten)
+            self._forgotten = []
+""",
+            ),
+        ),
+        ("tests/unit/smscd/archive/test_overflow.py",),
     ),
 )

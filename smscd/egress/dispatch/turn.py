@@ -175,11 +175,18 @@ class Draft:
         record = msgspec.structs.replace(message, attempt=item.record.attempt)
         if item.blob is not None:
             self.to_rest(item)
+        due_ms = record.send_at_ms if record.send_at_ms > self.now_ms else 0
+        if due_ms or item.record.send_at_ms > self.now_ms:
+            # Whatever waits to send the old one finds it over.
+            item.is_over = True
+            item = Item(record, None, 0)
+            item.due_ms = due_ms
+            self.again.append(item)
         item.record = record
         item.states = bytearray(len(record.segments))
         self.rests[record.id] = item
         self.turn.replaced.append(_encode(record))
-        self._journal(item, Outcome.REPLACED, State.QUEUED)
+        self._journal(item, Outcome.REPLACED, State.SCHEDULED if due_ms else State.QUEUED)
 
     def gone(self, items: Iterable[Item]) -> None:
         """These were read only now, and ended or went on elsewhere before: nothing is to be done but to forget them."""

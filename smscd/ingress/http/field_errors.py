@@ -6,9 +6,10 @@ from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
 
+from protocols.smpp.times import to_ms
 from smscd.core.addresses import find_destination, find_source
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
-from smscd.core.planning import encode_text
+from smscd.core.planning import encode_text, too_far_ahead
 from smscd.core.profiles import encode_named
 from smscd.core.reasons import REASONS, Reason, Rejected
 from smscd.core.submission import DETECT, Encoding
@@ -40,7 +41,7 @@ RULES: Final = {
     "encoding": "must be auto, gsm7 or ucs2",
     "smart_encoding": "must be true or false",
     "validity": f"must be a whole number of seconds from 1 to {VALIDITY_SECONDS_MAX:,}",
-    "send_at": "must be null: messages cannot be scheduled yet",
+    "send_at": "must be a date and a time with its zone (RFC 3339), as 2027-01-31T08:00:00Z",
     "client_ref": f"must be a string of 1 to {CLIENT_REF_MAX} characters without control characters",
     "callback_url": f"must be an absolute http or https URL of up to {CALLBACK_URL_MAX:,} characters",
     "metadata": f"must be an object of up to {METADATA_ITEMS_MAX} strings",
@@ -155,6 +156,8 @@ def _planning_errors(
             found += _tlv_refusals(values["tlvs"], entry, directory, dest.digits, now_ms)
     if "sender" in values:
         found.append(find_source(entry, DETECT, DETECT, values["sender"].encode()))
+    if values.get("send_at") is not None and to_ms(values["send_at"]) > now_ms + directory.schedule_max_ms:
+        found.append(Rejected(Reason.INVALID_SCHEDULE, too_far_ahead(directory.schedule_max_ms), "/send_at"))
     if "text" in values:
         encoding = values.get("encoding", Encoding.AUTO)
         found.append(encode_text(values["text"], encoding, values.get("smart_encoding", False), entry.languages))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 from yarl import URL
 
+from protocols.smpp.times import to_ms
 from smscd.core.callbacks import address_text, encoding_name
 from smscd.core.directory_index import AccountEntry
 from smscd.core.ids import message_ms
@@ -69,9 +71,20 @@ class SendRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rena
     ] = False
     validity: Annotated[
         Annotated[int, Meta(ge=1, le=VALIDITY_SECONDS_MAX)] | None,
-        Meta(description="Seconds after which the message is not sent any more; a day by default.", examples=[3600]),
+        Meta(
+            description="Seconds after which the message is not sent any more, from send_at where there is one; a day "
+            "by default.",
+            examples=[3600],
+        ),
     ] = None
-    send_at: Annotated[None, Meta(description="Scheduling is not available: null, or left out.")] = None
+    send_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(
+            description="When to send it, at most 14 days ahead; at once when that is over, null, or left out. The "
+            "price is that of now.",
+            examples=["2026-12-01T08:00:00+01:00"],
+        ),
+    ] = None
     client_ref: Annotated[
         Annotated[str, Meta(min_length=1, max_length=CLIENT_REF_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
         Meta(description="Your own reference; it comes back in answers and callbacks.", examples=["order-77"]),
@@ -126,7 +139,7 @@ def is_callback_url(text: str) -> bool:
 def submission_of(request: SendRequest, entry: AccountEntry, request_key: bytes | None) -> Submission:
     """The request as both doors hand it to planning."""
     metadata = request.metadata
-    return Submission(
+    submission = Submission(
         entry.account,
         Door.HTTP,
         request.sender.encode(),
@@ -141,24 +154,38 @@ def submission_of(request: SendRequest, entry: AccountEntry, request_key: bytes 
         metadata=_sorted_encoder.encode(metadata) if metadata is not None else None,
         named_tlvs=request.tlvs or None,
     )
+    if request.send_at is not None:
+        submission.send_at_ms = to_ms(request.send_at)
+    return submission
 
 
 def queued_message(
-    planned: Planned, message_id: int, price_micros: int, segments: int, data_coding: int, currency: str
+    planned: Planned,
+    message_id: int,
+    price_micros: int,
+    segments: int,
+    data_coding: int,
+    currency: str,
+    send_at: datetime | None = None,
 ) -> bytes:
-    """The body of the 202. What follows `planned` is what was stored under the request key, for a replay."""
-    record = planned.record
+    """The body of the 202. What follows `planned` is what was stored under the request key, for a replay.
+
+    send_at: as it was asked for. A replay after that time says what the first answer said.
+    """
+    record, created_ms = planned.record, message_ms(message_id)
+    send_at_ms = to_ms(send_at) if send_at is not None else 0
     return _encoder.encode(
         Message(
             id=str(message_id),
-            status="queued",
+            status="scheduled" if send_at_ms > created_ms else "queued",
             to=address_text(record.dest_ton, record.dest),
             sender=address_text(record.source_ton, record.source),
             encoding=encoding_name(data_coding),
             segments=segments,
             price=Money(money(price_micros), currency),
             client_ref=record.client_ref,
-            created_at=moment(message_ms(message_id)),
+            created_at=moment(created_ms),
+            send_at=moment(send_at_ms) if send_at_ms > created_ms else UNSET,
         )
     )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from smscd.core.callbacks import address_text, encoding_name
 from smscd.core.directory_index import DirectoryIndex
@@ -85,6 +86,7 @@ def _shown(found: StoredMessage, currency: str) -> dict[str, Any]:
         "client_ref": found.client_ref,
         "error": error,
         "created_at": moment(message_ms(found.id)),
+        "send_at": _moment(found.send_at) if found.send_at is not None else UNSET,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, Protocol
 
 import msgspec
@@ -145,7 +146,7 @@ class Resources:
             if key is not None:
                 return refused(Reason.IDEMPOTENCY_IN_PROGRESS, 1.0)
             return unavailable("Whether the message was accepted is not known yet.")
-        return self._answer_of(planned, verdict, entry)
+        return self._answer_of(planned, verdict, entry, asked.send_at)
 
     async def estimate(self, request: web.BaseRequest, entry: AccountEntry, _: str) -> Answer | Problem:
         """POST /v1/messages/estimate: what the same body would be charged now; nothing is kept of it."""
@@ -165,7 +166,9 @@ class Resources:
             return rejected(planned)
         return Answer(200, estimated_message(planned, entry.account.currency))
 
-    def _answer_of(self, planned: Planned, verdict: Verdict, entry: AccountEntry) -> Answer | Problem:
+    def _answer_of(
+        self, planned: Planned, verdict: Verdict, entry: AccountEntry, send_at: datetime | None
+    ) -> Answer | Problem:
         account = entry.account
         now = self._loop.time()
         if isinstance(verdict, Accepted):
@@ -177,6 +180,7 @@ class Resources:
                 verdict.segments,
                 planned.record.data_coding,
                 account.currency,
+                send_at,
             )
             headers = {"Location": f"/v1/messages/{verdict.id}", "RateLimit-Policy": policy, "RateLimit": rate}
             return Answer(202, body, headers)
@@ -186,7 +190,13 @@ class Resources:
             self._figures.replayed += 1
             policy, rate = self._rates.unchanged(account, now)
             body = queued_message(
-                planned, verdict.id, verdict.price_micros, verdict.segments, verdict.data_coding, account.currency
+                planned,
+                verdict.id,
+                verdict.price_micros,
+                verdict.segments,
+                verdict.data_coding,
+                account.currency,
+                send_at,
             )
             headers = {"Location": f"/v1/messages/{verdict.id}", "RateLimit-Policy": policy, "RateLimit": rate}
             headers["Idempotent-Replayed"] = "true"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from smscd.core.callbacks import ENCODINGS
 from smscd.core.money import money as money
@@ -47,6 +47,14 @@ class Message(msgspec.Struct, kw_only=True, rename={"sender": "from"}):
     client_ref: str | None = None
     error: MessageError | None = None
     created_at: Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2026-11-22T14:48:34.504Z"])]
+    send_at: Annotated[
+        str | UnsetType,
+        Meta(
+            description="When it is or was to be sent, of a scheduled message.",
+            extra_json_schema={"format": "date-time"},
+            examples=["2027-01-31T08:00:00.000Z"],
+        ),
+    ] = UNSET
 
 
 class Estimate(msgspec.Struct, kw_only=True, rename={"sender": "from"}):

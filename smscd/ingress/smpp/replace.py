@@ -9,17 +9,19 @@ import msgspec
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, EsmClass, TlvTag
 from protocols.smpp.pdu import ReplaceSm, SubmitSm
+from protocols.smpp.times import format_absolute
 from protocols.smpp.validation import check_submit
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import REASONS, Rejected
-from smscd.core.records import MessageRecord
+from smscd.core.records import MessageRecord, State
 from smscd.ingress.smpp.submissions import submission_of
 from storage.postgres.messages import StoredMessage, record_of
 
 _UDHI: Final = int(EsmClass.UDHI)
 _MESSAGE_PAYLOAD: Final = int(TlvTag.MESSAGE_PAYLOAD)
 _SAR_MSG_REF_NUM: Final = int(TlvTag.SAR_MSG_REF_NUM)
+_RINVSCHED: Final = int(CommandStatus.ESME_RINVSCHED)
 _RREPLACEFAIL: Final = int(CommandStatus.ESME_RREPLACEFAIL)
 
 
@@ -29,7 +31,8 @@ def replacement(
     """Plan the new text on the way of the old one: same addresses, data_coding (as the customer gave it) and upstream.
 
     pdu: one in which check_replace found nothing. found: the message as it is. A validity that is left out stays what
-    it was. ESME_RREPLACEFAIL: the new text needs more segments than were paid for, the message is a part of a longer
+    it was, and goes with the time to send when that is changed; only of a message that still waits for its time it can
+    be. ESME_RREPLACEFAIL: the new text needs more segments than were paid for, the message is a part of a longer
     one or of a submit_multi, or its route has changed.
     """
     given = found.conversion
@@ -39,6 +42,12 @@ def replacement(
     is_part = bool(esm_class & _UDHI) and found.parts == 1
     if is_part or found.group_id or tlv.find(tlvs, _SAR_MSG_REF_NUM) is not None:
         return _RREPLACEFAIL
+    if pdu.schedule_delivery_time and found.state != State.SCHEDULED:
+        return _RINVSCHED
+    old = record_of(found)
+    schedule = pdu.schedule_delivery_time
+    if not schedule and old.send_at_ms > now_ms:
+        schedule = format_absolute(old.send_at_ms)
     submit = SubmitSm(
         service_type=found.service_type,
         source_addr_ton=found.source_ton,
@@ -49,7 +58,7 @@ def replacement(
         destination_addr=found.dest,
         esm_class=esm_class & ~_UDHI,
         protocol_id=found.protocol_id,
-        schedule_delivery_time=pdu.schedule_delivery_time,
+        schedule_delivery_time=schedule,
         validity_period=pdu.validity_period,
         registered_delivery=pdu.registered_delivery,
         data_coding=data_coding,
@@ -64,9 +73,13 @@ def replacement(
     planned = asked if isinstance(asked, Rejected) else plan(asked, directory, found.id, now_ms)
     if isinstance(planned, Rejected):
         return int(REASONS[planned.reason].command_status)
-    new, old = planned.record, record_of(found)
+    new = planned.record
     if new.parts > old.parts or new.upstream != old.upstream:
         return _RREPLACEFAIL
+    send_at_ms, valid_until_ms = old.send_at_ms, old.valid_until_ms
+    if pdu.schedule_delivery_time:
+        send_at_ms = new.send_at_ms
+        valid_until_ms += (new.send_at_ms or now_ms) - old.send_at_ms
     return msgspec.structs.replace(
         old,
         segments=new.segments,
@@ -76,7 +89,8 @@ def replacement(
         conversion=new.conversion,
         registered_delivery=new.registered_delivery,
         via=new.via,
-        valid_until_ms=new.valid_until_ms if pdu.validity_period else old.valid_until_ms,
+        valid_until_ms=new.valid_until_ms if pdu.validity_period else valid_until_ms,
+        send_at_ms=send_at_ms,
     )
 
 

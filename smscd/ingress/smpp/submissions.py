@@ -27,8 +27,6 @@ def submission_of(
 
     request_key_tag: the vendor TLV with the ESME's own request key. The caller looks at replace_if_present_flag.
     """
-    if pdu.schedule_delivery_time:
-        return Rejected(Reason.INVALID_SCHEDULE)
     content = pdu.short_message
     if pdu.sm_default_msg_id and not content:
         return Rejected(Reason.INVALID_DEFAULT_MESSAGE)
@@ -50,6 +48,8 @@ def submission_of(
     )
     if pdu.priority_flag:
         submission.priority_flag = pdu.priority_flag
+    if pdu.schedule_delivery_time and not _take_schedule(submission, pdu.schedule_delivery_time, now_ms):
+        return Rejected(Reason.INVALID_SCHEDULE)
     if pdu.validity_period and not _take_validity(submission, pdu.validity_period, now_ms):
         return Rejected(Reason.INVALID_VALIDITY)
     if pdu.tlvs:
@@ -69,6 +69,19 @@ def _take_validity(submission: Submission, value: bytes, now_ms: int) -> bool:
         submission.validity_seconds = (until_ms - now_ms) // 1000
     else:
         submission.valid_until_ms = until_ms
+    return True
+
+
+def _take_schedule(submission: Submission, value: bytes, now_ms: int) -> bool:
+    """As _take_validity. False: it is no time."""
+    try:
+        at_ms = parse_time(value, now_ms)
+    except TimeFormatError:
+        return False
+    if value.endswith(b"R"):
+        submission.send_after_seconds = (at_ms - now_ms) // 1000
+    else:
+        submission.send_at_ms = at_ms
     return True
 
 

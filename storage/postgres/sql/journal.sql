@@ -43,7 +43,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- name: replace_message
 UPDATE messages
    SET body = $2, segments = $3, segment_sizes = $4, data_coding = $5, esm_class = $6, registered_delivery = $7,
-       valid_until = timestamptz 'epoch' + $8 * interval '1 millisecond', conversion = $9
+       valid_until = timestamptz 'epoch' + $8 * interval '1 millisecond', conversion = $9,
+       send_at = timestamptz 'epoch' + nullif($10::bigint, 0) * interval '1 millisecond'
  WHERE id = $1;
 
 -- Rows of earlier batches. s has what was learned, a line for all messages of which the same was learned (a shape), u

@@ -6,7 +6,7 @@ SELECT id, account, upstream, direction, door, state, source, source_ton, source
        priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
        callback_url, metadata, tlvs, callbacks_open, callback_state, callback_attempts, valid_until, done_at,
        callback_at, group_id, conversion, coalesce(priority_flag, 0) AS priority_flag,
-       coalesce(cost_micros, 0) AS cost_micros, stored_answer
+       coalesce(cost_micros, 0) AS cost_micros, stored_answer, send_at
   FROM messages WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR account = $2);
 
 -- The messages of a submit_multi. Their ids were taken together, so they lie within the millisecond after the first.
@@ -27,22 +27,6 @@ SELECT id FROM (
        SELECT id, direction, state, source, dest, service_type FROM messages
         WHERE account = $1 AND id >= $5 AND id < $6 ORDER BY id DESC LIMIT $7) AS newest
  WHERE direction = 1 AND state <= 2 AND source = $2 AND dest = $3 AND coalesce(service_type, '') = $4
- ORDER BY id DESC LIMIT $8;
-
--- Where a page that looks at so many messages ends; nothing when there are not that many.
--- name: page_end
-SELECT id FROM messages WHERE account = $1 AND id >= $2 AND id < $3 ORDER BY id DESC OFFSET $4 LIMIT 1;
-
--- name: page
-SELECT id, account, upstream, direction, door, state, source, source_ton, source_npi, dest, dest_ton, dest_npi,
-       data_coding, esm_class, protocol_id, registered_delivery, service_type, segments, segment_sizes, body, via, tariff,
-       priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
-       callback_url, metadata, tlvs, callbacks_open, callback_state, callback_attempts, valid_until, done_at,
-       callback_at, group_id, conversion, coalesce(priority_flag, 0) AS priority_flag,
-       coalesce(cost_micros, 0) AS cost_micros, stored_answer
-  FROM messages
- WHERE account = $1 AND id >= $2 AND id < $3 AND ($4::smallint[] IS NULL OR state = ANY ($4))
-   AND ($5::smallint IS NULL OR direction = $5) AND ($6::text IS NULL OR source = $6) AND ($7::text IS NULL OR dest = $7)
  ORDER BY id DESC LIMIT $8;
 
 -- Oldest first; what happened at the same time, in the order of its cause.

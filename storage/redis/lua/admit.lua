@@ -3,15 +3,17 @@
 -- What is asked for all of the batch together is looked at first: when that is there, so it is for each submission.
 -- include: _session _records _limits
 -- KEYS[1] session   KEYS[2] journal   KEYS[3] depth   KEYS[4] strict: what waits there for PostgreSQL, see release.lua
+-- KEYS[5] overflow: what waits in PostgreSQL alone, see refill.lua
 --         then one acct hash an account; a queue stream and a ready set a queue; the idempotency hashes of the current
 --         and the previous window a bucket; the used hashes of both windows an account with limits
 -- ARGV[3] not_after_ms   ARGV[4] highest message id of the batch   ARGV[5] window: a UTC day
 -- ARGV[6..10] how many accounts, queues, idempotency buckets, accounts with limits, submissions
 -- ARGV[11] '1' when a request key is in the batch twice   ARGV[12] bell channel   ARGV[13] the submissions, joined
+-- ARGV[14] messages that an upstream may have in Redis: more are journalled, and wait in PostgreSQL alone
 --         an account: microseconds a message (GCRA), burst in microseconds, floor of the balance; of all it sends: cost
 --         in messages, price
---         a queue: upstream, most messages the upstream may have waiting, '1' where they wait for PostgreSQL first, how
---         many records it gets, these joined
+--         a queue: upstream, most messages the upstream may have waiting, how they wait: '' in the queue, '1' for
+--         PostgreSQL first, '2' for their time, in PostgreSQL alone; how many records it gets, these joined
 --         an idempotency bucket: how many requests, each of them: field, answer to store
 --         an account with limits: its number, most micros a day, most messages to a prefix in a minute and in a day ('':
 --         no limit), how many prefixes, each of them: prefix, how many messages to it
@@ -32,7 +34,7 @@ if buckets + limited > 0 and day ~= tonumber(ARGV[5]) then
   return {'W', whole(now_ms)}
 end
 
-local key, arg = 4, 14
+local key, arg = 5, 15
 local fits = ARGV[11] ~= '1'
 local account = {}
 for i = 1, accounts do
@@ -53,17 +55,23 @@ for i = 1, accounts do
   arg = arg + 5
 end
 key = key + accounts
-local queue, depth = {}, {}
+local queue, depth, in_redis_max = {}, {}, tonumber(ARGV[14])
 for i = 1, queues do
-  local upstream = ARGV[arg]
+  local upstream, name, wait, overflow = ARGV[arg], KEYS[key + 2 * i - 1], ARGV[arg + 2], nil
   local counted = depth[upstream]
   if not counted then
-    counted = {held = tonumber(redis.call('HGET', KEYS[3], upstream) or '0'), added = 0}
+    local held = redis.call('HMGET', KEYS[3], upstream, '\0' .. upstream)
+    counted = {held = tonumber(held[1] or '0'), apart = tonumber(held[2] or '0'), added = 0}
     depth[upstream] = counted
   end
-  local target = {key = KEYS[key + 2 * i - 1], ready = KEYS[key + 2 * i], depth = counted, upstream = upstream,
-    max = tonumber(ARGV[arg + 1]), is_strict = ARGV[arg + 2] == '1', count = tonumber(ARGV[arg + 3]),
-    body = ARGV[arg + 4]}
+  if wait == '2' then
+    overflow = '@' .. name
+  elseif counted.apart > 0 and redis.call('HEXISTS', KEYS[5], name) == 1
+    or counted.held - counted.apart >= in_redis_max and redis.call('EXISTS', name) == 1 then
+    overflow = name
+  end
+  local target = {key = name, ready = KEYS[key + 2 * i], depth = counted, upstream = upstream, overflow = overflow,
+    max = tonumber(ARGV[arg + 1]), is_strict = wait == '1', count = tonumber(ARGV[arg + 3]), body = ARGV[arg + 4]}
   counted.added = counted.added + target.count
   queue[i] = target
   arg = arg + 5
@@ -189,18 +197,26 @@ for _, mark in ipairs(confirmed) do
   redis.call('HSET', mark[1], mark[2], '')
   if redis.call('TTL', mark[1]) < 0 then redis.call('EXPIRE', mark[1], 176400) end
 end
-local total, bodies = 0, {''}
+local total, bodies, effects, has_overflow = 0, {''}, {}, false
 for i = 1, queues do
-  total = total + queue[i].count
-  bodies[i + 1] = queue[i].body
+  local target = queue[i]
+  total = total + target.count
+  bodies[i + 1] = target.body
+  effects[i] = string.rep(target.overflow and '1' or '0', target.count)
+  has_overflow = has_overflow or target.overflow and target.count > 0
 end
 local journal_id = ''
 if total > 0 then
   bodies[1] = array_header(total)
-  journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'A', 'b', table.concat(bodies))
+  local entry = {'k', 'A', 'b', table.concat(bodies)}
+  if has_overflow then entry[5], entry[6] = 'e', table.concat(effects) end
+  journal_id = redis.call('XADD', KEYS[2], '*', unpack(entry))
   for i = 1, queues do
     local target = queue[i]
-    if target.count > 0 then
+    if target.count > 0 and target.overflow then
+      redis.call('HINCRBY', KEYS[5], target.overflow, target.count)
+      redis.call('HINCRBY', KEYS[3], '\0' .. target.upstream, target.count)
+    elseif target.count > 0 then
       local blob = array_header(target.count) .. target.body
       if target.is_strict then
         redis.call('XADD', KEYS[4], '*', 'j', journal_id, 'u', target.upstream, 'q', target.key, 'r', target.ready,

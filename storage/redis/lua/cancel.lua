@@ -33,5 +33,5 @@ for _, asked in ipairs(wanted) do
     redis.call('HDEL', asked.before, asked.field)
   end
 end
-redis.call('EXPIRE', KEYS[1], 691200)
+redis.call('EXPIRE', KEYS[1], 1987200)
 return {journal_id, unpack(kept)}

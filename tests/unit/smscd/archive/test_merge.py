@@ -228,3 +228,17 @@ def test_a_dead_letter_holds_the_record_and_what_it_cost() -> None:
 )
 def test_only_a_nul_in_a_text_is_not_storable(changed: dict[str, object], expected: bool) -> None:
     assert is_storable(message(1, **changed)) is expected
+
+
+def test_what_waits_in_postgres_alone_is_kept_as_it_was_admitted() -> None:
+    """Also when it was replaced within the batch: whoever brings the old one back drops it."""
+    other = message(2, segments=[b"other"])
+    batch = batch_of((b"A", [message(1), message(2), message(3)], b"011"), (b"A", [message(4)]), (b"P", [other]))
+    assert [record.id for record in batch.overflow] == [2, 3]
+    assert batch.overflow[0].segments == [b"hello"] and batch.admitted[2].segments == [b"other"]
+
+
+def test_an_admission_with_effects_of_others_is_set_aside_whole() -> None:
+    batch = batch_of((b"A", [message(1), message(2)], b"1"))
+    assert not batch.admitted and not batch.overflow and not batch.charges
+    assert [letter.kind for letter in batch.dead] == ["A"]

@@ -18,7 +18,7 @@ from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.idempotency import StoredAnswer
 from smscd.core.ids import EPOCH_MS, IdSource
 from smscd.core.limits import Limits
-from smscd.core.planning import UDHI, VALIDITY_MAX_MS, Planned, plan
+from smscd.core.planning import SCHEDULE_MAX_MS, UDHI, VALIDITY_MAX_MS, Planned, plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door, State, Via
 from smscd.core.submission import Encoding, Submission
@@ -214,6 +214,44 @@ def test_validity_is_the_customers_up_to_seven_days() -> None:
 def test_the_default_validity_is_the_directorys() -> None:
     result = plan(smpp(), DirectoryIndex(DIRECTORY.snapshot, validity_default_ms=60_000), ID, NOW)
     assert isinstance(result, Planned) and result.record.valid_until_ms == NOW + 60_000
+
+
+def test_a_schedule_is_kept_and_the_validity_counts_from_it() -> None:
+    day = 86_400_000
+    assert planned(http(send_at_ms=NOW + day)).record.send_at_ms == NOW + day
+    assert planned(http(send_at_ms=NOW + day)).record.valid_until_ms == NOW + 2 * day
+    assert planned(smpp(send_after_seconds=60, validity_seconds=30)).record.valid_until_ms == NOW + 90_000
+    assert planned(smpp(send_after_seconds=60)).record.send_at_ms == NOW + 60_000
+    longest = planned(http(send_at_ms=NOW + day, validity_seconds=10**9)).record
+    assert longest.valid_until_ms == NOW + day + VALIDITY_MAX_MS
+    late = plan(smpp(send_at_ms=NOW + day, valid_until_ms=NOW + day), DIRECTORY, ID, NOW)
+    assert late == Rejected(
+        Reason.INVALID_VALIDITY, "The validity period is over before the message is to be sent.", "/validity"
+    )
+
+
+def test_a_time_that_is_over_means_at_once() -> None:
+    for submission in (http(send_at_ms=NOW), smpp(send_at_ms=1), smpp(send_after_seconds=0)):
+        record = planned(submission).record
+        assert (record.send_at_ms, record.valid_until_ms) == (0, NOW + 86_400_000)
+
+
+def test_a_time_too_far_ahead_is_refused_with_the_limit() -> None:
+    assert planned(http(send_at_ms=NOW + SCHEDULE_MAX_MS)).record.send_at_ms == NOW + SCHEDULE_MAX_MS
+    late = plan(http(send_at_ms=NOW + SCHEDULE_MAX_MS + 1), DIRECTORY, ID, NOW)
+    assert isinstance(late, Rejected) and (late.reason, late.pointer) == (Reason.INVALID_SCHEDULE, "/send_at")
+    assert late.sentence == "The time to send must be within 1,209,600 seconds from now: choose an earlier one."
+    none = plan(smpp(send_after_seconds=1), DirectoryIndex(DIRECTORY.snapshot, schedule_max_ms=0), ID, NOW)
+    assert isinstance(none, Rejected)
+    assert none.sentence == "Messages cannot be scheduled here: leave the time out."
+
+
+def test_another_time_is_another_request() -> None:
+    hashes = [
+        planned(http(request_key=b"k", **asked)).body_hash
+        for asked in ({}, {"send_at_ms": NOW + 1}, {"send_at_ms": NOW + 2}, {"send_after_seconds": 1})
+    ]
+    assert len(set(hashes)) == 4
 
 
 # --- encoding -------------------------------------------------------------------------------------------------------

@@ -11,13 +11,15 @@ decode = msgspec.msgpack.Decoder(MessageRecord).decode
 
 
 def test_messages_of_earlier_releases_are_read() -> None:
-    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer")
+    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer", send_at_ms=9)
     written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
-    assert written[-3:] == [3, 7, b"answer"]
+    assert written[-4:] == [3, 7, b"answer", 9]
     assert decode(msgspec.msgpack.encode(written)) == record
-    assert decode(msgspec.msgpack.encode(written[:-1])) == message(1, priority_flag=3, cost_micros=7)
-    assert decode(msgspec.msgpack.encode(written[:-2])) == message(1, priority_flag=3)
-    assert decode(msgspec.msgpack.encode(written[:-3])) == message(1)
+    unscheduled = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer")
+    assert decode(msgspec.msgpack.encode(written[:-1])) == unscheduled
+    assert decode(msgspec.msgpack.encode(written[:-2])) == message(1, priority_flag=3, cost_micros=7)
+    assert decode(msgspec.msgpack.encode(written[:-3])) == message(1, priority_flag=3)
+    assert decode(msgspec.msgpack.encode(written[:-4])) == message(1)
 
 
 def test_fields_of_a_later_release_are_passed_over() -> None:

@@ -25,6 +25,7 @@ class Store:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.scheduled: list[bool] = []
         self.cancelled: list[Refusal] = []
         self.place = (3, 1)
         self.former: dict[tuple[int, int], bytes] = {}
@@ -40,6 +41,7 @@ class Store:
 
     async def admit(self, items: Sequence[AdmitItem], top_id: int, *, not_after_ms: int, timeout: float) -> AdmitReply:
         self.batches.append(len(items))
+        self.scheduled += (item.is_scheduled for item in items)
         self.not_after.append(not_after_ms)
         try:
             await asyncio.wait_for(self.gate.wait(), timeout)
@@ -245,3 +247,11 @@ async def test_a_lost_role_refuses_what_waits_and_ends_the_run(tmp_path: Path) -
         await asyncio.wait_for(task, 5)
     assert len(rig.verdicts) == 700
     assert set(rig.verdicts.values()) == {Refused(Reason.STORAGE_UNAVAILABLE, 1.0)}
+
+
+async def test_the_store_is_told_which_messages_wait_for_their_time(rig: Rig) -> None:
+    late = planned(2)
+    late.record.send_at_ms = int(time.time() * 1000) + 60_000
+    rig.submit([planned(1), late])
+    await rig.until(2)
+    assert rig.store.scheduled == [False, True]

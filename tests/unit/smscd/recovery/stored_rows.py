@@ -15,7 +15,7 @@ from tests.unit.storage.postgres.test_copyrows import read
 _TEXTS = ("account", "upstream", "error_code", "client_ref", "request_key", "callback_url", "metadata")
 _WIRE = ("source", "dest", "service_type")
 _OCTETS = ("body", "tlvs", "stored_answer")
-_TIMES = ("valid_until", "done_at", "callback_at")
+_TIMES = ("valid_until", "done_at", "callback_at", "send_at")
 _LEFT_OUT = ("charge_entry", "refund_entry", "body", "segment_sizes")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import msgspec
 import pytest
 
 from smscd.core.records import (
@@ -69,6 +70,15 @@ def message(record: MessageRecord = MESSAGE, learned: Learned | None = None) -> 
         RowBuilder().messages([record], {record.id: learned or Learned()}, {"demo": bigint(99)}), MESSAGE_COLUMNS
     )
     return row
+
+
+def test_a_scheduled_message_has_its_time_and_says_so() -> None:
+    record = msgspec.structs.replace(MESSAGE, send_at_ms=1_795_000_100_000)
+    row = message(record)
+    assert (number(row["state"]), ms(row["send_at"])) == (State.SCHEDULED, 1_795_000_100_000)
+    assert message()["send_at"] is None and number(message()["state"]) == State.QUEUED
+    sent = message(record, Learned(state=State.SENT))
+    assert number(sent["state"]) == State.SENT
 
 
 def test_a_message_of_which_nothing_was_learned_is_queued() -> None:

@@ -168,3 +168,51 @@ async def test_an_unread_message_is_replaced_at_once_and_its_old_copy_dropped() 
     texts = [pdu.short_message for pdu in rig.sent()]
     assert texts.count(b"other %d" % MANY) == 1 and b"text %d" % MANY not in texts and len(texts) == MANY
     assert rig.redis.depth == 0 and not rig.redis.queues and not rig.redis.gone and not rig.redis.rest
+
+
+async def test_a_scheduled_message_keeps_its_time_when_its_text_is_replaced_also_after_a_takeover() -> None:
+    rig = Rig()
+    due = msgspec.structs.replace(replaced(1), send_at_ms=NOW_MS + 60_000)
+    assert await ask(rig, REPLACE, 1, record=due) is ChangeAnswer.ABSENT
+    assert await ask(rig, REPLACE, 1, is_queued=True, record=due) is ChangeAnswer.DONE
+    assert [result.state for result in rig.redis.results()] == [State.SCHEDULED]
+    heir = Rig(rig.redis)
+    await heir.dispatcher.take_rest_over()
+    await heir.work()
+    assert not heir.sent()
+    heir.clock.advance(60.1)
+    await heir.work()
+    assert [pdu.short_message for pdu in heir.sent()] == [b"other 1"]
+
+
+@pytest.mark.parametrize(("first_ms", "then_ms"), [(60_000, 5_000), (5_000, 60_000), (60_000, 0)])
+async def test_another_time_is_the_one_that_counts(first_ms: int, then_ms: int) -> None:
+    rig = Rig()
+    first = msgspec.structs.replace(replaced(1), send_at_ms=NOW_MS + first_ms)
+    await ask(rig, REPLACE, 1, record=first)
+    assert await ask(rig, REPLACE, 1, is_queued=True, record=first) is ChangeAnswer.DONE
+    then = msgspec.structs.replace(first, send_at_ms=NOW_MS + then_ms if then_ms else 0)
+    assert await ask(rig, REPLACE, 1, record=then) is ChangeAnswer.DONE
+    assert len(rig.sent()) == (not then_ms)
+    rig.clock.advance(then_ms / 1000 - 0.5 if then_ms else 0.1)
+    await rig.work()
+    assert len(rig.sent()) == (not then_ms)
+    rig.clock.advance(61)
+    await rig.work()
+    assert len(rig.sent()) == 1
+    await rig.answer((ROK, b"a"))
+    assert not rig.redis.rest
+
+
+async def test_a_message_that_was_claimed_already_can_be_put_off() -> None:
+    rig = down(message(1), message(2))
+    await rig.work()
+    later = msgspec.structs.replace(replaced(1), send_at_ms=NOW_MS + 60_000)
+    assert await ask(rig, REPLACE, 1, record=later) is ChangeAnswer.DONE
+    assert await up(rig) == [b"text 2"]
+    await rig.answer((ROK, b"a"))
+    assert not rig.redis.queues
+    rig.clock.advance(60.1)
+    assert await up(rig) == [b"text 2", b"other 1"]
+    await rig.answer((ROK, b"b"))
+    assert rig.redis.depth == 0 and not rig.redis.rest

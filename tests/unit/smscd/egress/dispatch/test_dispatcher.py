@@ -661,6 +661,50 @@ async def test_accounts_take_turns() -> None:
     assert b"text 900" in [pdu.short_message for pdu in rig.sent()[10:20]]
 
 
+async def test_a_code_is_in_the_next_turn_whatever_a_bulk_run_has_queued() -> None:
+    rig = Rig()
+    rig.link.window = 50
+    for first in range(0, 20_000, 100):
+        rig.redis.admit(*[message(number) for number in range(first, first + 100)])
+    await rig.work()
+    rig.redis.admit(message(77_777, priority=0, account="codes"), queue="{s00}:q:carrier:0:codes")
+    rig.dispatcher.wake()
+    turns = len(rig.redis.turns)
+    rig.dispatcher.answered(rig.link, rig.link.answer((ROK, b"a")), rig.clock.now)  # type: ignore[arg-type]  # the double
+    await rig.dispatcher.cycle()
+    assert len(rig.redis.turns) == turns + 1
+    assert [pdu.short_message for pdu in rig.sent()[50:]] == [b"text 77777"]
+
+
+async def test_one_message_of_an_account_waits_for_two_windows_of_another_ones_twenty_thousand() -> None:
+    """At the window and the answers of a second that a carrier has, that is under a second."""
+    rig = Rig()
+    rig.link.window = 50
+    for first in range(0, 20_000, 100):
+        rig.redis.admit(*[message(number) for number in range(first, first + 100)])
+    await rig.work()
+    rig.redis.admit(message(77_777, account="small"), queue="{s00}:q:carrier:1:small")
+    for _ in range(2):
+        await rig.answer(*[(ROK, b"a%d" % at) for at in range(50)])
+    assert b"text 77777" in [pdu.short_message for pdu in rig.sent()]
+
+
+@pytest.mark.parametrize(("tariff", "refunds"), [(Tariff.ON_ACCEPT, 0), (Tariff.ON_DELIVERY, 1)])
+async def test_the_tariff_decides_the_refund_of_a_message_that_expired_when_a_part_was_accepted(
+    tariff: Tariff, refunds: int
+) -> None:
+    rig = Rig()
+    end_ms = Clock().now_ms + 1500
+    rig.redis.admit(message(1, segments=[b"a", b"b"], tariff=int(tariff), valid_until_ms=end_ms))
+    await rig.work()
+    await rig.answer((ROK, b"x"), (RSYSERR, b""))
+    rig.clock.advance(1.6)
+    await rig.work()
+    assert rig.redis.results()[-1].state == State.EXPIRED and rig.redis.depth == 0
+    assert [callback.stat for callback in rig.redis.callbacks()] == [b"EXPIRED"]
+    assert len(rig.redis.refunded) == refunds
+
+
 async def test_storage_that_is_away_for_a_while_loses_nothing() -> None:
     rig = Rig()
     rig.redis.admit(message())

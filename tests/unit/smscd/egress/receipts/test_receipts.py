@@ -263,6 +263,8 @@ async def test_the_customer_sees_one_result_for_several_segments() -> None:
     ("tariff", "stat", "refund"),
     [
         (Tariff.ON_DELIVERY, b"UNDELIV", 70_000),
+        (Tariff.ON_DELIVERY, b"REJECTD", 70_000),
+        (Tariff.ON_DELIVERY, b"EXPIRED", 70_000),
         (Tariff.ON_DELIVERY, b"DELIVRD", 0),
         (Tariff.ON_DELIVERY, b"UNKNOWN", 0),
         (Tariff.ON_ACCEPT, b"UNDELIV", 0),

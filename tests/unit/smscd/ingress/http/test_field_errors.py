@@ -43,7 +43,7 @@ async def test_all_field_errors_come_at_once() -> None:
                 "encoding": "utf8",
                 "smart_encoding": "yes",
                 "validity": 1.5,
-                "send_at": "2027-01-01T00:00:00Z",
+                "send_at": "2027-01-01T00:00:00",
                 "client_ref": "a\u0000b",
                 "callback_url": "ftp://example.com/",
                 "metadata": {"k": 1, "": "x", "ok": "fine"},
@@ -59,8 +59,16 @@ async def test_all_field_errors_come_at_once() -> None:
     assert set(errors) == expected
     assert errors["/to"] == "must be E.164"
     assert errors["/foo"] == "unknown field"
-    assert "cannot be scheduled yet" in errors["/send_at"]
+    assert "with its zone" in errors["/send_at"]
     assert reply.problem["detail"] == "16 fields are invalid"
+
+
+async def test_a_time_too_far_ahead_is_refused_alone_and_with_others() -> None:
+    late = {"to": "+447700900123", "from": "ACME", "text": "hi", "send_at": "2099-01-01T00:00:00Z"}
+    sentence = "The time to send must be within 1,209,600 seconds from now: choose an earlier one."
+    async with service() as http:
+        assert errors_of(await http.send(late)) == {"/send_at": sentence}
+        assert errors_of(await http.send(late | {"validity": 0})).keys() == {"/send_at", "/validity"}
 
 
 async def test_what_only_planning_sees_is_reported_with_the_rest() -> None:

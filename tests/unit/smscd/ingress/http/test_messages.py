@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -84,6 +85,22 @@ async def test_every_field_reaches_the_plan() -> None:
     assert record.metadata == b'{"a":"1","b":"2"}'
     assert record.tlvs == b"\x14\x00\0\x0e1101234567890\0" + b"\x14\x03\0\2\0\7" + b"\x14\x04\0\2\0\xff"
     assert (record.source_ton, record.source, record.dest) == (1, b"447700900100", b"447700900123")
+
+
+async def test_a_scheduled_message_says_so_also_when_it_is_asked_for_again_after_its_time() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    body = {"to": "447700900123", "from": "ACME", "text": "hi", "send_at": soon.isoformat()}
+    async with service() as http:
+        first = await http.send(body, X_Request_ID="same")
+        record = http.admitter.admitted[0].record
+        while datetime.now(UTC) <= soon:
+            await asyncio.sleep(0.05)
+        again = await http.send(body, X_Request_ID="same")
+        other = await http.send(body | {"send_at": None}, X_Request_ID="same")
+    assert (first.status, first.json["status"]) == (202, "scheduled")
+    assert datetime.fromisoformat(first.json["send_at"]) == datetime.fromtimestamp(record.send_at_ms / 1000, UTC)
+    assert (again.status, again.body) == (202, first.body)
+    assert (other.status, other.problem["code"]) == (422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("key", [None, "smk_wrong", REVOKED_KEY, "\u00e9\u00ff"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from smscd.core.reasons import REASONS, Reason
@@ -12,7 +13,7 @@ from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.openapi import CODES
 from smscd.ingress.http.transactions import PARAMETERS, Asked, parse_query
 from smscd.ingress.http.transactions import PATH as TRANSACTIONS
-from tests.unit.smscd.ingress.http_fixture import service
+from tests.unit.smscd.ingress.http_fixture import BODY, service
 
 
 async def document() -> dict[str, Any]:
@@ -73,14 +74,17 @@ async def test_every_field_that_is_taken_is_documented_with_an_example() -> None
     properties = (await document())["components"]["schemas"]["SendRequest"]["properties"]
     assert set(properties) == set(SendRequest.__struct_encode_fields__)
     assert all(schema["description"] for schema in properties.values())
-    assert {name for name, schema in properties.items() if "examples" not in schema} == {"send_at"}
+    assert all(schema["examples"] for schema in properties.values())
 
 
 async def test_a_sent_message_has_exactly_the_documented_fields() -> None:
     schema = (await document())["components"]["schemas"]["Message"]
     async with service() as http:
-        message = (await http.send()).json
-    assert set(message) == set(schema["properties"])
+        at_once = (await http.send()).json
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        message = (await http.send(BODY | {"send_at": tomorrow.isoformat()})).json
+    assert set(message) == set(schema["properties"]) == {*at_once, "send_at"}
+    assert set(schema["required"]) <= set(at_once)
     for name, value in message.items():
         if isinstance(value, str) and "pattern" in schema["properties"][name]:
             assert re.search(schema["properties"][name]["pattern"], value)

@@ -108,3 +108,9 @@ def test_a_message_that_came_in_is_inbound() -> None:
 def test_a_message_that_left_as_one_payload_shows_the_segments_that_it_costs() -> None:
     conversion = Conversion(int(Form.PAYLOAD), 3, b"text", 0, 0, b"", b"text")
     assert shown(row(segments=(b"text",), conversion=conversion))["segments"] == 3
+
+
+def test_a_scheduled_message_shows_its_time() -> None:
+    found = shown(row(state=State.SCHEDULED, done_at=None, send_at=AT))
+    assert (found["status"], found["send_at"]) == ("scheduled", "2026-11-22T14:48:34.504Z")
+    assert "send_at" not in shown(row())

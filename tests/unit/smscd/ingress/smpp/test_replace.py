@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,9 +14,9 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import ReplaceSm
 from smscd.core.planning import Planned
-from smscd.core.records import MessageRecord
+from smscd.core.records import MessageRecord, State
 from smscd.ingress.smpp.replace import replacement
-from storage.postgres.messages import StoredMessage
+from storage.postgres.messages import StoredMessage, record_of
 from tests.integration.changes_fake import stored
 from tests.unit.smscd.core.profile_fixture import NOW, Way, submits, understood
 
@@ -26,8 +28,8 @@ def as_stored(record: MessageRecord) -> StoredMessage:
     return stored(1, **values)
 
 
-def replaced(way: Way, old: StoredMessage, content: bytes) -> MessageRecord | int:
-    pdu = ReplaceSm(message_id=b"1", source_addr=b"ACME", short_message=content, registered_delivery=1)
+def replaced(way: Way, old: StoredMessage, content: bytes, **changes: Any) -> MessageRecord | int:
+    pdu = ReplaceSm(message_id=b"1", source_addr=b"ACME", short_message=content, registered_delivery=1, **changes)
     entry = way.directory.entry("acme")
     assert entry is not None
     return replacement(pdu, old, entry, way.directory, NOW)
@@ -91,3 +93,38 @@ def test_a_part_of_a_longer_message_is_not_replaced_whatever_its_form() -> None:
     )
     for way in (Way(), Way(None, {"long_message": "udh8"})):
         assert replaced(way, original(way, b"part", tlvs=sar), b"x") == CommandStatus.ESME_RREPLACEFAIL
+
+
+def scheduled(way: Way, seconds: int) -> StoredMessage:
+    at = datetime.fromtimestamp(NOW / 1000 + seconds, UTC)
+    values = {"state": State.SCHEDULED, "send_at": at, "valid_until": at + timedelta(seconds=500)}
+    return dataclasses.replace(original(way, b"old"), **values)
+
+
+def test_a_scheduled_message_keeps_its_time_and_its_validity_counts_from_it() -> None:
+    way = Way()
+    old = record_of(scheduled(way, 3600))
+    kept = replaced(way, scheduled(way, 3600), b"new")
+    assert isinstance(kept, MessageRecord)
+    assert (kept.send_at_ms, kept.valid_until_ms) == (old.send_at_ms, old.valid_until_ms)
+    valid = replaced(way, scheduled(way, 3600), b"new", validity_period=b"000000000100000R")
+    assert isinstance(valid, MessageRecord)
+    assert abs(valid.valid_until_ms - valid.send_at_ms - 60_000) < 100
+
+
+def test_another_time_takes_the_validity_with_it() -> None:
+    way = Way()
+    moved = replaced(way, scheduled(way, 3600), b"new", schedule_delivery_time=b"000000020000000R")
+    assert isinstance(moved, MessageRecord)
+    assert (moved.send_at_ms, moved.valid_until_ms) == (NOW + 7_200_000, NOW + 7_700_000)
+    at_once = replaced(way, scheduled(way, 3600), b"new", schedule_delivery_time=b"200101000000000+")
+    assert isinstance(at_once, MessageRecord)
+    assert (at_once.send_at_ms, at_once.valid_until_ms) == (0, NOW + 500_000)
+
+
+def test_a_time_is_given_to_what_waits_for_one_alone_and_within_the_limit() -> None:
+    way = Way()
+    queued = original(way, b"old")
+    assert replaced(way, queued, b"new", schedule_delivery_time=b"000000020000000R") == CommandStatus.ESME_RINVSCHED
+    far = replaced(way, scheduled(way, 3600), b"new", schedule_delivery_time=b"000100000000000R")
+    assert far == CommandStatus.ESME_RINVSCHED

@@ -120,12 +120,21 @@ def test_a_relative_validity_reads_the_same_a_second_later() -> None:
     assert submission_of(pdu, ACCOUNT, NOW) == submission_of(pdu, ACCOUNT, NOW + 1_234)
 
 
+def test_quirk_38_a_schedule_is_read_in_both_forms_and_a_relative_one_stays_relative() -> None:
+    absolute = read(schedule_delivery_time=b"261122154839004+")
+    assert (absolute.send_at_ms, absolute.send_after_seconds) == (1_795_358_919_000, None)
+    relative = submit_sm(schedule_delivery_time=b"000001020000000R")
+    found = submission_of(relative, ACCOUNT, NOW)
+    assert isinstance(found, Submission) and (found.send_at_ms, found.send_after_seconds) == (None, 93_600)
+    assert submission_of(relative, ACCOUNT, NOW + 1_234) == found
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"validity_period": b"tomorrow"}, Reason.INVALID_VALIDITY),
         ({"validity_period": b"261322154839000+"}, Reason.INVALID_VALIDITY),
-        ({"schedule_delivery_time": b"261122154839000+"}, Reason.INVALID_SCHEDULE),
+        ({"schedule_delivery_time": b"261322154839000+"}, Reason.INVALID_SCHEDULE),
         ({"sm_default_msg_id": 3, "short_message": b""}, Reason.INVALID_DEFAULT_MESSAGE),
     ],
 )
