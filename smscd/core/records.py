@@ -81,6 +81,15 @@ class Outcome(IntEnum):
     REPLACED = 9
 
 
+class InDoubt(IntEnum):
+    """What is done with a segment that may have been sent: as its upstream says, or as the message does."""
+
+    AS_UPSTREAM = 0
+    RESEND = 1
+    HOLD = 2
+    FAIL = 3
+
+
 class JournalKind:
     """The kinds of journal entry, one byte each; storage/redis/lua writes them, archive reads them."""
 
@@ -133,6 +142,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     cost_micros: what the upstream asks for it, as it was known at admission; 0 when it was not.
     stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
     and in all messages of a submit_multi but the first.
+    in_doubt: InDoubt, of its route.
     """
 
     id: int
@@ -168,6 +178,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     priority_flag: int = 0
     cost_micros: int = 0
     stored_answer: bytes | None = None
+    in_doubt: int = 0
 
     @property
     def parts(self) -> int:
@@ -388,14 +399,16 @@ class CallbackResult(msgspec.Struct, array_like=True, gc=False):
 
 
 class ChangeKind(IntEnum):
-    """What a customer wants changed of a message that was not sent yet."""
+    """What a customer wants changed of a message that was not sent yet, or an operator of one that is in doubt."""
 
     CANCEL = 1
     REPLACE = 2
+    RESEND = 3
+    FAIL = 4
 
 
 class ChangeRequest(msgspec.Struct, array_like=True, gc=False):
-    """A cancel or a replace, as the owner of the message's upstream is asked for it.
+    """A change, as the owner of the message's upstream is asked for it.
 
     message: for REPLACE as it shall be, else as it is. is_queued: the owner said that it does not have the message, and
     the record, which has come further than that, says that it is not over: so it waits in a queue that was not read.

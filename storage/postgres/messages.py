@@ -81,6 +81,7 @@ class StoredMessage:
     priority_flag: int = 0
     cost_micros: int = 0
     stored_answer: bytes | None = None
+    in_doubt: int = 0
 
     @property
     def parts(self) -> int:
@@ -123,6 +124,7 @@ def record_of(found: StoredMessage) -> MessageRecord:
         priority_flag=found.priority_flag,
         cost_micros=found.cost_micros,
         stored_answer=found.stored_answer,
+        in_doubt=found.in_doubt,
     )
 
 

@@ -166,7 +166,7 @@ class UpstreamOwner:
             directory=around.directory,
             ids=around.ids,
             correlated=lambda: dispatcher.gate.wait(),
-            reported=lambda source, dest, upstream_id: dispatcher.reported(source, dest, upstream_id),
+            reported=lambda *receipt: dispatcher.reported(*receipt),
             hold_reading=lambda is_held: pool.hold_reading(is_held),
             figures=figures,
             clock=around.clock,

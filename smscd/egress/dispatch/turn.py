@@ -34,6 +34,8 @@ from storage.redis.changes import ChangeAnswer
 from storage.redis.dispatch import Turn
 
 RESENDS_MAX: Final = 2
+IN_DOUBT: Final = ("", "resend", "hold", "fail")
+"""MessageRecord.in_doubt as Upstream.in_doubt says it; nothing is the upstream's own."""
 REST_AFTER_MS: Final = 10_000
 
 Ref: TypeAlias = tuple[Item, int]
@@ -154,6 +156,9 @@ class Draft:
     def changed(self, request: ChangeRequest, item: Item | None) -> None:
         """A customer wants a message cancelled or replaced. item: None when its blob is certainly unread."""
         message_id = request.message.id
+        if request.kind in (ChangeKind.RESEND, ChangeKind.FAIL):
+            self.answer(message_id, self._ruled(request.kind, item))
+            return
         if item is not None and (item.is_over or item.resends or not item.is_untouched):
             self.answer(message_id, ChangeAnswer.LATE)
             return
@@ -167,6 +172,28 @@ class Draft:
         else:
             self._replace(item, request.message)
         self.answer(message_id, ChangeAnswer.DONE)
+
+    def _ruled(self, kind: int, item: Item | None) -> ChangeAnswer:
+        """An operator rules what becomes of a message in doubt: its segments are sent again, or it fails."""
+        if item is None or item.is_over or DOUBTED not in item.states:
+            return ChangeAnswer.LATE
+        segments = [segment for segment, state in enumerate(item.states) if state == DOUBTED]
+        if kind == ChangeKind.FAIL:
+            self.tally.failed += 1
+            self.tally.ruled_failed += len(segments)
+            self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+            return ChangeAnswer.DONE
+        if item.record.valid_until_ms <= self.now_ms:
+            return ChangeAnswer.LATE
+        for segment in segments:
+            item.states[segment] = WAITING
+        item.resends += 1
+        item.doubted_ms = 0
+        self.tally.resent += len(segments)
+        self.tally.ruled_resent += len(segments)
+        self.to_rest(item)
+        self.again.append(item)
+        return ChangeAnswer.DONE
 
     def _replace(self, item: Item, message: MessageRecord) -> None:
         """Exchange what is to be sent. The blob holds the old text, so the message leaves it."""
@@ -296,7 +323,7 @@ class Draft:
         item.state = State.QUEUED
 
     def _doubt(self, item: Item, segments: list[int]) -> None:
-        policy = self.profile.in_doubt
+        policy = IN_DOUBT[item.record.in_doubt] or self.profile.in_doubt
         is_fatal = bool(item.refusal) and self._kind(item.refusal) is StatusKind.PERMANENT
         sends_again = (
             policy == "resend"
@@ -322,6 +349,9 @@ class Draft:
         elif policy == "fail" and SENDING not in item.states:
             self.tally.failed += 1
             self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+        if not sends_again and not item.is_over:
+            item.doubted_ms = item.doubted_ms or self.now_ms
+            self.to_rest(item)  # where the next owner, and who lists doubts, finds it as one
 
     def _end(
         self,

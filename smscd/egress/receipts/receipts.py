@@ -71,8 +71,8 @@ class Receipts:
     """Takes what one upstream delivers, for as long as the role `receipts:<upstream>` is held.
 
     ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
-    before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
-    nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
+    before can be found by its receipt. reported: told (source, destination, upstream's id, when it came) of a message
+    whose receipt nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Receipts:
         directory: Callable[[], DirectoryIndex],
         ids: Callable[[int, int], list[int]],
         correlated: Callable[[], Awaitable[None]],
-        reported: Callable[[bytes, bytes, bytes], None],
+        reported: Callable[[bytes, bytes, bytes, int], None],
         hold_reading: Callable[[bool], None],
         figures: UpstreamFigures,
         clock: Callable[[], float],
@@ -254,7 +254,7 @@ class Receipts:
                 if context is not None:
                     items.append(receipt_item(context, receipt, upstream, now_ms))
                 elif receipt.upstream_message_id:
-                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
+                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id, now_ms)
             if self.profile.receipt_segments != "all":
                 judge_long_messages(items, self.profile.receipt_segments)
             figures.receipts += len(receipts)

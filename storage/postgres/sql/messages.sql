@@ -6,7 +6,7 @@ SELECT id, account, upstream, direction, door, state, source, source_ton, source
        priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
        callback_url, metadata, tlvs, callbacks_open, callback_state, callback_attempts, valid_until, done_at,
        callback_at, group_id, conversion, coalesce(priority_flag, 0) AS priority_flag,
-       coalesce(cost_micros, 0) AS cost_micros, stored_answer
+       coalesce(cost_micros, 0) AS cost_micros, stored_answer, coalesce(in_doubt, 0) AS in_doubt
   FROM messages WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR account = $2);
 
 -- The messages of a submit_multi. Their ids were taken together, so they lie within the millisecond after the first.

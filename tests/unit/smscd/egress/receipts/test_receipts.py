@@ -71,7 +71,7 @@ class Rig:
         self.store = FakeReceiptStore(self.redis)
         self.link = AnsweringLink()
         self.gate = AnswerGate()
-        self.reported: list[tuple[bytes, bytes, bytes]] = []
+        self.reported: list[tuple[bytes, bytes, bytes, int]] = []
         self.held: list[bool] = []
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
@@ -152,7 +152,7 @@ async def test_an_unknown_receipt_is_parked_and_answered() -> None:
     rig.come(receipt(b"abc"))
     await rig.settle()
     assert list(rig.redis.park) == [b"abc"] and not rig.redis.receipt_records
-    assert rig.reported == [(b"", b"4917", b"abc")]
+    assert rig.reported == [(b"", b"4917", b"abc", NOW_MS)]
     assert rig.link.answers == [(1, ROK)]
     assert rig.figures.receipts_parked == 1
 
