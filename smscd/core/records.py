@@ -100,6 +100,7 @@ class JournalKind:
     CALLBACKS = b"C"
     LEDGER = b"L"
     REPLACED = b"P"
+    ORPHANS = b"O"
 
 
 class Form(IntEnum):
@@ -327,6 +328,29 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
     named_tlvs: dict[str, int | str] | None = None
     source: bytes = b""
     dest: bytes = b""
+
+
+class OrphanRecord(msgspec.Struct, array_like=True, gc=False):
+    """A parked receipt whose message nobody found in time (journal kind O).
+
+    mark: the same when it is told twice. reason: unknown, ambiguous (several messages have its id) or unreadable.
+    """
+
+    upstream: str
+    mark: bytes
+    reason: str
+    receipt: ParkedReceipt
+
+
+class MatchRequest(msgspec.Struct, array_like=True, gc=False):
+    """An orphan that an operator has matched, as the owner of its upstream is asked to apply it.
+
+    states: what was known of the message, as ColdFound has it.
+    """
+
+    context: SentContext
+    receipt: ParkedReceipt
+    states: list[tuple[bytes, int]]
 
 
 class CallbackKind(IntEnum):

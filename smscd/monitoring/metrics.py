@@ -90,6 +90,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     Family("smscd_receipt_seconds", H, "From a receipt's arrival to its answer, durable by then.", ("upstream",)),
     Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
+    Family("smscd_parked_receipts", SUM, "Ids whose receipts wait for the response that they are of.", ("upstream",)),
     Family(
         "smscd_receipts_other_form_total", C, "Receipts matched by another form of their id than the profile says.",
         ("upstream", "form"),

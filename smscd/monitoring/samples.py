@@ -70,7 +70,11 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "deferred": figures.receipts_deferred,
         "ambiguous": figures.receipts_ambiguous,
         "unknown_stat": figures.receipts_unknown_stat,
+        "looked_up": figures.receipts_looked_up,
+        "cold": figures.receipts_cold,
+        "orphaned": figures.receipts_orphaned,
     }
+    yield Sample("smscd_parked_receipts", labels, figures.parked)
     for form, count in figures.receipts_by_form.items():
         yield Sample("smscd_receipts_other_form_total", (figures.upstream, form), count)
     for outcome, count in receipts.items():

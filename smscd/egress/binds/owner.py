@@ -18,6 +18,7 @@ from smscd.egress.binds.ports import Dial
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
+from smscd.egress.receipts.record import ColdRecord
 from smscd.egress.wake import Wake
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.services import run_supervised
@@ -57,7 +58,8 @@ class Surroundings(NamedTuple):
 
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
     not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere. opened: told of each new
-    connection that was dialed, before anything has passed, for traces.
+    connection that was dialed, before anything has passed, for traces. record: for receipts that Redis
+    knows nothing of.
     """
 
     open_stores: OpenStores
@@ -70,6 +72,7 @@ class Surroundings(NamedTuple):
     chance: Callable[[], float]
     outbinds: OutbindLimits | None = None
     opened: Callable[[Traceable], None] | None = None
+    record: ColdRecord | None = None
 
 
 class UpstreamOwner:
@@ -98,9 +101,11 @@ class UpstreamOwner:
             self._dispatcher.wake()
 
     def asked(self) -> None:
-        """Somebody wants messages of it changed."""
+        """Somebody wants messages of it changed, or orphans applied."""
         if self._dispatcher is not None:
             self._dispatcher.asked()
+        if self._receipts is not None:
+            self._receipts.asked()
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
@@ -171,6 +176,7 @@ class UpstreamOwner:
             figures=figures,
             clock=around.clock,
             wall_ms=around.wall_ms,
+            record=around.record,
         )
         pool = UpstreamPool(
             self.profile,

@@ -76,8 +76,8 @@ class Item:
     """
 
     __slots__ = (
-        "blob", "doubted_ms", "due_ms", "index", "is_over", "is_queued", "record", "refusal", "refused_segment", "resends",
-        "sent_at", "state", "states",
+        "blob", "doubted_ms", "due_ms", "index", "is_over", "is_queued", "record", "refusal", "refused_segment",
+        "resends", "sent_at", "state", "states",
     )  # fmt: skip
 
     def __init__(self, record: MessageRecord, blob: Blob | None, index: int) -> None:

@@ -28,8 +28,9 @@ class Doubts:
         """The one segment that a receipt with an unknown id must speak of, or None when that is not sure.
 
         source, dest: of the message, so the receipt's own are swapped; some SMSCs leave them as they were, which is
-        looked at too. came_ms: when the receipt did: it speaks of nothing that was admitted later. others: all messages that are not settled; one between the same addresses that is still to be
-        answered makes it unsure, because the receipt may be ahead of the answer.
+        looked at too. came_ms: when the receipt did; it speaks of nothing that was admitted later. others: all
+        messages that are not settled; one between the same addresses that is still to be answered makes it unsure,
+        because the receipt may be ahead of the answer.
         """
         ends = (_bare(source), _bare(dest))
         either = {ends, ends[::-1]}
