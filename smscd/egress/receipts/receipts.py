@@ -288,12 +288,7 @@ class Receipts:
             figures.receipts_parked += len(receipts) - len(items)
         marks = await self._mobile.add(batch, messages, now_ms) if messages else []
         if batch.items or batch.inbound:
-            effects = await self._store.apply(batch)
-            figures.receipts_repeated += effects.count(Effect.REPEATED)
-            figures.receipts_undelivered += sum(
-                effect is Effect.FINAL and item.record.state != State.DELIVERED
-                for effect, item in zip(effects, batch.items, strict=True)
-            )
+            await self._apply_batch(batch)
         if marks:
             await self._mobile.remember(marks, now_ms)
 
@@ -340,7 +335,17 @@ class Receipts:
         batch = ReceiptBatch([receipt_item(context, receipt, upstream, now_ms) for context, receipt in pairs])
         if self.profile.receipt_segments != "all":
             judge_long_messages(batch.items, self.profile.receipt_segments)
-        return await self._store.apply(batch) if batch.items else []
+        return await self._apply_batch(batch) if batch.items else []
+
+    async def _apply_batch(self, batch: ReceiptBatch) -> list[Effect]:
+        effects = await self._store.apply(batch)
+        figures = self._figures
+        figures.receipts_repeated += effects.count(Effect.REPEATED)
+        figures.receipts_undelivered += sum(
+            effect is Effect.FINAL and item.record.state != State.DELIVERED
+            for effect, item in zip(effects, batch.items, strict=True)
+        )
+        return effects
 
 
 def parked_receipt(pdu: Delivered, receipt: Receipt, state: State, now_ms: int) -> ParkedReceipt:
