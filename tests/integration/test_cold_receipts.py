@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from protocols.smpp.codec import encode
 from protocols.smpp.pdu import DeliverSm
@@ -17,6 +20,7 @@ from protocols.smpp.state import SessionState
 from smscd.admin.doubts import Doubts, UnknownUpstream
 from smscd.admin.orphans import Orphans, Refused, shown
 from smscd.archive.writer import Writer
+from smscd.cli import cli, doubt, orphan
 from smscd.core.directory import Account, Upstream
 from smscd.core.records import Outcome, State, Tariff
 from smscd.egress.receipts import cold, parked
@@ -107,10 +111,24 @@ class Rig:
         far.session._out.append(encode(pdu))
         far.flush()
 
+    async def command(self, *arguments: str, status: int = 0) -> Any:
+        """What `smscd ... --json` says, with this exit status; None when it was called wrongly."""
+        done = await asyncio.to_thread(CliRunner().invoke, cli, [*arguments, "--json"])
+        assert done.exit_code == status, done.output
+        return json.loads(done.stdout) if status != 2 else None
+
     async def lose_bind(self) -> None:
         [far] = [one for one in self._listener.connections if one.session.state is SessionState.BOUND_TRX]
         far.abort()
         await until(lambda: self.egress.figures.tally.doubted > 0)
+
+
+@pytest.fixture(autouse=True)
+def instance(monkeypatch: pytest.MonkeyPatch, valkey_url: str, record_database: RecordDatabase) -> None:
+    """Commands find the storage of the test."""
+    location = SimpleNamespace(redis_url=valkey_url, postgres_dsn=record_database.dsn)
+    for module in (doubt, orphan):
+        monkeypatch.setattr(module, "find_instance", lambda *_, **__: location)
 
 
 @asynccontextmanager
@@ -199,12 +217,18 @@ async def test_orphans_are_listed_matched_in_another_form_and_by_hand(
         await until(lambda: {sent[0], sent[1]} == set(rig.esme.receipts()))
         [left] = await rig.orphans.listed(upstream=None, since=None, limit=10)
 
-        by_hand = await rig.orphans.match_one(left.id, sent[2], "ann")
+        [by_command] = await rig.command("orphan", "list", "--upstream=carrier", "--since=2026-01-01")
+        assert by_command["upstream_message_id"] == "nobody-knows"
+        assert await rig.command("orphan", "match", str(left.id), status=2) is None
+        by_hand = await rig.command("orphan", "match", str(left.id), f"--message={sent[2]}")
         assert by_hand == {"orphan": left.id, "message": str(sent[2]), "segment": 1, "effect": "final"}
         await until(lambda: sent[2] in rig.esme.receipts())
         assert not await rig.orphans.listed(upstream=None, since=None, limit=10)
         rows = await rig.pool.fetch("SELECT operator, action, subject FROM audit_log")
-        assert [tuple(row) for row in rows] == [("ann", "orphan.match", "carrier")] * 2
+        assert [tuple(row)[1:] for row in rows] == [("orphan.match", "carrier")] * 2
+        assert rows[0]["operator"] == "ann"
+        again = await rig.command("orphan", "match", str(left.id), f"--message={sent[2]}", status=1)
+        assert again["code"] == "already_matched"
 
         refusals = [
             await rig.orphans.match_one(left.id, sent[2], "ann"),
@@ -246,6 +270,10 @@ async def test_doubts_are_listed_and_ruled_on_by_operators(valkey_url: str, reco
         await rig.lose_bind()
         await rig.restart()
         await until(lambda: rig.egress.figures.doubts == 3)
+        shown_by_command = await rig.command("doubt", "list", "--account=acme")
+        assert [(one["id"], one["to"]) for one in shown_by_command] == [
+            (str(one), SILENT.decode()) for one in (first, second, third)
+        ]
         found = await rig.doubts.listed(account="acme")
         assert [(one.message.id, one.segments, one.since_ms > 0) for one in found] == [
             (first, (1,), True), (second, (1,), True), (third, (1,), True),
@@ -257,7 +285,13 @@ async def test_doubts_are_listed_and_ruled_on_by_operators(valkey_url: str, reco
 
         assert await rig.doubts.rule("resend", [first, 7], "ann") == {first: "done", 7: "not_in_doubt"}
         await until(lambda: rig.egress.figures.sent == 1)
-        assert await rig.doubts.rule("fail", [second], "ann") == {second: "done"}
+        assert await rig.command("doubt", "fail", str(second)) == {"messages": {str(second): "done"}, "done": 1}
+        assert await rig.command("doubt", "fail", str(second), status=1) == {
+            "messages": {str(second): "not_in_doubt"}, "not_in_doubt": 1,
+        }  # fmt: skip
+        refused = await rig.command("doubt", "resend", "--upstream=nowhere", status=1)
+        assert refused == {"error": "There is no upstream nowhere.", "code": "not_found"}
+        assert await rig.command("doubt", "resend", status=2) is None
         assert await rig.books.balance() == BALANCE - 2 * PRICE
         assert await rig.doubts.rule_upstream("fail", "carrier", "ann") == {"done": 1}
         await until(lambda: {second, third} == set(rig.esme.receipts()))

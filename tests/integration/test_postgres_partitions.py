@@ -248,7 +248,7 @@ async def test_queries_and_updates_look_into_the_partitions_of_their_ids_only(
         assert "d2026_11_18" in text
         assert "d2026_11_19" not in text
         assert "default" not in text
-    recent = await plan(daemon, sql["find_segments"], "carrier", ["x"], id_at(NOW_MS + 10 * DAY_MS))
+    recent = await plan(daemon, sql["find_segments"], "carrier", ["x"], id_at(NOW_MS + 10 * DAY_MS), 20)
     assert "d2026_11_18" not in recent
     writer = await connect(record_database.dsn, settings=WRITER_SETTINGS)
     columns = [[value] for value in astuple(Learned(state=4))]
