@@ -76,6 +76,12 @@ async def close_orphans(database: Database, matched: Sequence[tuple[int, int, in
         await connection.execute(_SQL["matched"], *columns)
 
 
+async def forget_orphans(database: Database, before_ms: int) -> int:
+    """Delete those that came before a time, matched or not; how many."""
+    async with acquired(database) as connection:
+        return int((await connection.execute(_SQL["forget"], before_ms)).rpartition(" ")[2])
+
+
 def _orphan(row: Any) -> Orphan:
     values = dict(row)
     for name in ("upstream_message_id", "source", "dest"):

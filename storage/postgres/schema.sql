@@ -532,7 +532,7 @@ CREATE TABLE orphans (
 );
 CREATE INDEX orphans_open ON orphans (upstream, id) WHERE matched_at IS NULL;
 
-GRANT SELECT, INSERT, UPDATE ON orphans TO smscd;
+GRANT SELECT, INSERT, UPDATE, DELETE ON orphans TO smscd;
 
 -- ============================================================ partitions
 

@@ -11,8 +11,10 @@ import asyncpg
 import pytest
 from msgspec.structs import astuple
 
-from smscd.archive.partitions_task import PartitionsTask
+from smscd.archive.partitions_task import ORPHANS_KEPT_MS, PartitionsTask
+from smscd.core.records import OrphanRecord, ParkedReceipt
 from storage.postgres.copyrows import Learned
+from storage.postgres.orphans import insert_orphans, open_orphans
 from storage.postgres.partitions import (
     TABLES,
     ensure_partitions,
@@ -70,6 +72,14 @@ def task_on(database: Connection, clock: Clock, told: Told, granularity: str, **
         sleep=clock.sleep,
         **options,
     )
+
+
+async def test_old_orphans_are_forgotten_when_partitions_are_made(daemon: Connection) -> None:
+    for name, at_ms in ((b"old", NOW_MS - ORPHANS_KEPT_MS - 1), (b"young", NOW_MS - ORPHANS_KEPT_MS)):
+        receipt = ParkedReceipt(name, b"DELIVRD", b"000", 4, at_ms, b"raw", at_ms)
+        await insert_orphans(daemon, [OrphanRecord("carrier", name, "unknown", receipt)])
+    await task_on(daemon, Clock(NOW_MS), Told(), "year").run_once()
+    assert [one.upstream_message_id for one in await open_orphans(daemon, upstream=None, limit=9)] == [b"young"]
 
 
 @pytest.mark.parametrize(

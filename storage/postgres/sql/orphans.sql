@@ -21,6 +21,9 @@ SELECT id, came_at, upstream, upstream_message_id, reason, stat, err, source, de
 SELECT id, came_at, upstream, upstream_message_id, reason, stat, err, source, dest, receipt, message_id, segment, matched_at
   FROM orphans WHERE id = $1;
 
+-- name: forget
+DELETE FROM orphans WHERE came_at < timestamptz 'epoch' + $1 * interval '1 millisecond';
+
 -- name: matched
 UPDATE orphans SET message_id = m.message_id, segment = m.segment, matched_at = now()
   FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS m (id, message_id, segment)
