@@ -75,10 +75,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
     Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),
     Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),
-    Family("smscd_doubts", SUM, "Messages that stay in doubt: they may have been sent, or not.", ("upstream",)),
+    Family("smscd_doubt_messages", SUM, "Messages that stay in doubt: they may have been sent, or not.", ("upstream",)),
     Family("smscd_doubt_oldest_seconds", MAX, "For how long the oldest of them has been in doubt.", ("upstream",)),
     Family(
-        "smscd_doubts_settled_total", C, "Segments in doubt by what ended it: receipt, late answer, or an operator.",
+        "smscd_doubt_segments_settled_total", C, "Segments in doubt by what ended it: receipt, late, operator.",
         ("upstream", "outcome"),
     ),
     Family("smscd_upstream_timeouts_total", C, "submit_sm without an answer in time.", ("upstream",)),

@@ -39,7 +39,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     for outcome in RESULTS:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_results_total", (figures.upstream, "without_id"), tally.without_id)
-    yield Sample("smscd_doubts", labels, figures.doubts)
+    yield Sample("smscd_doubt_messages", labels, figures.doubts)
     yield Sample("smscd_doubt_oldest_seconds", labels, figures.doubt_oldest_seconds)
     settled = {
         "receipt": figures.doubts_settled,
@@ -48,7 +48,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "operator_failed": tally.ruled_failed,
     }
     for outcome, count in settled.items():
-        yield Sample("smscd_doubts_settled_total", (figures.upstream, outcome), count)
+        yield Sample("smscd_doubt_segments_settled_total", (figures.upstream, outcome), count)
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
     yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)

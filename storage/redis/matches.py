@@ -42,7 +42,7 @@ class MatchAsks:
         for number, request in requests.items():
             fields += (id8(number), _encode(request))
         await self._link.pipeline(
-            [("HSET", name, *fields), ("EXPIRE", name, ASKS_SECONDS), ("PUBLISH", self._keys.bell, f"c:{upstream}")]
+            [("HSET", name, *fields), ("EXPIRE", name, ASKS_SECONDS), ("PUBLISH", self._keys.bell, f"m:{upstream}")]
         )
 
     async def answers(self, upstream: str, numbers: Sequence[int]) -> dict[int, str]:

@@ -33,6 +33,8 @@ INBOUND_MARKS_MAX = 100_000
 HOT_HOURS = 25
 AMBIGUOUS = b"!"
 HELD_PARTS_AT_ONCE = 1_000
+ORPHANS_AT_ONCE = 500
+ORPHANS_BYTES = 256 * 1024
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
 _marks = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
 _held = msgspec.msgpack.Decoder(HeldPart)
@@ -274,9 +276,15 @@ class ReceiptStore:
 
     async def orphan(self, records: Sequence[OrphanRecord]) -> None:
         """Tell the record of these; told twice they are one. Waits for Redis. Raises Fenced."""
-        blob = pack_array([_encode(record) for record in records])
-        reply = await self._session.run(scripts.ORPHAN, [self._keys.journal], [blob])
-        self._session.saw(reply[1])
+        part: list[bytes] = []
+        size = 0
+        for number, record in enumerate(records, 1):
+            part.append(_encode(record))
+            size += len(part[-1])
+            if size >= ORPHANS_BYTES or len(part) == ORPHANS_AT_ONCE or number == len(records):
+                reply = await self._session.run(scripts.ORPHAN, [self._keys.journal], [pack_array(part)])
+                self._session.saw(reply[1])
+                part, size = [], 0
 
     async def matches(self) -> dict[int, MatchRequest]:
         """Orphans that operators have matched and that are not applied yet, by number. Raises StorageUnavailable."""

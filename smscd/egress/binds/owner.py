@@ -101,11 +101,14 @@ class UpstreamOwner:
             self._dispatcher.wake()
 
     def asked(self) -> None:
-        """Somebody wants messages of it changed, or orphans applied."""
+        """Somebody wants messages of it changed."""
         if self._dispatcher is not None:
             self._dispatcher.asked()
+
+    def matched(self) -> None:
+        """Operators have matched orphans of it."""
         if self._receipts is not None:
-            self._receipts.asked()
+            self._receipts.matched()
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""

@@ -121,6 +121,8 @@ class Draft:
                 whole += 1
             elif item.refusal:
                 self._conclude(item)
+            elif item.doubted_ms:
+                self._give_up(item)
         self.turn.depth_delta -= whole
         self.tally.accepted += accepted
 
@@ -130,8 +132,12 @@ class Draft:
             self.tally.timed_out += 1
             if item.states[segment] == SENDING:
                 item.states[segment] = LATE
-            if item.refusal and not item.is_over:
+            if item.is_over:
+                continue
+            if item.refusal:
                 self._conclude(item)
+            elif item.doubted_ms:
+                self._give_up(item)
 
     def lost(self, refs: Iterable[Ref]) -> None:
         """The bind was lost before these were answered: they are in doubt, and the policy says what follows."""
@@ -323,10 +329,9 @@ class Draft:
         item.state = State.QUEUED
 
     def _doubt(self, item: Item, segments: list[int]) -> None:
-        policy = IN_DOUBT[item.record.in_doubt] or self.profile.in_doubt
         is_fatal = bool(item.refusal) and self._kind(item.refusal) is StatusKind.PERMANENT
         sends_again = (
-            policy == "resend"
+            self._policy(item) == "resend"
             and not is_fatal
             and item.resends < RESENDS_MAX
             and self.now_ms < item.record.valid_until_ms
@@ -346,12 +351,21 @@ class Draft:
             self._conclude(item)
         elif sends_again:
             self.again.append(item)
-        elif policy == "fail" and SENDING not in item.states:
-            self.tally.failed += 1
-            self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+        else:
+            self._give_up(item)
         if not sends_again and not item.is_over:
             item.doubted_ms = item.doubted_ms or self.now_ms
             self.to_rest(item)  # where the next owner, and who lists doubts, finds it as one
+
+    def _give_up(self, item: Item) -> None:
+        """Fail a message with a segment in doubt, where that is the policy, once no other segment is awaited."""
+        if self._policy(item) == "fail" and DOUBTED in item.states and SENDING not in item.states:
+            self.tally.failed += 1
+            segment = item.states.index(DOUBTED)
+            self._end(item, Outcome.FAILED, State.FAILED, segment=segment, refund=refund_of(item))
+
+    def _policy(self, item: Item) -> str:
+        return IN_DOUBT[item.record.in_doubt] or self.profile.in_doubt
 
     def _end(
         self,

@@ -22,13 +22,15 @@ from smscd.core.records import OrphanRecord, ParkedReceipt, SentContext
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.forms import is_about
 from smscd.egress.receipts.record import ColdFound, ColdRecord, RecordAway
-from storage.redis.receipts import ReceiptStore, Waiting
+from storage.redis.receipts import PARKED_MAX, ReceiptStore, Waiting
 
 RIPE_MS: Final = 10_000
 LOOK_EVERY_MS: Final = 1_000
 SPELLED_AT_ONCE: Final = 1_000
 ORPHANED_AFTER_MS: Final = 900_000
-ORPHANED_AT_ONCE: Final = 200
+ORPHANED_AT_ONCE: Final = 1_000
+CROWDED: Final = PARKED_MAX // 2
+CROWDED_AFTER_MS: Final = 60_000
 AMBIGUOUS_MAX: Final = 10_000
 BACK_MS: Final = VALIDITY_MAX_MS + 7 * 86_400_000
 
@@ -164,7 +166,8 @@ class ColdReceipts:
 
     async def _orphan(self, now_ms: int) -> bool:
         """Only what was looked up can be an orphan: while PostgreSQL is away, nothing is."""
-        last_ms = min(now_ms - ORPHANED_AFTER_MS, self._seen_ms - 1)
+        after_ms = ORPHANED_AFTER_MS if self._figures.parked < CROWDED else CROWDED_AFTER_MS
+        last_ms = min(now_ms - after_ms, self._seen_ms - 1)
         waiting = await self._store.parked_between(0, last_ms, ORPHANED_AT_ONCE)
         if not waiting:
             return False

@@ -107,7 +107,7 @@ class Receipts:
         self._is_busy = False
         self._next_sweep = 0.0
         self._parked = ParkedReceipts(profile, store, figures, self.apply_parked, reported, record)
-        self._is_asked = False
+        self._has_matches = False
         self._mobile = MobileMessages(
             profile, store=store, directory=directory, ids=ids, figures=figures, wall_ms=wall_ms
         )
@@ -137,9 +137,9 @@ class Receipts:
         self._figures.alerts += len(pdus)
         _log.info("upstream.alerted", upstream=self.profile.id, number=pdus[0].source_addr, count=len(pdus))
 
-    def asked(self) -> None:
+    def matched(self) -> None:
         """Operators may have matched orphans (a bell), or nobody knows."""
-        self._is_asked = True
+        self._has_matches = True
         self._wake.set()
 
     @property
@@ -157,7 +157,7 @@ class Receipts:
     async def _work(self) -> None:
         while True:
             self._wake.clear()
-            if self._is_asked:
+            if self._has_matches:
                 await self._apply_matches()
             if self._clock() >= self._next_sweep:
                 await self.sweep()
@@ -193,7 +193,7 @@ class Receipts:
                 )
                 effects = await self._apply_known([(match.context, match.receipt) for match in found])
                 await self._store.answer_matches(dict(zip(matches, effects, strict=True)))
-            self._is_asked = False
+            self._has_matches = False
         except StorageUnavailable as error:
             _log.info("receipts.matches_not_applied", upstream=self.profile.id, error=str(error))
 

@@ -14,6 +14,8 @@ from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.cold import (
     BACK_MS,
+    CROWDED,
+    CROWDED_AFTER_MS,
     LOOK_EVERY_MS,
     ORPHANED_AFTER_MS,
     RIPE_MS,
@@ -155,6 +157,15 @@ async def test_an_orphan_is_told_to_the_record_before_it_is_forgotten() -> None:
     assert rig.figures.receipts_orphaned == 2
 
 
+async def test_where_much_is_parked_room_is_made_sooner() -> None:
+    rig = Rig()
+    rig.park(b"nobody's")
+    rig.figures.parked = CROWDED
+    await rig.sweep()
+    await rig.sweep((CROWDED_AFTER_MS - RIPE_MS) / 1000)
+    assert len(rig.redis.orphans) == 1 and not rig.redis.park
+
+
 async def test_an_orphan_that_is_told_twice_after_a_crash_is_one() -> None:
     rig = Rig()
     rig.park(b"nobody's")
@@ -180,7 +191,7 @@ async def test_quirk_2_what_is_parked_is_looked_up_anew_when_another_form_is_pin
     assert rig.applied == [(b"31", FIRST_ID + 1)]
 
 
-async def test_two_messages_under_one_id_are_an_orphan_unless_the_number_is_of_one() -> None:
+async def test_quirk_10_two_messages_under_one_id_are_an_orphan_unless_the_number_is_of_one() -> None:
     rig = Rig()
     rig.know(b"abc", 1, dest=b"447700900001")
     rig.know(b"abc", 2, dest=b"447700900002")
@@ -194,7 +205,7 @@ async def test_two_messages_under_one_id_are_an_orphan_unless_the_number_is_of_o
     assert rig.applied == [(b"abc", FIRST_ID + 2)]
 
 
-async def test_an_id_that_is_ambiguous_in_redis_is_decided_by_its_number_too() -> None:
+async def test_quirk_10_an_id_that_is_ambiguous_in_redis_is_decided_by_its_number_too() -> None:
     rig = Rig()
     rig.know(b"abc", 1, dest=b"447700900001")
     rig.know(b"abc", 2, dest=b"447700900002")
