@@ -10,6 +10,7 @@ from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from smscd.egress.binds.upstreams import Upstreams
 from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
+from smscd.egress.receipts.record import PostgresRecord
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from smscd.ingress.changes import MessageChanges
@@ -176,6 +177,7 @@ class Composition:
             chance=random.random,
             outbinds=self._outbind_limits(),
             opened=self.tracer.opened,
+            record=PostgresRecord(self.database.get),
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)

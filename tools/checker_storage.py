@@ -108,6 +108,12 @@ async def _read_postgres(connection: asyncpg.Connection[asyncpg.Record], stored:
             )
         for row in await connection.fetch(SEGMENTS):
             stored.upstream_ids[row["message_id"]].add(row["upstream_message_id"].encode())
+        known = {one for ids in stored.upstream_ids.values() for one in ids}
+        for row in await connection.fetch("SELECT upstream_message_id FROM orphans WHERE matched_at IS NULL"):
+            if row["upstream_message_id"].encode() in known:
+                stored.left_in_redis["orphans"] += 1
+            else:
+                stored.orphans += 1
         for query in (DOUBLE_MESSAGES, DOUBLE_SEGMENTS, DOUBLE_EVENTS):
             stored.doubles += [row["what"] for row in await connection.fetch(query)]
         for row in await connection.fetch(LEDGER):
@@ -121,7 +127,8 @@ async def _read_postgres(connection: asyncpg.Connection[asyncpg.Record], stored:
 async def _read_redis(store: redis.asyncio.Redis, stored: Stored) -> None:
     """Balances, and how much work is left under each kind of key.
 
-    A parked receipt is left work when `segments` knows its message; else it is of a copy whose answer was lost.
+    A parked receipt is left work when `segments` knows its message; else it is of a copy whose answer was lost. So is
+    one that was parked for so long that it is an orphan of the record.
     """
     known = {id for ids in stored.upstream_ids.values() for id in ids}
     async for name in store.scan_iter(match="*", count=1000):

@@ -83,6 +83,37 @@ def candidates(receipt: bytes) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def responses(receipt: bytes, form: str) -> tuple[bytes, ...]:
+    """How the response may have spelled the id of a receipt of this form, each once: ids are recorded as they came.
+
+    Leading zeros make an id up to ZEROS_UP_TO octets long. Whoever finds one of these compares the canonical ids.
+    """
+    given = bare(receipt)
+    if not given:
+        return ()
+    if form == "same":
+        return (given,)
+    if form == "case":
+        return tuple(dict.fromkeys((given, given.upper(), given.lower())))
+    spelled = [given]
+    if form == "zeros":
+        kept = _stripped(given)
+        spelled += [way.rjust(length, b"0") for way in (kept, kept.lower()) for length in _lengths(kept)]
+    else:
+        number = _number(given, 16 if form == "hex" else 10)
+        if number is not None:
+            ways = (b"%d" % number,) if form == "hex" else (b"%X" % number, b"%x" % number)
+            spelled += [way.rjust(length, b"0") for way in ways for length in _lengths(way)]
+            if form == "decimal":
+                spelled += [mark + way for way in ways for mark in (b"0x", b"0X")]
+    return tuple(dict.fromkeys(spelled))
+
+
+def _lengths(kept: bytes) -> range:
+    return range(max(1, len(kept)), max(ZEROS_UP_TO, len(kept)) + 1)
+
+
+ZEROS_UP_TO: Final = 20
 DIGITS_MAX: Final = 64
 _PADDING: Final = b"\0 \t\r\n"
 _DIGITS: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
@@ -65,6 +65,7 @@ class AdminApi:
     """Everything under /admin/v1/. tell: has all processes read the configuration again.
 
     now_ms: milliseconds since the Unix epoch. wait_seconds: how long an order waits for the ledger; then it is pending.
+    more: further paths (patterns) below /admin/v1/ with their resources.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class AdminApi:
         tell: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
         wait_seconds: float,
+        more: Sequence[tuple[str, Mapping[str, Resource]]] = (),
     ) -> None:
         self._database = database
         self._balances = balances
@@ -88,16 +90,15 @@ class AdminApi:
         )
         self._under_way = 0
         account = "accounts/(?P<account>[^/]+)"
-        self._routes: list[tuple[re.Pattern[str], Mapping[str, Resource]]] = [
-            (re.compile(PREFIX + path), methods)
-            for path, methods in (
-                (account, {"GET": self._view}),
-                (f"{account}/topups", {"POST": self._order}),
-                (f"{account}/topups/(?P<reference>[^/]+)", {"GET": self._order_again}),
-                (f"{account}/suspend", {"POST": self._suspend}),
-                (f"{account}/resume", {"POST": self._resume}),
-            )
+        paths: list[tuple[str, Mapping[str, Resource]]] = [
+            (account, {"GET": self._view}),
+            (f"{account}/topups", {"POST": self._order}),
+            (f"{account}/topups/(?P<reference>[^/]+)", {"GET": self._order_again}),
+            (f"{account}/suspend", {"POST": self._suspend}),
+            (f"{account}/resume", {"POST": self._resume}),
+            *more,
         ]
+        self._routes = [(re.compile(PREFIX + path), methods) for path, methods in paths]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, whatever it is."""

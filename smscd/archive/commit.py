@@ -12,7 +12,14 @@ import asyncpg
 from smscd.archive.accounting import Accounting, accounts_of, assign_ids, book, references_of
 from smscd.archive.bisect import write_around
 from smscd.archive.merge import Batch, dead_letter, is_storable
-from smscd.core.records import CallbackResult, InboundRecord, MessageRecord, ReceiptRecord, ResultRecord
+from smscd.core.records import (
+    CallbackResult,
+    InboundRecord,
+    MessageRecord,
+    OrphanRecord,
+    ReceiptRecord,
+    ResultRecord,
+)
 from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, RowBuilder, bigint
 from storage.postgres.journal import (
     REFUSALS,
@@ -28,6 +35,7 @@ from storage.postgres.journal import (
     update_messages,
 )
 from storage.postgres.ledger import Head
+from storage.postgres.orphans import insert_orphans
 from storage.postgres.overflow import insert_overflow
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
@@ -137,6 +145,8 @@ class _Attempt:
         await copy("message_events", batch.dead_callbacks, self._build_dead_callbacks)
         if batch.replaced:
             await replace_messages(self._connection, list(batch.replaced.values()))
+        if batch.orphans:
+            await insert_orphans(self._connection, batch.orphans)
         changes = batch.changes()
         for part in _parts(changes):
             await update_messages(self._connection, part)
@@ -159,6 +169,8 @@ class _Attempt:
         await around("C", "message_events", batch.dead_callbacks, self._build_dead_callbacks)
         for record, error in await write_around(list(batch.replaced.values()), self._replace, REFUSED):
             self._refuse("P", record, said(error))
+        for orphan, error in await write_around(batch.orphans, self._orphan, REFUSED):
+            self._refuse("O", orphan, said(error))
         changes = batch.changes()
         refused = await write_around(changes, self._update, REFUSED)
         self.rows["messages_updated"] += len(changes) - len(refused)
@@ -194,6 +206,10 @@ class _Attempt:
         async with self._connection.transaction():
             await replace_messages(self._connection, part)
 
+    async def _orphan(self, part: Sequence[OrphanRecord]) -> None:
+        async with self._connection.transaction():
+            await insert_orphans(self._connection, part)
+
     async def _update(self, part: Sequence[tuple[int, Learned]]) -> None:
         async with self._connection.transaction():
             await update_messages(self._connection, part)
@@ -201,7 +217,7 @@ class _Attempt:
     def _refuse(
         self,
         kind: str,
-        record: MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult,
+        record: MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult | OrphanRecord,
         error: str,
     ) -> None:
         refunded, charge = 0, None

@@ -20,6 +20,7 @@ from smscd.core.records import (
     JournalKind,
     LedgerRecord,
     MessageRecord,
+    OrphanRecord,
     Outcome,
     ReceiptRecord,
     ResultRecord,
@@ -46,6 +47,7 @@ _decode_turn = msgspec.msgpack.Decoder(list[ResultRecord]).decode
 _decode_receipts = msgspec.msgpack.Decoder(list[ReceiptRecord]).decode
 _decode_inbound = msgspec.msgpack.Decoder(list[InboundRecord]).decode
 _decode_callbacks = msgspec.msgpack.Decoder(list[CallbackResult]).decode
+_decode_orphans = msgspec.msgpack.Decoder(list[OrphanRecord]).decode
 _decode_ledger = msgspec.msgpack.Decoder(list[LedgerRecord]).decode
 
 
@@ -71,7 +73,8 @@ class Batch:
     overflow: admitted ones that wait in PostgreSQL alone, in their order.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
     dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
-    refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in.
+    refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in. orphans:
+    receipts whose message nobody found.
     """
 
     def __init__(self) -> None:
@@ -96,6 +99,7 @@ class Batch:
         self.refunds: dict[str, list[int]] = {}
         self.refunded: list[tuple[Learned, str]] = []
         self.orders: list[tuple[str, LedgerRecord]] = []
+        self.orphans: list[OrphanRecord] = []
         self.dead: list[DeadLetter] = []
         self._kinds: dict[bytes, Callable[[Entry], int]] = {
             JournalKind.ADMITTED: self._add_admitted,
@@ -105,6 +109,7 @@ class Batch:
             JournalKind.CALLBACKS: self._add_callbacks,
             JournalKind.LEDGER: self._add_ledger,
             JournalKind.REPLACED: self._add_replaced,
+            JournalKind.ORPHANS: self._add_orphans,
         }
 
     def add(self, entry: Entry) -> None:
@@ -261,6 +266,11 @@ class Batch:
         self.orders += [(entry.id, record) for record in records]
         return len(records)
 
+    def _add_orphans(self, entry: Entry) -> int:
+        records = _decode_orphans(entry.blob)
+        self.orphans += records
+        return len(records)
+
     def _refund(self, found: Learned, account: str, message_id: int, micros: int) -> None:
         if not account and message_id in self.admitted:
             account = self.admitted[message_id].account
@@ -288,7 +298,7 @@ def settle(found: Learned, state: int, at_ms: int, error: str | None) -> None:
 
 def dead_letter(
     kind: str,
-    record: MessageRecord | InboundRecord | LedgerRecord | Fact,
+    record: MessageRecord | InboundRecord | LedgerRecord | OrphanRecord | Fact,
     error: str,
     *,
     refunded_micros: int = 0,
@@ -299,8 +309,8 @@ def dead_letter(
         kind=kind,
         record=_encode(record),
         error=error.replace("\0", "\\x00"),
-        message_id=None if isinstance(record, LedgerRecord) else record.id,
-        account=record.account.replace("\0", "\\x00"),
+        message_id=None if isinstance(record, LedgerRecord | OrphanRecord) else record.id,
+        account=None if isinstance(record, OrphanRecord) else record.account.replace("\0", "\\x00"),
         price_micros=record.price_micros if isinstance(record, MessageRecord) else 0,
         refunded_micros=refunded_micros,
         charge_entry=charge_entry,

@@ -1,4 +1,7 @@
-"""Keeps partitions made ahead: at the start, then daily, by whoever leads; and says when the future runs short."""
+"""Keeps partitions made ahead: at the start, then daily, by whoever leads; and says when the future runs short.
+
+Orphans, which have no partitions, are deleted at the same time when they are old.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Protocol
 import asyncpg
 import structlog
 
+from storage.postgres.orphans import forget_orphans
 from storage.postgres.partitions import ensure_partitions, list_partitions, made_until_ms, stray_rows
 from storage.postgres.pool import UNAVAILABLE, Database
 
 DAY_SECONDS = 86_400.0
+ORPHANS_KEPT_MS = 90 * 86_400_000
 _TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 _log = structlog.get_logger(__name__)
 
@@ -72,5 +77,8 @@ class PartitionsTask:
             _log.info("partition.made", name=name, moved=moved)
         if stray:
             _log.error("partitions.rows_in_default", rows=stray)
+        forgotten = await forget_orphans(self._database, now_ms - ORPHANS_KEPT_MS)
+        if forgotten:
+            _log.info("orphans.forgotten", count=forgotten)
         self._observer.partitions_made((until_ms - now_ms) / 1000, stray)
         return made

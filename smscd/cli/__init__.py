@@ -21,6 +21,8 @@ COMMANDS = {
     "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
     "import": ("smscd.cli.importing", "import_", "Bring over a kannel.conf."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
+    "doubt": ("smscd.cli.doubt", "doubt", "Messages that may have been sent: list, resend, fail."),
+    "orphan": ("smscd.cli.orphan", "orphan", "Receipts whose message nobody found: list, match."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),
     "pdu": ("smscd.cli.pdu", "pdu", "Look at SMPP bytes."),

@@ -81,6 +81,15 @@ class Outcome(IntEnum):
     REPLACED = 9
 
 
+class InDoubt(IntEnum):
+    """What is done with a segment that may have been sent: as its upstream says, or as the message does."""
+
+    AS_UPSTREAM = 0
+    RESEND = 1
+    HOLD = 2
+    FAIL = 3
+
+
 class JournalKind:
     """The kinds of journal entry, one byte each; storage/redis/lua writes them, archive reads them."""
 
@@ -91,6 +100,7 @@ class JournalKind:
     CALLBACKS = b"C"
     LEDGER = b"L"
     REPLACED = b"P"
+    ORPHANS = b"O"
 
 
 class Form(IntEnum):
@@ -135,6 +145,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
     and in all messages of a submit_multi but the first.
     send_at_ms: it is not sent before; 0 where it was to be sent at once.
+    in_doubt: InDoubt, of its route.
     """
 
     id: int
@@ -171,6 +182,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     cost_micros: int = 0
     stored_answer: bytes | None = None
     send_at_ms: int = 0
+    in_doubt: int = 0
 
     @property
     def parts(self) -> int:
@@ -321,6 +333,29 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
     dest: bytes = b""
 
 
+class OrphanRecord(msgspec.Struct, array_like=True, gc=False):
+    """A parked receipt whose message nobody found in time (journal kind O).
+
+    mark: the same when it is told twice. reason: unknown, ambiguous (several messages have its id) or unreadable.
+    """
+
+    upstream: str
+    mark: bytes
+    reason: str
+    receipt: ParkedReceipt
+
+
+class MatchRequest(msgspec.Struct, array_like=True, gc=False):
+    """An orphan that an operator has matched, as the owner of its upstream is asked to apply it.
+
+    states: what was known of the message, as ColdFound has it.
+    """
+
+    context: SentContext
+    receipt: ParkedReceipt
+    states: list[tuple[bytes, int]]
+
+
 class CallbackKind(IntEnum):
     """What a callback tells: the state of a message, a mobile-originated message, or that a balance is low."""
 
@@ -394,14 +429,16 @@ class CallbackResult(msgspec.Struct, array_like=True, gc=False):
 
 
 class ChangeKind(IntEnum):
-    """What a customer wants changed of a message that was not sent yet."""
+    """What a customer wants changed of a message that was not sent yet, or an operator of one that is in doubt."""
 
     CANCEL = 1
     REPLACE = 2
+    RESEND = 3
+    FAIL = 4
 
 
 class ChangeRequest(msgspec.Struct, array_like=True, gc=False):
-    """A cancel or a replace, as the owner of the message's upstream is asked for it.
+    """A change, as the owner of the message's upstream is asked for it.
 
     message: for REPLACE as it shall be, else as it is. is_queued: the owner said that it does not have the message, and
     the record, which has come further than that, says that it is not over: so it waits in a queue that was not read.

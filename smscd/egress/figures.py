@@ -22,7 +22,8 @@ class Tally:
     """What turns decided; a Draft fills one, and the dispatcher adds it up.
 
     accepted, doubted, resent, timed_out, late and without_id count segments, the others messages. late: accepted after
-    the time-out. without_id: accepted without an id, so that no receipt can be matched.
+    the time-out. without_id: accepted without an id, so that no receipt can be matched. ruled_resent, ruled_failed:
+    segments in doubt that an operator had sent again, or failed.
     """
 
     accepted: int = 0
@@ -37,6 +38,8 @@ class Tally:
     timed_out: int = 0
     late: int = 0
     without_id: int = 0
+    ruled_resent: int = 0
+    ruled_failed: int = 0
 
     def add(self, other: Tally) -> None:
         """Add the counts of another one."""
@@ -50,10 +53,12 @@ class Tally:
 class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
-    Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
-    breaker_state, inbound_waiting (parts of messages from phones). The rest only grows.
+    Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, parked (ids), binds_bound,
+    binds_held, breaker_state, inbound_waiting (parts of messages from phones), doubts (messages that stay in doubt) and
+    doubt_oldest_seconds. The rest only grows.
+    doubts_settled: segments in doubt whose receipt came.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
-    messages'.
+    messages'. receipts_looked_up: ids that were asked of PostgreSQL. receipts_cold: receipts that it knew.
     unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
     sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
     """
@@ -74,6 +79,9 @@ class UpstreamFigures:
     receipts_unreadable: int = 0
     receipts_deferred: int = 0
     receipts_ambiguous: int = 0
+    receipts_looked_up: int = 0
+    receipts_cold: int = 0
+    receipts_orphaned: int = 0
     receipts_by_form: dict[str, int] = field(default_factory=dict)
     receipts_unknown_stat: int = 0
     inbound: int = 0
@@ -87,6 +95,10 @@ class UpstreamFigures:
     claimed: int = 0
     in_flight: int = 0
     rest: int = 0
+    parked: int = 0
+    doubts: int = 0
+    doubt_oldest_seconds: float = 0.0
+    doubts_settled: int = 0
     binds_bound: int = 0
     binds_held: int = 0
     breaker_state: str = "closed"

@@ -76,6 +76,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
     Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),
     Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),
+    Family("smscd_doubt_messages", SUM, "Messages that stay in doubt: they may have been sent, or not.", ("upstream",)),
+    Family("smscd_doubt_oldest_seconds", MAX, "For how long the oldest of them has been in doubt.", ("upstream",)),
+    Family(
+        "smscd_doubt_segments_settled_total", C, "Segments in doubt by what ended it: receipt, late, operator.",
+        ("upstream", "outcome"),
+    ),
     Family("smscd_upstream_timeouts_total", C, "submit_sm without an answer in time.", ("upstream",)),
     Family("smscd_upstream_turns_total", C, "Turns of the dispatcher.", ("upstream",)),
     Family("smscd_upstream_tls_failures_total", C, "Dials that ended in the TLS handshake.", ("upstream",)),
@@ -85,6 +91,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     Family("smscd_receipt_seconds", H, "From a receipt's arrival to its answer, durable by then.", ("upstream",)),
     Family("smscd_receipts_total", C, "Receipts by what became of them.", ("upstream", "outcome")),
+    Family("smscd_parked_receipts", SUM, "Ids whose receipts wait for the response that they are of.", ("upstream",)),
     Family(
         "smscd_receipts_other_form_total", C, "Receipts matched by another form of their id than the profile says.",
         ("upstream", "form"),

@@ -39,6 +39,16 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     for outcome in RESULTS:
         yield Sample("smscd_upstream_results_total", (figures.upstream, outcome), getattr(tally, outcome))
     yield Sample("smscd_upstream_results_total", (figures.upstream, "without_id"), tally.without_id)
+    yield Sample("smscd_doubt_messages", labels, figures.doubts)
+    yield Sample("smscd_doubt_oldest_seconds", labels, figures.doubt_oldest_seconds)
+    settled = {
+        "receipt": figures.doubts_settled,
+        "late": tally.late,
+        "operator_resent": tally.ruled_resent,
+        "operator_failed": tally.ruled_failed,
+    }
+    for outcome, count in settled.items():
+        yield Sample("smscd_doubt_segments_settled_total", (figures.upstream, outcome), count)
     yield Sample("smscd_upstream_timeouts_total", labels, tally.timed_out)
     yield Sample("smscd_upstream_turns_total", labels, figures.turns)
     yield Sample("smscd_upstream_tls_failures_total", labels, figures.tls_failures)
@@ -60,7 +70,11 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
         "deferred": figures.receipts_deferred,
         "ambiguous": figures.receipts_ambiguous,
         "unknown_stat": figures.receipts_unknown_stat,
+        "looked_up": figures.receipts_looked_up,
+        "cold": figures.receipts_cold,
+        "orphaned": figures.receipts_orphaned,
     }
+    yield Sample("smscd_parked_receipts", labels, figures.parked)
     for form, count in figures.receipts_by_form.items():
         yield Sample("smscd_receipts_other_form_total", (figures.upstream, form), count)
     for outcome, count in receipts.items():

@@ -18,9 +18,10 @@ from smscd.core.lifecycle import kind_of_status, retry_delay_ms
 from smscd.core.records import CallbackRecord, MessageRecord, Outcome, State, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, SETTLED_MARK, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
+from smscd.egress.receipts.record import states_of
 from smscd.recovery.callbacks import inbound_due, receipts_due, waiting_part
 from storage.postgres.messages import StoredMessage, record_of
-from storage.postgres.recovery import EventRow, Found, Since
+from storage.postgres.recovery import Found, Since
 from storage.postgres.rows import Direction, EventKind
 from storage.redis.keys import DAY_MS, HOUR_MS, id_ms
 from storage.redis.overflow import Place
@@ -105,22 +106,12 @@ class Restorer:
                 key = canonical_id(row.upstream_message_id, profile.receipt_id)
                 place = (row.upstream, row.sent_ms // HOUR_MS)
                 into.sent.setdefault(place, []).append((key, _encode(sent_context(record, row.segment))))
-        if found.message.state.is_final:
-            into.states.append((record.id, b"", int(found.message.state)))
-        if hot and len(record.segments) > 1:
-            self._parts(record, found.events, into)
-
-    def _parts(self, record: MessageRecord, events: Sequence[EventRow], into: Restored) -> None:
-        """Which segments have had their final receipt, and how many were delivered: see receipt.lua."""
         ends = {
             event.segment: event.state
-            for event in events
+            for event in (found.events if hot and len(record.segments) > 1 else ())
             if event.kind == EventKind.RECEIPT and event.state >= State.DELIVERED
         }
-        into.states += [(record.id, b":%d" % segment, state) for segment, state in ends.items()]
-        delivered = sum(state == State.DELIVERED for state in ends.values())
-        if delivered:
-            into.states.append((record.id, b":n", delivered))
+        into.states += [(record.id, suffix, value) for suffix, value in states_of(found.message.state, ends)]
 
     def _callbacks(self, message: StoredMessage, callbacks: Sequence[CallbackRecord], into: Restored) -> None:
         blobs = [_encode(callback) for callback in callbacks]

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from smscd.admin.api import AdminApi
+from smscd.admin.carrier_side import carrier_side
 from smscd.admin.listener import AdminListener
 from smscd.admin.low_balance import low_balance_samples
 from smscd.admin.operators import Operators
@@ -277,6 +278,7 @@ class Supervisor:
             tell=self._tell_of_change,
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=config.admin.ledger_seconds,
+            more=carrier_side(prepared.pool, prepared.keys, prepared.link).routes(),
         )
         admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health, api=api)
         option = "--admin-port" if self._launch.demo else "[admin] port"

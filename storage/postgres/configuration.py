@@ -101,6 +101,12 @@ async def revoke_api_keys(database: Database, account: str, prefix: str) -> int:
     return int((await _execute(database, "revoke_api_keys", account, prefix)).split()[-1])
 
 
+async def upstream_ids(database: Database) -> list[str]:
+    """The ids of all upstreams, enabled or not."""
+    async with acquired(database) as connection:
+        return [row["id"] for row in await connection.fetch(_SQL["upstream_ids"])]
+
+
 async def add_upstream(database: Database, upstream: Upstream) -> None:
     """Make or change an upstream."""
     await _execute(database, "add_upstream", *_values(upstream))

@@ -42,6 +42,7 @@ MESSAGE_COLUMNS = (
     # as submitted, the same for many
     "direction", "door", "priority", "via", "tariff", "source_ton", "source_npi", "dest_ton", "dest_npi", "esm_class",
     "protocol_id", "data_coding", "registered_delivery", "account", "source", "service_type", "priority_flag",
+    "in_doubt",
     # each its own
     "segments", "segment_sizes", "dest", "body", "tlvs", "client_ref", "callback_url", "metadata", "request_key",
     "group_id", "conversion", "stored_answer", "send_at", "cost_micros",
@@ -155,7 +156,7 @@ class RowBuilder:
                 record.account, record.source, record.door, record.priority, record.via, record.tariff,
                 record.source_ton, record.source_npi, record.dest_ton, record.dest_npi, record.esm_class,
                 record.protocol_id, record.data_coding, record.registered_delivery, record.service_type,
-                record.priority_flag,
+                record.priority_flag, record.in_doubt,
             )  # fmt: skip
             submitted = submitted_columns.get(key)
             if submitted is None:
@@ -181,7 +182,7 @@ class RowBuilder:
                 own = _own_columns(record)
             cost = record.cost_micros
             rows += (
-                pack(47, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
+                pack(48, 8, message_id, 8, price, 8, (record.valid_until_ms - _EPOCH_MS) * 1000),
                 charges.get(record.account, NULL) if price else NULL,
                 known,
                 submitted,
@@ -202,7 +203,7 @@ class RowBuilder:
             found = learned.get(record.id, NOTHING)
             due = 1 if record.account and record.via else 0
             rows += (
-                _INBOUND_HEAD.pack(47, 8, record.id, 8, 0, -1, -1),
+                _INBOUND_HEAD.pack(48, 8, record.id, 8, 0, -1, -1),
                 _time(record.at_ms),
                 _time(found.callback_ms),
                 _learned_codes(
@@ -217,7 +218,7 @@ class RowBuilder:
                 ),
                 self._name(record.account),
                 field(stored_text(record.source)),
-                NULL * 2,
+                NULL * 3,
                 _ONE_SEGMENT,
                 field(stored_text(record.dest)),
                 field(record.body),
@@ -320,6 +321,7 @@ class RowBuilder:
                 field(stored_text(record.source)),
                 _wire(record.service_type),
                 _SMALLINT.pack(2, record.priority_flag) if record.priority_flag else NULL,
+                _SMALLINT.pack(2, record.in_doubt) if record.in_doubt else NULL,
             )
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from storage.postgres.rows import decode_conversion, stored_text, wire_bytes
 from storage.postgres.statements import load
 
 SEARCHED_MAX = 50_000
+FOUND_OF_AN_ID_MAX = 20
 
 _SQL = load("messages")
 
@@ -82,6 +83,7 @@ class StoredMessage:
     cost_micros: int = 0
     stored_answer: bytes | None = None
     send_at: datetime | None = None
+    in_doubt: int = 0
 
     @property
     def parts(self) -> int:
@@ -125,6 +127,7 @@ def record_of(found: StoredMessage) -> MessageRecord:
         cost_micros=found.cost_micros,
         stored_answer=found.stored_answer,
         send_at_ms=round(found.send_at.timestamp() * 1000) if found.send_at is not None else 0,
+        in_doubt=found.in_doubt,
     )
 
 
@@ -227,13 +230,14 @@ class SentSegment:
 async def find_segments(
     database: Database, upstream: str, upstream_message_ids: Sequence[bytes], oldest_id: int
 ) -> list[SentSegment]:
-    """Segments that an upstream knows by these ids, of messages not older than oldest_id; newest first.
+    """Segments that an upstream knows by these ids, of messages not older than oldest_id, in any order.
 
-    Two of the same id are both returned: the caller decides what an ambiguous receipt means.
+    Two of the same id are both returned, and no more than FOUND_OF_AN_ID_MAX: the caller decides what an ambiguous
+    receipt means.
     """
     wanted = [stored_text(upstream_message_id).decode() for upstream_message_id in upstream_message_ids]
     async with acquired(database) as connection:
-        rows = await connection.fetch(_SQL["find_segments"], upstream, wanted, oldest_id)
+        rows = await connection.fetch(_SQL["find_segments"], upstream, wanted, oldest_id, FOUND_OF_AN_ID_MAX)
     return [
         SentSegment(
             upstream_message_id=wire_bytes(row["upstream_message_id"]),
@@ -242,3 +246,12 @@ async def find_segments(
         )
         for row in rows
     ]
+
+
+async def find_ends(database: Database, message_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+    """By message the segments that have had a final receipt, with the State that it told."""
+    found: dict[int, dict[int, int]] = {}
+    async with acquired(database) as connection:
+        for message_id, segment, state in await connection.fetch(_SQL["find_ends"], message_ids):
+            found.setdefault(message_id, {})[segment] = state
+    return found

@@ -79,7 +79,8 @@ CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 -- when the parts are joined. conversion: msgpack of records.Conversion, for a message that was rewritten for its
 -- upstream. priority_flag: of the ESME, null for 0. cost_micros: what its upstream asks, as it was known at admission;
 -- null when it was not. stored_answer: what Redis has under request_key; null without a key, and in all messages of a
--- submit_multi but the first. The columns that change are in no index, so that updates stay in their page (HOT).
+-- submit_multi but the first. in_doubt: records.InDoubt, null for 0. The columns that change are in no index, so that
+-- updates stay in their page (HOT).
 CREATE TABLE messages (
     id bigint NOT NULL,
     price_micros bigint NOT NULL,
@@ -128,6 +129,7 @@ CREATE TABLE messages (
     cost_micros bigint,
     stored_answer bytea,
     send_at timestamptz,
+    in_doubt smallint,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX messages_account ON messages (account, id);
@@ -524,6 +526,30 @@ CREATE TABLE audit_log (
     new jsonb
 );
 GRANT SELECT, INSERT ON audit_log TO smscd;
+
+-- ============================================================ orphans
+
+-- Receipts whose message nobody found: open until they are matched. mark tells one that is told twice. reason: unknown,
+-- ambiguous (several messages have its id) or unreadable (it has none). receipt: msgpack of records.ParkedReceipt.
+CREATE TABLE orphans (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    mark bytea NOT NULL UNIQUE,
+    came_at timestamptz NOT NULL,
+    upstream text NOT NULL,
+    upstream_message_id text NOT NULL,
+    reason text NOT NULL CHECK (reason IN ('unknown', 'ambiguous', 'unreadable')),
+    stat text NOT NULL,
+    err text NOT NULL,
+    source text NOT NULL,
+    dest text NOT NULL,
+    receipt bytea NOT NULL,
+    message_id bigint,
+    segment smallint,
+    matched_at timestamptz
+);
+CREATE INDEX orphans_open ON orphans (upstream, id) WHERE matched_at IS NULL;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON orphans TO smscd;
 
 -- ============================================================ partitions
 

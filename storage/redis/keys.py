@@ -86,6 +86,10 @@ class ShardKeys:
         """Hash: message id to a ChangeRequest, or to the owner's answer."""
         return f"{self.tag}:asks:{upstream}"
 
+    def matches(self, upstream: str) -> str:
+        """Hash: number of an orphan to a MatchRequest, or to the owner's answer."""
+        return f"{self.tag}:matches:{upstream}"
+
     def join(self, upstream: str) -> str:
         """Hash: id of the whole and number of the part to a HeldPart."""
         return f"{self.tag}:join:{upstream}"

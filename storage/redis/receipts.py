@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
-from smscd.core.records import HeldPart, InboundRecord, ParkedReceipt, ReceiptRecord, SentContext, Via
+from smscd.core.records import (
+    HeldPart,
+    InboundRecord,
+    MatchRequest,
+    OrphanRecord,
+    ParkedReceipt,
+    ReceiptRecord,
+    SentContext,
+    Via,
+)
 from storage.redis import scripts
 from storage.redis.blobs import KeyList, pack_array, split_sized
 from storage.redis.dispatch import HOT_SECONDS, id8
 from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
+from storage.redis.matches import ANSWERS, decode_request, is_answer
 from storage.redis.session import RoleSession
 
 PARKED_MAX = 1_000_000
@@ -22,6 +33,8 @@ INBOUND_MARKS_MAX = 100_000
 HOT_HOURS = 25
 AMBIGUOUS = b"!"
 HELD_PARTS_AT_ONCE = 1_000
+ORPHANS_AT_ONCE = 500
+ORPHANS_BYTES = 256 * 1024
 _parked = msgspec.msgpack.Decoder(ParkedReceipt)
 _marks = msgspec.msgpack.Decoder(tuple[int, list[bytes]])
 _held = msgspec.msgpack.Decoder(HeldPart)
@@ -75,6 +88,14 @@ class Parked:
     seen: int = 0
     pairs: list[tuple[bytes, SentContext, list[ParkedReceipt]]] = field(default_factory=list)
     unmatched: list[tuple[bytes, list[ParkedReceipt]]] = field(default_factory=list)
+
+
+class Waiting(NamedTuple):
+    """An id with its parked receipts, and when the first of them was parked."""
+
+    parked_ms: int
+    key: bytes
+    receipts: list[ParkedReceipt]
 
 
 @dataclass(slots=True)
@@ -224,6 +245,61 @@ class ReceiptStore:
                 elif canonical_id not in known:
                     result.unmatched.append((canonical_id, receipts))
         return result
+
+    async def parked_between(self, first_ms: int, last_ms: int, limit: int) -> list[Waiting]:
+        """What was first parked from first_ms to last_ms, longest first. Raises StorageUnavailable."""
+        names, found = self._upstream_keys, list[Waiting]()
+        for bucket in range(names.buckets):
+            reply = await self._reads.command(
+                "ZRANGEBYSCORE", names.park_times(bucket), first_ms, last_ms, "WITHSCORES", "LIMIT", 0, limit
+            )
+            if not reply:
+                continue
+            held = await self._reads.command("HMGET", names.park(bucket), *reply[::2])
+            found += (
+                Waiting(int(score), key, [_parked.decode(receipt) for receipt in split_sized(blob)] if blob else [])
+                for key, score, blob in zip(reply[::2], reply[1::2], held, strict=True)
+            )
+        found.sort(key=lambda waiting: waiting[:2])
+        return found[:limit]
+
+    async def remember(self, states: Sequence[tuple[int, bytes, int]]) -> None:
+        """What the record knows of messages that Redis has forgotten: (message id, what follows it, value).
+
+        For receipts that are applied next, so that they change nothing twice. What Redis knows stays as it is.
+        """
+        commands: list[list[Arg]] = []
+        for message_id, suffix, value in states:
+            name = self._keys.state(message_id)
+            commands += [["HSETNX", name, id8(message_id) + suffix, value], ["EXPIRE", name, HOT_SECONDS]]
+        await self._reads.pipeline(commands)
+
+    async def orphan(self, records: Sequence[OrphanRecord]) -> None:
+        """Tell the record of these; told twice they are one. Waits for Redis. Raises Fenced."""
+        part: list[bytes] = []
+        size = 0
+        for number, record in enumerate(records, 1):
+            part.append(_encode(record))
+            size += len(part[-1])
+            if size >= ORPHANS_BYTES or len(part) == ORPHANS_AT_ONCE or number == len(records):
+                reply = await self._session.run(scripts.ORPHAN, [self._keys.journal], [pack_array(part)])
+                self._session.saw(reply[1])
+                part, size = [], 0
+
+    async def matches(self) -> dict[int, MatchRequest]:
+        """Orphans that operators have matched and that are not applied yet, by number. Raises StorageUnavailable."""
+        reply = await self._reads.command("HGETALL", self._keys.matches(self._upstream_keys.upstream))
+        return {
+            int.from_bytes(number, "big"): decode_request(value)
+            for number, value in zip(reply[::2], reply[1::2], strict=True)
+            if not is_answer(value)
+        }
+
+    async def answer_matches(self, effects: Mapping[int, Effect]) -> None:
+        """Tell who asked what these came to. Raises StorageUnavailable."""
+        name = self._keys.matches(self._upstream_keys.upstream)
+        fields = [part for number, effect in effects.items() for part in (id8(number), ANSWERS[effect])]
+        await self._reads.command("HSET", name, *fields)
 
     async def known(self, canonical_ids: Sequence[bytes], now_ms: int) -> dict[bytes, SentContext | None]:
         """What these ids of responses speak of, as far as they are known; None for one that is several messages'."""

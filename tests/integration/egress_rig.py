@@ -40,6 +40,7 @@ from smscd.egress.binds.ports import Dial
 from smscd.egress.binds.upstreams import Upstreams
 from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
+from smscd.egress.receipts.record import ColdRecord
 from smscd.ingress.smpp.auth import Authenticator, password_hmac
 from smscd.ingress.smpp.operations import Operations
 from smscd.ingress.smpp.server import SmppServer
@@ -117,6 +118,7 @@ class Egress:
         outbinds: OutbindLimits | None = None,
         admitter: Admitter | None = None,
         node: int = 1,
+        record: ColdRecord | None = None,
     ) -> None:
         self.index = index
         self.url = url
@@ -137,6 +139,7 @@ class Egress:
             wall_ms=wall_ms,
             chance=random.random,
             outbinds=outbinds,
+            record=record,
         )
         self.upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.outbox = Outbox(

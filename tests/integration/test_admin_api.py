@@ -13,12 +13,13 @@ import pytest
 
 from smscd.admin import operators
 from smscd.admin.api import BODY_BYTES_MAX, AdminApi
+from smscd.admin.carrier_side import carrier_side
 from smscd.admin.listener import AdminListener
 from smscd.admin.operators import UNKNOWN_SECONDS, Operators
 from smscd.monitoring.health import Health
 from smscd.monitoring.metrics import Sample
 from storage.redis.errors import StorageUnavailable
-from tests.integration.admin_rig import LedgerRig, ledger_rig
+from tests.integration.admin_rig import KEYS, LedgerRig, ledger_rig
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.writer_fixture import until
 
@@ -43,6 +44,7 @@ class Api:
             tell=self._tell,
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=0.3,
+            more=carrier_side(rig.database, KEYS, rig.link).routes(),
         )
         self.listener = AdminListener(token=METRICS_TOKEN, collect=self._collect, health=self._health, api=self.api)
 

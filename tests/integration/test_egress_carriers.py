@@ -21,7 +21,7 @@ from protocols.smpp.pdu import AlertNotification, DeliverSm
 from protocols.smpp.state import SessionState
 from smscd.core.records import Outcome, State
 from smscd.egress.binds.links import BindKind, Link, LinkState
-from smscd.egress.receipts import parked, receipts
+from smscd.egress.receipts import parked
 from smscd.egress.receipts.forms import SUGGESTED_AFTER
 from smscd.transport.connection import Callbacks, CloseReason, SmppConnection, WriteLimits
 from smscd.transport.dial import connect
@@ -290,7 +290,7 @@ async def test_quirk_2_receipts_of_a_form_that_nobody_pinned_arrive_and_the_log_
 ) -> None:
     """Responses in hexadecimal, receipts in decimal, and a profile that says nothing of it."""
     monkeypatch.setattr(parked, "RIPE_MS", 200)
-    monkeypatch.setattr(receipts, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(parked, "SWEEP_SECONDS", 0.1)
     count = SUGGESTED_AFTER + 5
     with capture_logs() as logs:
         async with running(valkey_url, CarrierOptions(response_ids="hex", receipt_ids="decimal")) as rig:

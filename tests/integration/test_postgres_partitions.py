@@ -11,8 +11,10 @@ import asyncpg
 import pytest
 from msgspec.structs import astuple
 
-from smscd.archive.partitions_task import PartitionsTask
+from smscd.archive.partitions_task import ORPHANS_KEPT_MS, PartitionsTask
+from smscd.core.records import OrphanRecord, ParkedReceipt
 from storage.postgres.copyrows import Learned
+from storage.postgres.orphans import insert_orphans, open_orphans
 from storage.postgres.partitions import (
     TABLES,
     ensure_partitions,
@@ -70,6 +72,14 @@ def task_on(database: Connection, clock: Clock, told: Told, granularity: str, **
         sleep=clock.sleep,
         **options,
     )
+
+
+async def test_old_orphans_are_forgotten_when_partitions_are_made(daemon: Connection) -> None:
+    for name, at_ms in ((b"old", NOW_MS - ORPHANS_KEPT_MS - 1), (b"young", NOW_MS - ORPHANS_KEPT_MS)):
+        receipt = ParkedReceipt(name, b"DELIVRD", b"000", 4, at_ms, b"raw", at_ms)
+        await insert_orphans(daemon, [OrphanRecord("carrier", name, "unknown", receipt)])
+    await task_on(daemon, Clock(NOW_MS), Told(), "year").run_once()
+    assert [one.upstream_message_id for one in await open_orphans(daemon, upstream=None, limit=9)] == [b"young"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ async def test_queries_and_updates_look_into_the_partitions_of_their_ids_only(
         assert "d2026_11_18" in text
         assert "d2026_11_19" not in text
         assert "default" not in text
-    recent = await plan(daemon, sql["find_segments"], "carrier", ["x"], id_at(NOW_MS + 10 * DAY_MS))
+    recent = await plan(daemon, sql["find_segments"], "carrier", ["x"], id_at(NOW_MS + 10 * DAY_MS), 20)
     assert "d2026_11_18" not in recent
     writer = await connect(record_database.dsn, settings=WRITER_SETTINGS)
     columns = [[value] for value in astuple(Learned(state=4))]

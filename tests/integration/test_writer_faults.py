@@ -15,10 +15,11 @@ import pytest
 
 from smscd.archive import commit
 from smscd.archive.writer import Writer, WriterFenced, WriterLimits
-from smscd.core.records import MessageRecord, Outcome, State
+from smscd.core.records import MessageRecord, OrphanRecord, Outcome, ParkedReceipt, State
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres import ledger
 from storage.postgres.migrate import migrate
+from storage.postgres.orphans import open_orphans
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import Connection, connect
 from storage.redis.errors import StorageUnavailable
@@ -323,3 +324,21 @@ async def test_kill_9_of_postgres_three_times_loses_and_doubles_nothing(
         restarting.cancel()
         await asyncio.gather(restarting, return_exceptions=True)
         await server.stop()
+
+
+async def test_an_orphan_that_postgresql_refuses_is_set_aside_and_the_others_are_kept(
+    record_database: RecordDatabase, daemon: Connection
+) -> None:
+    journal = FakeJournal()
+    told = [
+        OrphanRecord("carrier", b"%d" % number, reason, ParkedReceipt(b"%d" % number, b"", b"", 3, NOW_MS, b"", NOW_MS))
+        for number, reason in enumerate(("unknown", "no such reason", "ambiguous"))
+    ]
+    journal.append(b"O", told)
+    journal.append(b"O", told[:1])
+    observed = await write_all(record_database.dsn, journal)
+    found = await open_orphans(daemon, upstream="carrier", limit=10)
+    assert [(one.upstream_message_id, one.reason) for one in found] == [(b"0", "unknown"), (b"2", "ambiguous")]
+    assert [one.receipt for one in found] == [told[0].receipt, told[2].receipt]
+    dead = await rows(daemon, "SELECT kind, message_id, account FROM journal_dead_letters")
+    assert [tuple(row.values()) for row in dead] == [("O", None, None)] and observed.rows["journal_dead_letters"] == 1

@@ -79,7 +79,7 @@ async def test_every_field_of_a_message_comes_back(
         service_type=b"CMT", tlvs=b"\x14\x00\x00\x01x", client_ref="order \u00e9 77",
         callback_url="https://x.example/dlr", metadata=b'{"k": "\\u0000"}', request_key="key", attempt=1, resends=1,
         conversion=Conversion(1, 3, b"\0what was sent", 3, 0x80, b"\x14\x01\0\0", b"?what was sent"), priority_flag=3,
-        cost_micros=4_100, stored_answer=b"\x95\0answer",
+        cost_micros=4_100, stored_answer=b"\x95\0answer", in_doubt=2,
     )  # fmt: skip
     journal.append(b"A", [record])
     journal.append(b"T", [sent(record, NOW_MS, 1, state=State.SENDING, upstream="other", attempt=2)])
@@ -91,7 +91,7 @@ async def test_every_field_of_a_message_comes_back(
         "id", "account", "source", "source_ton", "source_npi", "dest", "dest_ton", "dest_npi", "esm_class",
         "protocol_id", "data_coding", "registered_delivery", "priority", "door", "via", "tariff", "service_type",
         "client_ref", "callback_url", "request_key", "price_micros", "conversion", "parts",
-        "priority_flag", "cost_micros", "stored_answer",
+        "priority_flag", "cost_micros", "stored_answer", "in_doubt",
     ):  # fmt: skip
         assert getattr(stored, name) == getattr(record, name), name
     assert stored.metadata == '{"k": "\\u0000"}'

@@ -18,6 +18,7 @@ from smscd.egress.binds.ports import Dial
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
+from smscd.egress.receipts.record import ColdRecord
 from smscd.egress.wake import Wake
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.services import run_supervised
@@ -57,7 +58,8 @@ class Surroundings(NamedTuple):
 
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
     not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere. opened: told of each new
-    connection that was dialed, before anything has passed, for traces.
+    connection that was dialed, before anything has passed, for traces. record: for receipts that Redis
+    knows nothing of.
     """
 
     open_stores: OpenStores
@@ -70,6 +72,7 @@ class Surroundings(NamedTuple):
     chance: Callable[[], float]
     outbinds: OutbindLimits | None = None
     opened: Callable[[Traceable], None] | None = None
+    record: ColdRecord | None = None
 
 
 class UpstreamOwner:
@@ -101,6 +104,11 @@ class UpstreamOwner:
         """Somebody wants messages of it changed."""
         if self._dispatcher is not None:
             self._dispatcher.asked()
+
+    def matched(self) -> None:
+        """Operators have matched orphans of it."""
+        if self._receipts is not None:
+            self._receipts.matched()
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
@@ -166,11 +174,12 @@ class UpstreamOwner:
             directory=around.directory,
             ids=around.ids,
             correlated=lambda: dispatcher.gate.wait(),
-            reported=lambda source, dest, upstream_id: dispatcher.reported(source, dest, upstream_id),
+            reported=lambda *receipt: dispatcher.reported(*receipt),
             hold_reading=lambda is_held: pool.hold_reading(is_held),
             figures=figures,
             clock=around.clock,
             wall_ms=around.wall_ms,
+            record=around.record,
         )
         pool = UpstreamPool(
             self.profile,

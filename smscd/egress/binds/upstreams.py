@@ -97,12 +97,14 @@ class Upstreams:
         owner = self._owners[name] = UpstreamOwner(profile, self._around, figures)
         self._subscribe(b"q:" + name.encode(), owner.wake)
         self._subscribe(b"c:" + name.encode(), owner.asked)
+        self._subscribe(b"m:" + name.encode(), owner.matched)
         self._tasks[name] = asyncio.create_task(owner.run(), name=f"upstream {name}")
 
     def _part_with(self, name: str) -> None:
         owner = self._owners.pop(name)
         self._unsubscribe(b"q:" + name.encode(), owner.wake)
         self._unsubscribe(b"c:" + name.encode(), owner.asked)
+        self._unsubscribe(b"m:" + name.encode(), owner.matched)
         task = asyncio.create_task(self._end(owner, self._tasks.pop(name)), name=f"upstream {name} ends")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

@@ -33,15 +33,17 @@ class RestRecord(msgspec.Struct, array_like=True, gc=False):
     """An unsettled message without its blob: an item of `rest:<upstream>`.
 
     states: a byte for each segment. due_ms: its waiting segments are not sent before; 0 means at once.
+    doubted_ms: since when a segment is DOUBTED.
     """
 
     message: MessageRecord
     states: bytes
     resends: int = 0
     due_ms: int = 0
+    doubted_ms: int = 0
 
 
-_decode_rest = msgspec.msgpack.Decoder(RestRecord).decode
+decode_rest = msgspec.msgpack.Decoder(RestRecord).decode
 
 
 class Blob:
@@ -70,11 +72,12 @@ class Item:
     refusal: the first error status of this attempt that is not yet acted upon, while other segments are under way.
     is_over: it has ended or left this dispatcher; an answer that still comes changes nothing but the record.
     is_queued: it waits among the begun ones, of the backlog or of a bind. sent_at: when its last segment was written.
+    doubted_ms: since when a segment is DOUBTED.
     """
 
     __slots__ = (
-        "blob", "due_ms", "index", "is_over", "is_queued", "record", "refusal", "refused_segment", "resends",
-        "sent_at", "state", "states",
+        "blob", "doubted_ms", "due_ms", "index", "is_over", "is_queued", "record", "refusal", "refused_segment",
+        "resends", "sent_at", "state", "states",
     )  # fmt: skip
 
     def __init__(self, record: MessageRecord, blob: Blob | None, index: int) -> None:
@@ -86,6 +89,7 @@ class Item:
         self.refusal = 0
         self.refused_segment = 0
         self.due_ms = 0
+        self.doubted_ms = 0
         self.is_over = False
         self.is_queued = False
         self.sent_at = 0.0
@@ -148,14 +152,15 @@ def _apply_marks(item: Item, marks: Mapping[bytes, bytes]) -> None:
 def rest_blob(item: Item) -> bytes:
     """Encode what `rest` keeps of a message. A segment that is LATE is kept as SENDING: its bind may not outlive us."""
     states = bytes(item.states).replace(b"\x02", b"\x01")
-    return _encode(RestRecord(item.record, states, item.resends, item.due_ms))
+    return _encode(RestRecord(item.record, states, item.resends, item.due_ms, item.doubted_ms))
 
 
 def open_rest(blob: bytes) -> Item:
     """Decode a message of the rest; segments with an intent come out as SENDING, as in open_blob()."""
-    rest = _decode_rest(blob)
+    rest = decode_rest(blob)
     item = Item(rest.message, None, 0)
     item.states = bytearray(rest.states)
     item.resends = rest.resends
     item.due_ms = rest.due_ms
+    item.doubted_ms = rest.doubted_ms
     return item

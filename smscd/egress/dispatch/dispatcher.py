@@ -20,7 +20,7 @@ from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import ParkedSink, Senders
 from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.dispatch.backlog import Backlog
-from smscd.egress.dispatch.blobs import SENDING, WAITING, Item, open_rest
+from smscd.egress.dispatch.blobs import DOUBTED, SENDING, WAITING, Item, open_rest
 from smscd.egress.dispatch.changes import Changes
 from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
@@ -138,15 +138,18 @@ class Dispatcher:
         link.begun.clear()
         self._wake.set()
 
-    def reported(self, source: bytes, dest: bytes, upstream_message_id: bytes) -> None:
-        """A receipt came for a message from source to dest, with an id that no answer gave.
+    def reported(self, source: bytes, dest: bytes, upstream_message_id: bytes, came_ms: int) -> None:
+        """A receipt came at came_ms for a message from source to dest, with an id that no answer gave.
 
         When it must be of the one segment in doubt between the two, it is the answer that was missing: that is
         correlated, and the receipt, which is parked by now, found by it.
         """
-        ref = self._doubts.find(source, dest, self._held())
+        ref = self._doubts.find(source, dest, came_ms, self._held())
         if ref is not None:
-            _log.info("doubt.settled", upstream=self.profile.id, message_id=ref[0].record.id)
+            item, segment = ref
+            item.states[segment] = SENDING  # until the answer is taken in: the next receipt is of another one
+            self.figures.doubts_settled += 1
+            _log.info("doubt.settled", upstream=self.profile.id, message_id=item.record.id)
             self._take_in([(ref, 0, upstream_message_id)])
             self._wake.set()
 
@@ -194,6 +197,7 @@ class Dispatcher:
                     await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
         finally:
             self._is_in_cycle = False
+            self.figures.doubts, self.figures.doubt_oldest_seconds = 0, 0.0  # the next owner's from now on
             self.gate.correlated(self.gate.seen)
 
     def _has_enough(self) -> bool:
@@ -262,11 +266,12 @@ class Dispatcher:
         """Once a second: what only time brings, and another look at the queues."""
         draft.time_passed(self._claims.blobs(), self._rest.values())
         self._claims.ring()
-        self._doubts.prune()
+        figures = self.figures
+        figures.doubts, oldest_ms = self._doubts.prune()
+        figures.doubt_oldest_seconds = (draft.now_ms - oldest_ms) / 1000 if figures.doubts else 0.0
         self._changes.prune(draft.now_ms)
         self._changes.ring()
         self._senders.count()
-        figures = self.figures
         figures.claimed = len(self._backlog)
         figures.rest = len(self._rest)
         figures.breaker_state = self.breaker.state.value
@@ -379,6 +384,8 @@ class Dispatcher:
             self._rest[message_id] = item
             lost = [(item, segment) for segment, state in enumerate(item.states) if state == SENDING]
             self._lost_refs += lost
+            if DOUBTED in item.states:
+                self._doubts.add((item,))
             if not lost and WAITING in item.states:
                 self._resting.add(item)
         self.wake()

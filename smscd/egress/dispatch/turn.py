@@ -34,6 +34,8 @@ from storage.redis.changes import ChangeAnswer
 from storage.redis.dispatch import Turn
 
 RESENDS_MAX: Final = 2
+IN_DOUBT: Final = ("", "resend", "hold", "fail")
+"""MessageRecord.in_doubt as Upstream.in_doubt says it; nothing is the upstream's own."""
 REST_AFTER_MS: Final = 10_000
 
 Ref: TypeAlias = tuple[Item, int]
@@ -121,6 +123,8 @@ class Draft:
                 whole += 1
             elif item.refusal:
                 self._conclude(item)
+            elif item.doubted_ms:
+                self._give_up(item)
         self.turn.depth_delta -= whole
         self.tally.accepted += accepted
 
@@ -130,8 +134,12 @@ class Draft:
             self.tally.timed_out += 1
             if item.states[segment] == SENDING:
                 item.states[segment] = LATE
-            if item.refusal and not item.is_over:
+            if item.is_over:
+                continue
+            if item.refusal:
                 self._conclude(item)
+            elif item.doubted_ms:
+                self._give_up(item)
 
     def lost(self, refs: Iterable[Ref]) -> None:
         """The bind was lost before these were answered: they are in doubt, and the policy says what follows."""
@@ -156,6 +164,9 @@ class Draft:
     def changed(self, request: ChangeRequest, item: Item | None) -> None:
         """A customer wants a message cancelled or replaced. item: None when its blob is certainly unread."""
         message_id = request.message.id
+        if request.kind in (ChangeKind.RESEND, ChangeKind.FAIL):
+            self.answer(message_id, self._ruled(request.kind, item))
+            return
         if item is not None and (item.is_over or item.resends or not item.is_untouched):
             self.answer(message_id, ChangeAnswer.LATE)
             return
@@ -169,6 +180,28 @@ class Draft:
         else:
             self._replace(item, request.message)
         self.answer(message_id, ChangeAnswer.DONE)
+
+    def _ruled(self, kind: int, item: Item | None) -> ChangeAnswer:
+        """An operator rules what becomes of a message in doubt: its segments are sent again, or it fails."""
+        if item is None or item.is_over or DOUBTED not in item.states:
+            return ChangeAnswer.LATE
+        segments = [segment for segment, state in enumerate(item.states) if state == DOUBTED]
+        if kind == ChangeKind.FAIL:
+            self.tally.failed += 1
+            self.tally.ruled_failed += len(segments)
+            self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+            return ChangeAnswer.DONE
+        if item.record.valid_until_ms <= self.now_ms:
+            return ChangeAnswer.LATE
+        for segment in segments:
+            item.states[segment] = WAITING
+        item.resends += 1
+        item.doubted_ms = 0
+        self.tally.resent += len(segments)
+        self.tally.ruled_resent += len(segments)
+        self.to_rest(item)
+        self.again.append(item)
+        return ChangeAnswer.DONE
 
     def _replace(self, item: Item, message: MessageRecord) -> None:
         """Exchange what is to be sent. The blob holds the old text, so the message leaves it."""
@@ -305,10 +338,9 @@ class Draft:
         item.state = State.QUEUED
 
     def _doubt(self, item: Item, segments: list[int]) -> None:
-        policy = self.profile.in_doubt
         is_fatal = bool(item.refusal) and self._kind(item.refusal) is StatusKind.PERMANENT
         sends_again = (
-            policy == "resend"
+            self._policy(item) == "resend"
             and not is_fatal
             and item.resends < RESENDS_MAX
             and self.now_ms < item.record.valid_until_ms
@@ -328,9 +360,21 @@ class Draft:
             self._conclude(item)
         elif sends_again:
             self.again.append(item)
-        elif policy == "fail" and SENDING not in item.states:
+        else:
+            self._give_up(item)
+        if not sends_again and not item.is_over:
+            item.doubted_ms = item.doubted_ms or self.now_ms
+            self.to_rest(item)  # where the next owner, and who lists doubts, finds it as one
+
+    def _give_up(self, item: Item) -> None:
+        """Fail a message with a segment in doubt, where that is the policy, once no other segment is awaited."""
+        if self._policy(item) == "fail" and DOUBTED in item.states and SENDING not in item.states:
             self.tally.failed += 1
-            self._end(item, Outcome.FAILED, State.FAILED, segment=segments[0], refund=refund_of(item))
+            segment = item.states.index(DOUBTED)
+            self._end(item, Outcome.FAILED, State.FAILED, segment=segment, refund=refund_of(item))
+
+    def _policy(self, item: Item) -> str:
+        return IN_DOUBT[item.record.in_doubt] or self.profile.in_doubt
 
     def _end(
         self,

@@ -57,14 +57,14 @@ def meant(
         context = known[key]
         if context is None:
             return False
-        if all(_is_about(context, receipt) for receipt in receipts):
+        if all(is_about(context, receipt) for receipt in receipts):
             found[context.id, context.segment] = response, context
     if len(found) > 1:
         return False
     return next(iter(found.values()), None)
 
 
-def _is_about(context: SentContext, receipt: ParkedReceipt) -> bool:
+def is_about(context: SentContext, receipt: ParkedReceipt) -> bool:
     """True when the receipt is about the message's number; quirk 10: on either side, with a prefix more or less."""
     number = _digits(context.dest)
     return any(_is_same_number(number, _digits(address)) for address in (receipt.source, receipt.dest))

@@ -14,7 +14,9 @@ from protocols.smpp.message_ids import canonical_id
 from smscd.core.directory import Upstream
 from smscd.core.records import ParkedReceipt, SentContext
 from smscd.egress.figures import UpstreamFigures
+from smscd.egress.receipts.cold import LOOK_EVERY_MS, ColdReceipts
 from smscd.egress.receipts.forms import FormWatch, former_keys, meant, other_keys
+from smscd.egress.receipts.record import ColdRecord
 from storage.redis.errors import StorageUnavailable
 from storage.redis.receipts import ReceiptStore
 
@@ -28,7 +30,11 @@ _log = structlog.get_logger(__name__)
 
 
 class ParkedReceipts:
-    """Those of one upstream. apply(pairs): makes the pairs durable and forgets that they were parked."""
+    """Those of one upstream. apply(pairs): makes the pairs durable and forgets that they were parked.
+
+    reported: as of Receipts; told again, because the doubt that a receipt settles may be known later than the receipt.
+    record: for what Redis has forgotten. pause_seconds: until the next sweep, unless it is to come at once.
+    """
 
     def __init__(
         self,
@@ -36,11 +42,16 @@ class ParkedReceipts:
         store: ReceiptStore,
         figures: UpstreamFigures,
         apply: Callable[[list[Pair]], Awaitable[None]],
+        reported: Callable[[bytes, bytes, bytes, int], None],
+        record: ColdRecord | None = None,
     ) -> None:
         self._upstream = profile.id
         self._store = store
         self._figures = figures
         self._apply = apply
+        self._reported = reported
+        self._cold = ColdReceipts(profile, store, record, figures, apply)
+        self.pause_seconds = SWEEP_SECONDS
         self._watch = FormWatch(profile.receipt_id)
         self._matched_before = self._matched
         self._passed_over = 0
@@ -48,6 +59,7 @@ class ParkedReceipts:
 
     def reconfigure(self, profile: Upstream) -> None:
         """The profile is another; what was learned of another form of ids counts no more."""
+        self._cold.reconfigure(profile)
         if profile.receipt_id != self._watch.pinned:
             self._watch = FormWatch(profile.receipt_id)
             self._matched_before = self._matched
@@ -70,8 +82,25 @@ class ParkedReceipts:
         pairs = parked.pairs + others
         if pairs:
             await self._apply(pairs)
+        settled = {key for key, _, _ in others}
+        for key, receipts in parked.unmatched:
+            if (
+                key not in settled
+                and key not in self._told
+                and receipts[0].upstream_message_id
+                and now_ms - receipts[0].at_ms >= RIPE_MS
+            ):
+                first = receipts[0]
+                self._reported(first.dest, first.source, first.upstream_message_id, first.at_ms)
         self._passed_over = self._passed_over + parked.seen - len(pairs) if parked.seen == SWEPT_AT_ONCE else 0
-        return 2 * len(pairs) >= SWEPT_AT_ONCE
+        is_more = 2 * len(pairs) >= SWEPT_AT_ONCE
+        try:
+            is_pressed = await self._cold.sweep(now_ms)
+            self._figures.parked = await self._store.parked_count()
+        except StorageUnavailable:
+            return is_more
+        self.pause_seconds = LOOK_EVERY_MS / 1000 if is_pressed else SWEEP_SECONDS
+        return is_more
 
     async def _in_other_forms(self, unmatched: list[tuple[bytes, list[ParkedReceipt]]], now_ms: int) -> list[Pair]:
         """Those of them that mean one message, and one alone, by a key that is not the one of the profile's form.

@@ -29,7 +29,8 @@ from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.mobile import MobileMessages
-from smscd.egress.receipts.parked import SWEEP_SECONDS, ParkedReceipts
+from smscd.egress.receipts.parked import ParkedReceipts
+from smscd.egress.receipts.record import ColdRecord
 from smscd.egress.wake import Wake
 from smscd.transport.connection import SmppConnection
 from storage.redis.errors import StorageUnavailable
@@ -71,8 +72,9 @@ class Receipts:
     """Takes what one upstream delivers, for as long as the role `receipts:<upstream>` is held.
 
     ids: IdSource.take of this process, for mobile-originated messages. correlated: returns when every answer that came
-    before can be found by its receipt. reported: told (source, destination, upstream's id) of a message whose receipt
-    nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
+    before can be found by its receipt. reported: told (source, destination, upstream's id, when it came) of a message
+    whose receipt nobody could match. hold_reading: stops and resumes reading from all binds of the upstream.
+    record: for what Redis has forgotten.
     """
 
     def __init__(
@@ -83,11 +85,12 @@ class Receipts:
         directory: Callable[[], DirectoryIndex],
         ids: Callable[[int, int], list[int]],
         correlated: Callable[[], Awaitable[None]],
-        reported: Callable[[bytes, bytes, bytes], None],
+        reported: Callable[[bytes, bytes, bytes, int], None],
         hold_reading: Callable[[bool], None],
         figures: UpstreamFigures,
         clock: Callable[[], float],
         wall_ms: Callable[[], int],
+        record: ColdRecord | None = None,
     ) -> None:
         self.profile = profile
         self._reader = Reader(profile)
@@ -103,7 +106,8 @@ class Receipts:
         self._waiting: list[Read] = []
         self._is_busy = False
         self._next_sweep = 0.0
-        self._parked = ParkedReceipts(profile, store, figures, self.apply_parked)
+        self._parked = ParkedReceipts(profile, store, figures, self.apply_parked, reported, record)
+        self._has_matches = False
         self._mobile = MobileMessages(
             profile, store=store, directory=directory, ids=ids, figures=figures, wall_ms=wall_ms
         )
@@ -133,6 +137,11 @@ class Receipts:
         self._figures.alerts += len(pdus)
         _log.info("upstream.alerted", upstream=self.profile.id, number=pdus[0].source_addr, count=len(pdus))
 
+    def matched(self) -> None:
+        """Operators may have matched orphans (a bell), or nobody knows."""
+        self._has_matches = True
+        self._wake.set()
+
     @property
     def is_idle(self) -> bool:
         """True when everything that came is durable and answered."""
@@ -148,11 +157,14 @@ class Receipts:
     async def _work(self) -> None:
         while True:
             self._wake.clear()
+            if self._has_matches:
+                await self._apply_matches()
             if self._clock() >= self._next_sweep:
                 await self.sweep()
             await self._tell_overdue()
             if not self._waiting:
-                await self._wake.wait(self._mobile.seconds_to_overdue(self._wall_ms(), SWEEP_SECONDS))
+                to_sweep = max(0.0, self._next_sweep - self._clock())
+                await self._wake.wait(self._mobile.seconds_to_overdue(self._wall_ms(), to_sweep))
                 continue
             began = self._loop.time()
             self._is_busy = True
@@ -168,7 +180,22 @@ class Receipts:
     async def sweep(self) -> None:
         """Look at what is parked."""
         is_more = await self._parked.sweep(self._wall_ms())
-        self._next_sweep = self._clock() + (0.0 if is_more else SWEEP_SECONDS)
+        self._next_sweep = self._clock() + (0.0 if is_more else self._parked.pause_seconds)
+
+    async def _apply_matches(self) -> None:
+        """Apply the orphans that operators have matched, and say what they came to; once more when that fails."""
+        try:
+            matches = await self._store.matches()
+            if matches:
+                found = matches.values()
+                await self._store.remember(
+                    [(match.context.id, suffix, value) for match in found for suffix, value in match.states]
+                )
+                effects = await self._apply_known([(match.context, match.receipt) for match in found])
+                await self._store.answer_matches(dict(zip(matches, effects, strict=True)))
+            self._has_matches = False
+        except StorageUnavailable as error:
+            _log.info("receipts.matches_not_applied", upstream=self.profile.id, error=str(error))
 
     async def _tell_overdue(self) -> None:
         await self._mobile.load()
@@ -254,19 +281,14 @@ class Receipts:
                 if context is not None:
                     items.append(receipt_item(context, receipt, upstream, now_ms))
                 elif receipt.upstream_message_id:
-                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id)
+                    self._reported(pdu.destination_addr, pdu.source_addr, receipt.upstream_message_id, now_ms)
             if self.profile.receipt_segments != "all":
                 judge_long_messages(items, self.profile.receipt_segments)
             figures.receipts += len(receipts)
             figures.receipts_parked += len(receipts) - len(items)
         marks = await self._mobile.add(batch, messages, now_ms) if messages else []
         if batch.items or batch.inbound:
-            effects = await self._store.apply(batch)
-            figures.receipts_repeated += effects.count(Effect.REPEATED)
-            figures.receipts_undelivered += sum(
-                effect is Effect.FINAL and item.record.state != State.DELIVERED
-                for effect, item in zip(effects, batch.items, strict=True)
-            )
+            await self._apply_batch(batch)
         if marks:
             await self._mobile.remember(marks, now_ms)
 
@@ -300,20 +322,30 @@ class Receipts:
 
     async def apply_parked(self, parked: list[tuple[bytes, SentContext, list[ParkedReceipt]]]) -> None:
         """Apply receipts that came before their submit_sm_resp, then forget that they were parked."""
-        now_ms = self._wall_ms()
-        upstream = self.profile.id
-        batch = ReceiptBatch()
-        for _, context, receipts in parked:
-            batch.items += [receipt_item(context, receipt, upstream, now_ms) for receipt in receipts]
-        if self.profile.receipt_segments != "all":
-            judge_long_messages(batch.items, self.profile.receipt_segments)
-        if batch.items:
-            await self._store.apply(batch)
+        await self._apply_known([(context, receipt) for _, context, receipts in parked for receipt in receipts])
         try:
             await self._store.unpark([key for key, _, _ in parked])
         except StorageUnavailable as error:
             # They stay parked although they are applied: shown once more, applied never again.
             _log.info("receipts.not_unparked", upstream=self.profile.id, error=str(error))
+
+    async def _apply_known(self, pairs: Sequence[tuple[SentContext, ParkedReceipt]]) -> list[Effect]:
+        """Apply receipts whose messages are known, as if they had come now."""
+        now_ms, upstream = self._wall_ms(), self.profile.id
+        batch = ReceiptBatch([receipt_item(context, receipt, upstream, now_ms) for context, receipt in pairs])
+        if self.profile.receipt_segments != "all":
+            judge_long_messages(batch.items, self.profile.receipt_segments)
+        return await self._apply_batch(batch) if batch.items else []
+
+    async def _apply_batch(self, batch: ReceiptBatch) -> list[Effect]:
+        effects = await self._store.apply(batch)
+        figures = self._figures
+        figures.receipts_repeated += effects.count(Effect.REPEATED)
+        figures.receipts_undelivered += sum(
+            effect is Effect.FINAL and item.record.state != State.DELIVERED
+            for effect, item in zip(effects, batch.items, strict=True)
+        )
+        return effects
 
 
 def parked_receipt(pdu: Delivered, receipt: Receipt, state: State, now_ms: int) -> ParkedReceipt:

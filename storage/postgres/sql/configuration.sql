@@ -16,6 +16,9 @@ SELECT system_id, account, password_hmac, client_certificate FROM smpp_credentia
 -- name: load_api_keys
 SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, key_hash;
 
+-- name: upstream_ids
+SELECT id FROM upstreams ORDER BY id;
+
 -- name: load_upstreams
 SELECT id, host, port, system_id, password, system_type, bind_mode, binds, window_size, rate_per_second, is_enabled,
        interface_version, response_timeout_seconds, enquire_link_seconds, registered_delivery, receipt_id, in_doubt,

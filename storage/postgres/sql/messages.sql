@@ -6,7 +6,7 @@ SELECT id, account, upstream, direction, door, state, source, source_ton, source
        priority, price_micros, refunded_micros, attempts, maybe_duplicate, error_code, client_ref, request_key,
        callback_url, metadata, tlvs, callbacks_open, callback_state, callback_attempts, valid_until, done_at,
        callback_at, group_id, conversion, coalesce(priority_flag, 0) AS priority_flag,
-       coalesce(cost_micros, 0) AS cost_micros, stored_answer, send_at
+       coalesce(cost_micros, 0) AS cost_micros, stored_answer, send_at, coalesce(in_doubt, 0) AS in_doubt
   FROM messages WHERE id = ANY ($1::bigint[]) AND ($2::text IS NULL OR account = $2);
 
 -- The messages of a submit_multi. Their ids were taken together, so they lie within the millisecond after the first.
@@ -37,9 +37,16 @@ SELECT at, what, segment, attempt, upstream, detail FROM message_timeline WHERE 
 -- name: recorded_offset
 SELECT last_id FROM journal_offsets WHERE shard = $1;
 
--- Cold correlation: segments by what the upstream calls them, not older than a message id.
+-- Cold correlation: segments by what the upstream calls them, not older than a message id. An id that an upstream gives
+-- again and again does not have all of them read.
 -- name: find_segments
 SELECT s.upstream_message_id, s.message_id, s.segment
-  FROM segments s
- WHERE s.upstream_message_id = ANY ($2::text[]) AND s.upstream = $1 AND s.message_id >= $3
- ORDER BY s.sent_at DESC;
+  FROM unnest($2::text[]) AS wanted (id)
+ CROSS JOIN LATERAL (SELECT upstream_message_id, message_id, segment FROM segments
+                      WHERE upstream_message_id = wanted.id AND upstream = $1 AND message_id >= $3 LIMIT $4) AS s;
+
+-- Which segments of messages have had their final receipt, and what it said: the first stays.
+-- name: find_ends
+SELECT DISTINCT ON (message_id, segment) message_id, segment, state
+  FROM message_events WHERE message_id = ANY ($1::bigint[]) AND kind = 10 AND state >= 4
+ ORDER BY message_id, segment, at;

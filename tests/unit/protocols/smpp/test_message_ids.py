@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.smpp.message_ids import IdForm, bare, candidates, canonical_id, relations
+from protocols.smpp.message_ids import IdForm, bare, candidates, canonical_id, relations, responses
 
 NUMBERS = st.integers(0, 10**18)
 
@@ -108,3 +108,31 @@ def test_quirk_2_what_one_form_relates_meets_in_it(number: int, form: IdForm) ->
     response, receipt = spelled[form]
     assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
     assert form in relations(response, receipt)
+
+
+@pytest.mark.parametrize(
+    ("form", "response", "receipt"),
+    [
+        ("same", b"abc-1", b" abc-1\0"),
+        ("case", b"ABC-1", b"abc-1"),
+        ("zeros", b"0000123", b"123"),
+        ("zeros", b"123", b"0000123"),
+        ("zeros", b"00ab", b"AB"),
+        ("decimal", b"0000001F", b"31"),
+        ("decimal", b"0x1f", b"31"),
+        ("hex", b"0031", b"1F"),
+        ("decimal", b"a-uuid", b"a-uuid"),
+    ],
+)
+def test_quirk_2_the_response_of_a_receipt_is_among_the_spellings_to_look_for(
+    form: str, response: bytes, receipt: bytes
+) -> None:
+    spelled = responses(receipt, form)
+    assert response in spelled and len(set(spelled)) == len(spelled) <= 64
+    assert canonical_id(response, form) == canonical_id(receipt, form, is_receipt=True)
+
+
+@given(st.binary(max_size=64), st.sampled_from(list(IdForm)))
+def test_quirk_2_every_receipt_has_few_spellings_to_look_for(receipt: bytes, form: IdForm) -> None:
+    assert len(responses(receipt, form)) <= 64
+    assert bool(responses(receipt, form)) == bool(bare(receipt))

@@ -11,10 +11,13 @@ decode = msgspec.msgpack.Decoder(MessageRecord).decode
 
 
 def test_messages_of_earlier_releases_are_read() -> None:
-    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer", send_at_ms=9)
+    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer", send_at_ms=9, in_doubt=2)
     written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
-    assert written[-4:] == [3, 7, b"answer", 9]
+    assert written[-5:] == [3, 7, b"answer", 9, 2]
     assert decode(msgspec.msgpack.encode(written)) == record
+    written.pop()
+    unruled = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer", send_at_ms=9)
+    assert decode(msgspec.msgpack.encode(written)) == unruled
     unscheduled = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer")
     assert decode(msgspec.msgpack.encode(written[:-1])) == unscheduled
     assert decode(msgspec.msgpack.encode(written[:-2])) == message(1, priority_flag=3, cost_micros=7)

@@ -183,7 +183,7 @@ async def receiving() -> float:
         directory=lambda: DirectoryIndex(Snapshot()),
         ids=lambda now_ms, count: [],
         correlated=at_once,
-        reported=lambda source, dest, upstream_id: None,
+        reported=lambda *receipt: None,
         hold_reading=lambda is_held: None,
         figures=UpstreamFigures("carrier"),
         clock=lambda: 0.0,

@@ -13,7 +13,9 @@ from smscd.core.records import (
     CallbackRecord,
     ChangeRequest,
     HeldPart,
+    MatchRequest,
     MessageRecord,
+    OrphanRecord,
     ParkedReceipt,
     ResultRecord,
     SentContext,
@@ -24,7 +26,7 @@ from smscd.egress.dispatch.turn import Ref
 from storage.redis.blobs import pack_array
 from storage.redis.dispatch import QueueEntry, Turn, TurnReply
 from storage.redis.errors import Fenced, StorageUnavailable
-from storage.redis.receipts import Effect, Parked, ReceiptBatch
+from storage.redis.receipts import Effect, Parked, ReceiptBatch, Waiting
 
 NOW_MS = 1_800_000_000_000
 FIRST_ID = (NOW_MS - 1_577_836_800_000) << 22
@@ -114,6 +116,8 @@ class FakeRedis:
     last_marks: tuple[int, list[bytes]] = (0, [])
     changes: set[int] = field(default_factory=set)
     asks: dict[int, ChangeRequest | bytes] = field(default_factory=dict)
+    orphans: dict[bytes, OrphanRecord] = field(default_factory=dict)
+    matches: dict[int, MatchRequest | Effect] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     replaced: list[bytes] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
@@ -352,6 +356,38 @@ class FakeReceiptStore:
             elif redis.corr[key] != b"!":
                 result.pairs.append((key, msgspec.msgpack.decode(redis.corr[key], type=SentContext), receipts))
         return result
+
+    async def parked_between(self, first_ms: int, last_ms: int, limit: int) -> list[Waiting]:
+        self.redis.check()
+        found = []
+        for key, held in self.redis.park.items():
+            receipts = [msgspec.msgpack.decode(blob, type=ParkedReceipt) for blob in held]
+            if first_ms <= receipts[0].at_ms <= last_ms:
+                found.append(Waiting(receipts[0].at_ms, key, receipts))
+        return sorted(found, key=lambda waiting: waiting[:2])[:limit]
+
+    async def parked_count(self) -> int:
+        return len(self.redis.park)
+
+    async def remember(self, states: Sequence[tuple[int, bytes, int]]) -> None:
+        self.redis.check()
+        for message_id, suffix, value in states:
+            if not suffix:
+                self.redis.states.setdefault(message_id, value)
+            elif suffix != b":n":
+                self.redis.parts.setdefault((message_id, int(suffix[1:])), value)
+
+    async def orphan(self, records: Sequence[OrphanRecord]) -> None:
+        self.redis.check()
+        self.redis.orphans.update({record.mark: record for record in records})
+
+    async def matches(self) -> dict[int, MatchRequest]:
+        self.redis.check()
+        return {number: match for number, match in self.redis.matches.items() if isinstance(match, MatchRequest)}
+
+    async def answer_matches(self, effects: Mapping[int, Effect]) -> None:
+        self.redis.check()
+        self.redis.matches.update(effects)
 
     async def known(self, canonical_ids: Sequence[bytes], now_ms: int) -> dict[bytes, SentContext | None]:
         self.redis.check()

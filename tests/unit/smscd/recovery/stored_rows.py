@@ -38,6 +38,7 @@ def _stored(data: bytes) -> StoredMessage:
     values["state"] = State(values["state"])
     values["service_type"] = values["service_type"] or b""
     values["priority_flag"] = values["priority_flag"] or 0
+    values["in_doubt"] = values["in_doubt"] or 0
     values["cost_micros"] = values["cost_micros"] or 0
     return StoredMessage(**{name: value for name, value in values.items() if name not in _LEFT_OUT})
 

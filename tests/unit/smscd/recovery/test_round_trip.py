@@ -58,6 +58,7 @@ RECORDS = st.builds(
     group_id=st.just(0) | IDS,
     conversion=st.none() | CONVERSIONS,
     priority_flag=st.integers(0, 3),
+    in_doubt=st.integers(0, 3),
     cost_micros=MICROS,
     stored_answer=st.none() | st.binary(min_size=1, max_size=40),
 )

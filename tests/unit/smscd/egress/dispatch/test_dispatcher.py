@@ -19,6 +19,7 @@ from storage.redis.dispatch import Turn, TurnReply
 from storage.redis.errors import Fenced
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,
+    NOW_MS,
     QUEUE,
     Clock,
     FakeDispatchStore,
@@ -419,7 +420,7 @@ async def test_a_receipt_between_the_same_addresses_settles_the_one_doubt() -> N
     rig = await doubted(message(1), message(2))
     parked = ParkedReceipt(b"abc", b"DELIVRD", b"000", int(State.DELIVERED), 1, b"raw", 1)
     rig.redis.park[b"abc"] = [encode(parked)]
-    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc", NOW_MS)
     await rig.work()
     assert rig.redis.results()[-1].outcome == Outcome.ACCEPTED
     [(key, context, receipts)] = rig.parked.parked
@@ -428,14 +429,14 @@ async def test_a_receipt_between_the_same_addresses_settles_the_one_doubt() -> N
 
 async def test_a_receipt_that_fits_two_doubts_or_an_awaited_answer_settles_nothing() -> None:
     rig = await doubted(message(1), message(2, dest=message(1).dest))
-    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc", NOW_MS)
     await rig.work()
     assert rig.outcomes() == [Outcome.DOUBTED] * 2
     rig = await doubted(message(1))
     rig.link.can_send = True
     rig.redis.admit(message(2, dest=message(1).dest))
     await rig.work()
-    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    rig.dispatcher.reported(b"Sender", message(1).dest, b"abc", NOW_MS)
     await rig.work()
     assert rig.outcomes() == [Outcome.DOUBTED]
 

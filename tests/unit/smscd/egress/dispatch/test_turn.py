@@ -132,6 +132,21 @@ def test_a_doubt_beside_a_temporary_refusal_is_tried_again_later_as_a_whole() ->
     assert [record.outcome for record in journal(made)] == [Outcome.DOUBTED, Outcome.RETRIED]
 
 
+def test_where_doubts_fail_a_long_message_does_when_its_other_segments_are_answered_or_late() -> None:
+    for ends in ("answered", "timed out"):
+        item = sending(segments=2)
+        made = draft(in_doubt="fail")
+        made.lost([(item, 0)])
+        assert not item.is_over and item.states[0] == DOUBTED, "the other one is awaited"
+        made = draft(in_doubt="fail")
+        if ends == "answered":
+            made.answered([((item, 1), 0, b"x")])
+        else:
+            made.timed_out([(item, 1)])
+        assert made.turn.finals == [(item.record.id, State.FAILED)] and not made.turn.refunds
+        assert made.finish().rest_del == [item.record.id]
+
+
 def test_an_expired_doubt_is_not_sent_again() -> None:
     item = sending(valid_until_ms=NOW_MS)
     made = draft()

@@ -14,7 +14,7 @@ from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
 from smscd.core import joining
 from smscd.core.records import CallbackRecord, HeldPart, InboundRecord, Via
-from smscd.egress.receipts import mobile, receipts
+from smscd.egress.receipts import mobile, parked
 from storage.redis.errors import Fenced
 from storage.redis.receipts import ReceiptBatch
 from tests.unit.smscd.egress.doubles import FakeRedis, decode_callback, profile
@@ -116,7 +116,7 @@ async def test_quirk_33_what_waits_too_long_is_told_as_partial_and_a_later_part_
 async def test_quirk_33_a_wait_is_over_when_its_time_has_come_and_not_at_the_next_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(receipts, "SWEEP_SECONDS", 1_000.0)
+    monkeypatch.setattr(parked, "SWEEP_SECONDS", 1_000.0)
     rig = Rig()
     rig.come(part(2))
     await rig.settle()

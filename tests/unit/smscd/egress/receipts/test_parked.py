@@ -23,7 +23,14 @@ class Rig:
         self.store = FakeReceiptStore(self.redis)
         self.figures = UpstreamFigures("carrier")
         self.applied: list[tuple[bytes, int]] = []
-        self.parked = ParkedReceipts(profile(**changes), self.store, self.figures, self._apply)  # type: ignore[arg-type]
+        self.reported: list[tuple[bytes, bytes, bytes, int]] = []
+        self.parked = ParkedReceipts(
+            profile(**changes),
+            self.store,  # type: ignore[arg-type]  # the double
+            self.figures,
+            self._apply,
+            lambda *receipt: self.reported.append(receipt),
+        )
 
     async def _apply(self, pairs: list[Pair]) -> None:
         self.applied += [(key, context.id) for key, context, _ in pairs]
@@ -135,3 +142,24 @@ async def test_orphans_are_passed_over_and_do_not_hide_what_comes_after_them() -
     assert not rig.applied
     await rig.parked.sweep(LATER)
     assert [key for key, _ in rig.applied] == [b"%d" % FIRST]
+
+
+async def test_a_receipt_that_stays_unmatched_is_told_again_because_a_doubt_may_come_after_it() -> None:
+    rig = Rig()
+    rig.know(b"%X" % FIRST)
+    rig.park(b"%d" % FIRST)
+    rig.park(b"nobody's")
+    await rig.parked.sweep(LATER - 1)
+    assert not rig.reported
+    await rig.parked.sweep(LATER)
+    await rig.parked.sweep(LATER)
+    assert rig.reported == [(b"ACME", b"447700900123", b"nobody's", NOW_MS)] * 2
+
+
+async def test_a_receipt_that_may_be_several_messages_settles_no_doubt() -> None:
+    rig = Rig()
+    rig.know(b"A", 1)
+    rig.know(b"16", 2)
+    rig.park(b"10")
+    await rig.parked.sweep(LATER)
+    assert not rig.reported

@@ -18,13 +18,14 @@ from protocols.smpp.pdu import AlertNotification, DataSm, DeliverSm
 from protocols.smpp.receipt import format_receipt, parse_receipt, receipt_tlvs
 from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import InboundRecord, ReceiptRecord, State, Tariff
+from smscd.core.records import InboundRecord, MatchRequest, ParkedReceipt, ReceiptRecord, State, Tariff
 from smscd.egress.dispatch.gate import AnswerGate
 from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts import receipts as module
 from smscd.egress.receipts.receipts import Receipts
 from storage.redis.errors import Fenced
+from storage.redis.receipts import Effect
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,
     NOW_MS,
@@ -71,7 +72,7 @@ class Rig:
         self.store = FakeReceiptStore(self.redis)
         self.link = AnsweringLink()
         self.gate = AnswerGate()
-        self.reported: list[tuple[bytes, bytes, bytes]] = []
+        self.reported: list[tuple[bytes, bytes, bytes, int]] = []
         self.held: list[bool] = []
         self.figures = UpstreamFigures("carrier")
         self._numbers = count(1)
@@ -152,7 +153,7 @@ async def test_an_unknown_receipt_is_parked_and_answered() -> None:
     rig.come(receipt(b"abc"))
     await rig.settle()
     assert list(rig.redis.park) == [b"abc"] and not rig.redis.receipt_records
-    assert rig.reported == [(b"", b"4917", b"abc")]
+    assert rig.reported == [(b"", b"4917", b"abc", NOW_MS)]
     assert rig.link.answers == [(1, ROK)]
     assert rig.figures.receipts_parked == 1
 
@@ -575,3 +576,31 @@ async def test_quirk_7_a_notification_without_a_date_is_known_again_also_after_i
     rig.come(DeliverSm(**undated))
     await rig.settle()
     assert [callback.stat for callback in rig.redis.callbacks()] == [b"ENROUTE"]
+
+
+def matched(number: int, state: State = State.DELIVERED) -> MatchRequest:
+    parked = ParkedReceipt(b"abc", b"DELIVRD", b"000", int(state), NOW_MS, b"raw", NOW_MS)
+    return MatchRequest(sent_context(message(number), 0), parked, [])
+
+
+async def test_orphans_that_were_matched_are_applied_once_and_who_asked_is_answered() -> None:
+    rig = Rig()
+    rig.redis.matches = {1: matched(1), 2: matched(2)}
+    rig.redis.matches[2].states.append((b"", int(State.UNDELIVERED)))  # type: ignore[union-attr]  # a request
+    async with rig.running():
+        rig.receipts.matched()
+        await until(lambda: not any(isinstance(match, MatchRequest) for match in rig.redis.matches.values()))
+    assert rig.redis.matches == {1: Effect.FINAL, 2: Effect.REPEATED}
+    assert rig.redis.states == {FIRST_ID + 1: State.DELIVERED, FIRST_ID + 2: State.UNDELIVERED}
+    assert [callback.id for callback in rig.redis.callbacks()] == [FIRST_ID + 1]
+
+
+async def test_matches_wait_for_redis() -> None:
+    rig = Rig()
+    rig.redis.matches = {1: matched(1)}
+    async with rig.running():
+        rig.redis.unavailable = 1
+        rig.receipts.matched()
+        await until(lambda: not rig.redis.unavailable)
+        rig.receipts.matched()
+        await until(lambda: rig.redis.matches == {1: Effect.FINAL})
