@@ -22,7 +22,7 @@ class Tally:
     """What turns decided; a Draft fills one, and the dispatcher adds it up.
 
     accepted, doubted, resent, timed_out, late and without_id count segments, the others messages. late: accepted after
-    the time-out. without_id: accepted without an id, so that no receipt can be matched.
+    the time-out. without_id: accepted without an id, so that no receipt can be matched. queue_full: of those retried.
     """
 
     accepted: int = 0
@@ -37,6 +37,7 @@ class Tally:
     timed_out: int = 0
     late: int = 0
     without_id: int = 0
+    queue_full: int = 0
 
     def add(self, other: Tally) -> None:
         """Add the counts of another one."""
@@ -51,9 +52,10 @@ class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
-    breaker_state, inbound_waiting (parts of messages from phones). The rest only grows.
-    receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
-    messages'.
+    window (segments that may be under way on bound binds), breaker_state, inbound_waiting (parts of messages from
+    phones). The rest only grows.
+    binds_refused: by the name of the status. receipts_by_form: matched by another form of the id than the profile's.
+    receipts_ambiguous: ids that may be several messages'.
     unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
     sent: segments written. unwritten: segments whose bind or lease was gone between their intent and the write.
     """
@@ -89,6 +91,8 @@ class UpstreamFigures:
     rest: int = 0
     binds_bound: int = 0
     binds_held: int = 0
+    binds_refused: dict[str, int] = field(default_factory=dict)
+    window: int = 0
     breaker_state: str = "closed"
     response_seconds: Histogram = field(default_factory=Histogram)
     receipt_seconds: Histogram = field(default_factory=Histogram)

@@ -28,7 +28,7 @@ from storage.postgres.statements import load
 
 _SQL = load("configuration")
 PIECE_ROWS = 500
-_JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats"})
+_JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats", "status_delays"})
 _Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Route, Upstream)
 
 
@@ -156,7 +156,7 @@ def _struct(values: dict[str, Any], kind: type[_Row]) -> _Row:
     try:
         for name in _JSON_COLUMNS & values.keys():
             values[name] = msgspec.json.decode(values[name])
-        return msgspec.convert(values, kind)
+        return msgspec.convert(values, kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise ConfigurationInvalid(f"{kind.__name__.lower()} {next(iter(values.values()))}: {error}") from error
 

@@ -26,7 +26,9 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        default_alphabet, is_little_endian, is_zero_padded,
        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-       receipt_stats, mo_join_seconds
+       receipt_stats, mo_join_seconds,
+       throttling_statuses, status_delays, retry_base_seconds, retry_max_seconds,
+       breaker_failures_max, breaker_error_rate, breaker_slow_seconds, breaker_open_seconds
   FROM upstreams ORDER BY id;
 
 -- name: load_routes
@@ -110,10 +112,12 @@ INSERT INTO upstreams
         default_alphabet, is_little_endian, is_zero_padded,
         long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
         service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-        receipt_stats, mo_join_seconds)
+        receipt_stats, mo_join_seconds,
+        throttling_statuses, status_delays, retry_base_seconds, retry_max_seconds,
+        breaker_failures_max, breaker_error_rate, breaker_slow_seconds, breaker_open_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
         $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-        $47, $48, $49, $50)
+        $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -138,7 +142,11 @@ ON CONFLICT (id) DO UPDATE SET
        dest_npi = excluded.dest_npi, service_type = excluded.service_type,
        receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
        vendor_tlvs = excluded.vendor_tlvs, priority_flag = excluded.priority_flag,
-       receipt_stats = excluded.receipt_stats, mo_join_seconds = excluded.mo_join_seconds;
+       receipt_stats = excluded.receipt_stats, mo_join_seconds = excluded.mo_join_seconds,
+       throttling_statuses = excluded.throttling_statuses, status_delays = excluded.status_delays,
+       retry_base_seconds = excluded.retry_base_seconds, retry_max_seconds = excluded.retry_max_seconds,
+       breaker_failures_max = excluded.breaker_failures_max, breaker_error_rate = excluded.breaker_error_rate,
+       breaker_slow_seconds = excluded.breaker_slow_seconds, breaker_open_seconds = excluded.breaker_open_seconds;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
