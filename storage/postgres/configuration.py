@@ -23,6 +23,7 @@ from smscd.core.directory import (
     Upstream,
 )
 from smscd.core.limits import Limits
+from smscd.core.records import State
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
@@ -104,6 +105,36 @@ async def revoke_api_keys(database: Database, account: str, prefix: str) -> int:
 async def add_upstream(database: Database, upstream: Upstream) -> None:
     """Make or change an upstream."""
     await _execute(database, "add_upstream", *_values(upstream))
+
+
+async def lock(database: Database) -> None:
+    """Let nobody else change what is administered until the transaction ends."""
+    await _execute(database, "lock")
+
+
+async def upstreams(database: Database) -> tuple[Upstream, ...]:
+    """All of them."""
+    async with acquired(database) as connection:
+        return await _rows(connection, "load_upstreams", Upstream)
+
+
+async def routes_of_upstream(database: Database, upstream: str) -> list[tuple[str, str]]:
+    """The first of the routes that name it: account and prefix."""
+    async with acquired(database) as connection:
+        return [(row["account"], row["prefix"]) for row in await connection.fetch(_SQL["routes_of_upstream"], upstream)]
+
+
+async def has_open_messages(database: Database, upstream: str, since_id: int) -> bool:
+    """True while messages of an upstream have not come to an end; looks at those with an id from since_id on."""
+    states = [int(state) for state in State if not state.is_final]
+    async with acquired(database) as connection:
+        return bool(await connection.fetchval(_SQL["has_open_messages"], upstream, since_id, states))
+
+
+async def delete_upstream(database: Database, upstream: str) -> bool:
+    """Delete an upstream and what it asks for; False when there is none. In a transaction."""
+    await _execute(database, "delete_costs", upstream)
+    return await _execute(database, "delete_upstream", upstream) == "DELETE 1"
 
 
 async def add_route(database: Database, route: Route) -> None:

@@ -31,6 +31,9 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        breaker_failures_max, breaker_error_rate, breaker_slow_seconds, breaker_open_seconds
   FROM upstreams ORDER BY id;
 
+-- name: lock
+SELECT pg_advisory_xact_lock(hashtext('smscd configuration'));
+
 -- name: load_routes
 SELECT prefix, upstreams, account FROM routes ORDER BY account, prefix;
 
@@ -170,3 +173,17 @@ UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT
 
 -- name: delete_route
 DELETE FROM routes WHERE account = $1 AND prefix = $2;
+
+-- name: routes_of_upstream
+SELECT account, prefix FROM routes WHERE $1 = ANY (upstreams) ORDER BY account, prefix LIMIT 5;
+
+-- What it asks for is of no use without it.
+-- name: delete_costs
+DELETE FROM upstream_costs WHERE upstream = $1;
+
+-- name: delete_upstream
+DELETE FROM upstreams WHERE id = $1;
+
+-- Of messages since $2, by their id, that have not come to an end.
+-- name: has_open_messages
+SELECT EXISTS (SELECT FROM messages WHERE upstream = $1 AND id >= $2 AND state = ANY ($3::smallint[]));
