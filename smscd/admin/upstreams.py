@@ -46,6 +46,14 @@ class Admin:
     waiting: Callable[[str], Awaitable[int]]
     now_ms: Callable[[], int]
 
+    async def told(self) -> bool:
+        """Tell; False when Redis did not pass it on."""
+        try:
+            await self.tell()
+        except StorageUnavailable:
+            return False
+        return True
+
 
 async def find(name: str, database: Database) -> Upstream | Refusal:
     """An upstream by its name."""
@@ -61,7 +69,7 @@ async def add(name: str, values: Mapping[str, object], admin: Admin) -> Changed 
             return Refusal("upstream_exists", 409, f"There is an upstream {name} already: take another name.")
         await configuration.add_upstream(connection, made)
         await operators.log(connection, admin.operator, "upstream.add", name, new=logged(made))
-    return Changed(upstream=made, differences={}, is_told=await _told(admin))
+    return Changed(upstream=made, differences={}, is_told=await admin.told())
 
 
 async def change(name: str, values: Mapping[str, object], admin: Admin) -> Changed | Refusal:
@@ -76,7 +84,7 @@ async def change(name: str, values: Mapping[str, object], admin: Admin) -> Chang
             return no_upstream(name)
         made = changed(before, name, values)
         await write(connection, admin.operator, before, made)
-    return Changed(upstream=made, differences=differences(before, made), is_told=await _told(admin))
+    return Changed(upstream=made, differences=differences(before, made), is_told=await admin.told())
 
 
 async def write(connection: Connection, operator: str, before: Upstream, made: Upstream) -> None:
@@ -106,7 +114,7 @@ async def remove(name: str, admin: Admin, *, is_forced: bool) -> Changed | Refus
         if refusal is not None:
             return refusal
         await delete(connection, admin.operator, before)
-    return Changed(upstream=before, differences={}, is_told=await _told(admin))
+    return Changed(upstream=before, differences={}, is_told=await admin.told())
 
 
 async def delete(connection: Connection, operator: str, upstream: Upstream) -> None:
@@ -166,11 +174,3 @@ async def _why_not(connection: Connection, name: str, admin: Admin, *, is_forced
 
 def _named(name: str, upstreams: tuple[Upstream, ...]) -> Upstream | None:
     return next((upstream for upstream in upstreams if upstream.id == name), None)
-
-
-async def _told(admin: Admin) -> bool:
-    try:
-        await admin.tell()
-    except StorageUnavailable:
-        return False
-    return True

@@ -244,7 +244,7 @@ def _shown(spec: FieldSpec, value: Any) -> object:
         case "words":
             return dict(sorted(value.items()))
         case "tlvs":
-            return msgspec.to_builtins(value)
+            return list(msgspec.to_builtins(value))
         case _:
             return value
 

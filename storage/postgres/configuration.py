@@ -6,6 +6,7 @@ Every add_* is an upsert. Whoever changes something publishes the notification a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 import asyncpg
@@ -38,12 +39,12 @@ class ConfigurationInvalid(Exception):
 
 
 async def load_snapshot(database: Database, known: Snapshot | None = None, *, with_prices: bool = True) -> Snapshot:
-    """Everything, as it stood at one moment. Raises ConfigurationInvalid.
+    """Everything, as it stood at one moment, or as the transaction sees it that is open. Raises ConfigurationInvalid.
 
     known: an earlier one; its prices and costs are taken over when they have not changed since. They are read in pieces
     in any case: there may be a hundred thousand. with_prices: False for who does not want them.
     """
-    async with acquired(database) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with acquired(database) as connection, _at_one_moment(connection):
         version = await connection.fetchval(_SQL["prices_version"]) if with_prices else 0
         prices: tuple[Price, ...] = ()
         costs: tuple[Cost, ...] = ()
@@ -147,6 +148,12 @@ async def delete_route(database: Database, account: str, prefix: str) -> bool:
     return await _execute(database, "delete_route", account, prefix) == "DELETE 1"
 
 
+async def price_plans(database: Database) -> dict[str, str]:
+    """The currency of each price plan."""
+    async with acquired(database) as connection:
+        return {row["id"]: row["currency"] for row in await connection.fetch(_SQL["price_plans"])}
+
+
 async def add_price_plan(database: Database, plan: str, currency: str = "EUR") -> None:
     """Make a price plan, or change its currency."""
     await _execute(database, "add_price_plan", plan, currency)
@@ -164,9 +171,20 @@ async def add_mo_number(database: Database, number: MoNumber) -> None:
     await _execute(database, "add_mo_number", *_values(number))
 
 
+async def delete_mo_number(database: Database, number: str) -> bool:
+    """Take a number from its account; False when it was nobody's."""
+    return await _execute(database, "delete_mo_number", number) == "DELETE 1"
+
+
 async def _execute(database: Database, statement: str, *arguments: object) -> str:
     async with acquired(database) as connection:
         return await connection.execute(_SQL[statement], *arguments)
+
+
+def _at_one_moment(connection: Connection) -> AbstractAsyncContextManager[object]:
+    if connection.is_in_transaction():
+        return nullcontext()
+    return connection.transaction(isolation="repeatable_read", readonly=True)
 
 
 async def _in_pieces(connection: Connection, statement: str, *arguments: object) -> AsyncIterator[asyncpg.Record]:

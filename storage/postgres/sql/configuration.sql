@@ -187,3 +187,9 @@ DELETE FROM upstreams WHERE id = $1;
 -- Of messages since $2, by their id, that have not come to an end.
 -- name: has_open_messages
 SELECT EXISTS (SELECT FROM messages WHERE upstream = $1 AND id >= $2 AND state = ANY ($3::smallint[]));
+
+-- name: price_plans
+SELECT id, currency FROM price_plans ORDER BY id;
+
+-- name: delete_mo_number
+DELETE FROM mo_numbers WHERE number = $1;
