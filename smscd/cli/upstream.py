@@ -237,3 +237,6 @@ def _print(found: Changed, otherwise: str, *, as_json: bool) -> None:
 def _warn_untold(found: Changed) -> None:
     if not found.is_told:
         click.echo("Redis did not pass the notice on: every worker sees it within half a minute.")
+
+
+from smscd.cli import upstream_test  # noqa: E402, F401  # its command
