@@ -71,30 +71,31 @@ class Traffic:
 
 
 def test_a_running_upstream_follows_each_change_and_no_message_is_lost(demo: DemoProcess, tmp_path: Path) -> None:
-    with carrier_process(tmp_path, "--system-id=them", "--password=hunter3") as other, Traffic(demo) as traffic:
-        demo.until(lambda: results(demo, "accepted") > 10)
-        status, made = command(demo, "upstream", "set", "carrier", "--window=7", "--rate=900", "--binds=3")
-        assert (status, made["changed"]["binds"]) == (0, {"before": 1, "after": 3})
-        demo.until(lambda: demo.metric(BOUND) == 3 and demo.metric(WINDOW) == 21)
-        move = ("--port", str(other["port"]), "--system-id=them", "--password=hunter3", "--binds=2")
-        status, made = command(demo, "upstream", "set", "carrier", *move)
-        assert (status, made["changed"]["password"]) == (0, {"before": "(secret)", "after": "(another)"})
-        stats = f"http://127.0.0.1:{other['control_port']}/stats"
+    with carrier_process(tmp_path, "--system-id=them", "--password=hunter3") as other:
+        with Traffic(demo) as traffic:
+            demo.until(lambda: results(demo, "accepted") > 10)
+            status, made = command(demo, "upstream", "set", "carrier", "--window=7", "--rate=900", "--binds=3")
+            assert (status, made["changed"]["binds"]) == (0, {"before": 1, "after": 3})
+            demo.until(lambda: demo.metric(BOUND) == 3 and demo.metric(WINDOW) == 21)
+            move = ("--port", str(other["port"]), "--system-id=them", "--password=hunter3", "--binds=2")
+            status, made = command(demo, "upstream", "set", "carrier", *move)
+            assert (status, made["changed"]["password"]) == (0, {"before": "(secret)", "after": "(another)"})
+            stats = f"http://127.0.0.1:{other['control_port']}/stats"
 
-        def sessions_there() -> int:
-            with urllib.request.urlopen(stats, timeout=5) as answer:
-                return int(json.load(answer)["sessions"])
+            def sessions_there() -> int:
+                with urllib.request.urlopen(stats, timeout=5) as answer:
+                    return int(json.load(answer)["sessions"])
 
-        demo.until(lambda: demo.metric(BOUND) == 2 and sessions_there() == 2)
-        before = results(demo, "accepted")
-        demo.until(lambda: results(demo, "accepted") > before + 10)
-        assert command(demo, "upstream", "disable", "carrier")[1]["is_enabled"] is False
-        demo.until(lambda: demo.metric(BOUND) == 0)
-        assert command(demo, "upstream", "enable", "carrier")[0] == 0
-        demo.until(lambda: demo.metric(BOUND) == 2)
-    demo.until(lambda: results(demo, "accepted") == traffic.sent, 20)
-    assert results(demo, "doubted") == results(demo, "resent") == results(demo, "failed") == 0
-    assert results(demo, "retried") == 0
+            demo.until(lambda: demo.metric(BOUND) == 2 and sessions_there() == 2)
+            before = results(demo, "accepted")
+            demo.until(lambda: results(demo, "accepted") > before + 10)
+            assert command(demo, "upstream", "disable", "carrier")[1]["is_enabled"] is False
+            demo.until(lambda: demo.metric(BOUND) == 0)
+            assert command(demo, "upstream", "enable", "carrier")[0] == 0
+            demo.until(lambda: demo.metric(BOUND) == 2)
+        demo.until(lambda: results(demo, "accepted") == traffic.sent, 20)
+        assert results(demo, "doubted") == results(demo, "resent") == results(demo, "failed") == 0
+        assert results(demo, "retried") == 0
 
 
 def test_upstreams_are_shown_tested_and_removed_and_passwords_never_printed(demo: DemoProcess, tmp_path: Path) -> None:
