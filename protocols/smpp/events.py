@@ -39,10 +39,11 @@ class BindRequested:
 
 @dataclass(slots=True)
 class BindAccepted:
-    """The SMSC bound us. interface_version is the SMSC's, or the assumed one when it gave none."""
+    """The SMSC bound us. interface_version is the SMSC's, or the assumed one when it gave none (told_version None)."""
 
     interface_version: int
     system_id: bytes
+    told_version: int | None = None
 
 
 @dataclass(slots=True)

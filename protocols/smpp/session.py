@@ -293,7 +293,7 @@ class Session(Sender):
         system_id, version = read_bind_response(command_id, frame)
         self._agree(self.peer_interface_version if version is None else version)
         self._enter(after)
-        return events.BindAccepted(self.peer_interface_version, system_id)
+        return events.BindAccepted(self.peer_interface_version, system_id, version)
 
     # --- answers to the peer ----------------------------------------------------------------------------------------
 

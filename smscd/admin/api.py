@@ -16,6 +16,8 @@ from smscd.admin import accounts, orders
 from smscd.admin.bodies import read_order
 from smscd.admin.operators import Operators
 from smscd.admin.orders import Outcome, Refusal
+from smscd.admin.upstream_api import Answer, UpstreamResources
+from smscd.admin.upstreams import Admin
 from smscd.core.records import LedgerRecord
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.problems import (
@@ -64,8 +66,9 @@ Resource: TypeAlias = Callable[[web.Request, Token, dict[str, str]], Awaitable[D
 class AdminApi:
     """Everything under /admin/v1/. tell: has all processes read the configuration again.
 
-    now_ms: milliseconds since the Unix epoch. wait_seconds: how long an order waits for the ledger; then it is pending.
-    more: further paths (patterns) below /admin/v1/ with their resources.
+    waiting: how many messages Redis has for an upstream. now_ms: milliseconds since the Unix epoch. wait_seconds: how
+    long an order waits for the ledger; then it is pending. more: further paths (patterns) below /admin/v1/ with their
+    resources.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class AdminApi:
         balances: Balances,
         operators: Operators,
         tell: Callable[[], Awaitable[None]],
+        waiting: Callable[[str], Awaitable[int]],
         now_ms: Callable[[], int],
         wait_seconds: float,
         more: Sequence[tuple[str, Mapping[str, Resource]]] = (),
@@ -89,13 +93,20 @@ class AdminApi:
             bytes_max=BODY_BYTES_MAX, pending_bytes_max=REQUESTS_MAX * BODY_BYTES_MAX, seconds=BODY_SECONDS
         )
         self._under_way = 0
+        self._upstreams = UpstreamResources(
+            database,
+            lambda operator: Admin(operator=operator, database=database, tell=tell, waiting=waiting, now_ms=now_ms),
+        )
         account = "accounts/(?P<account>[^/]+)"
+        upstream = "upstreams/(?P<upstream>[^/]+)"
         paths: list[tuple[str, Mapping[str, Resource]]] = [
             (account, {"GET": self._view}),
             (f"{account}/topups", {"POST": self._order}),
             (f"{account}/topups/(?P<reference>[^/]+)", {"GET": self._order_again}),
             (f"{account}/suspend", {"POST": self._suspend}),
             (f"{account}/resume", {"POST": self._resume}),
+            ("upstreams", {"GET": self._list_upstreams, "POST": self._add_upstream}),
+            (upstream, {"GET": self._view_upstream, "PATCH": self._change_upstream, "DELETE": self._remove_upstream}),
             *more,
         ]
         self._routes = [(re.compile(PREFIX + path), methods) for path, methods in paths]
@@ -146,11 +157,9 @@ class AdminApi:
         return _problem_of(found) if isinstance(found, Refusal) else Done(200, found)
 
     async def _order(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
-        body = self._bodies.arrived(request)
-        if body is None:
-            body = await self._bodies.read(request)
+        body = await self._body(request)
         if isinstance(body, Problem):
-            return _with_our_size(body)
+            return body
         asked = read_order(body)
         if isinstance(asked, Problem):
             return asked
@@ -183,6 +192,12 @@ class AdminApi:
         status = 202 if outcome.entry is None else 201 if outcome.is_new else 200
         return await self._outcome(outcome, status, {"Location": place})
 
+    async def _body(self, request: web.Request) -> bytes | Problem:
+        body = self._bodies.arrived(request)
+        if body is None:
+            body = await self._bodies.read(request)
+        return _with_our_size(body) if isinstance(body, Problem) else body
+
     async def _order_again(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
         outcome = await orders.find(names["reference"], names["account"], self._database, self._balances)
         if outcome is None:
@@ -206,6 +221,32 @@ class AdminApi:
         _log.info("account.suspended" if is_suspended else "account.resumed", account=account, operator=operator.name)
         body = {"account": account, "is_suspended": is_suspended, "changed": found.has_changed, "told": found.is_told}
         return Done(200, body)
+
+    async def _list_upstreams(self, _request: web.Request, _operator: Token, _names: dict[str, str]) -> Done | Problem:
+        return _done(await self._upstreams.all())
+
+    async def _view_upstream(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
+        return _done(await self._upstreams.view(names["upstream"]))
+
+    async def _add_upstream(self, request: web.Request, operator: Token, _names: dict[str, str]) -> Done | Problem:
+        body = await self._body(request)
+        return body if isinstance(body, Problem) else _done(await self._upstreams.add(body, operator.name))
+
+    async def _change_upstream(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        body = await self._body(request)
+        if isinstance(body, Problem):
+            return body
+        return _done(await self._upstreams.change(names["upstream"], body, operator.name))
+
+    async def _remove_upstream(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        is_forced = request.query.get("force") == "true"
+        return _done(await self._upstreams.remove(names["upstream"], operator.name, is_forced=is_forced))
+
+
+def _done(found: Answer | Refusal | Problem) -> Done | Problem:
+    if isinstance(found, Problem):
+        return found
+    return _problem_of(found) if isinstance(found, Refusal) else Done(*found)
 
 
 def _problem_of(refusal: Refusal) -> Problem:

@@ -16,6 +16,8 @@ COMMANDS = {
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup, suspend, ..."),
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
+    "upstream": ("smscd.cli.upstream", "upstream", "Carriers: add, set, list, test, remove, ..."),
+    "apply": ("smscd.cli.apply", "apply", "Make upstreams, routes, accounts and numbers what a file says."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
     "totals": ("smscd.cli.totals", "totals", "What messages came to: by day, account, country, upstream."),
     "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),

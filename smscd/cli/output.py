@@ -79,6 +79,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
     import asyncpg
     from aiohttp import ClientError
 
+    from storage.postgres.configuration import ConfigurationInvalid
     from storage.postgres.migrate import MigrationError
     from storage.redis.errors import StorageUnavailable
 
@@ -86,7 +87,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
         return asyncio.run(work())
     except KeyboardInterrupt:
         raise Failure("interrupted", as_json=as_json) from None
-    except MigrationError as error:
+    except (MigrationError, ConfigurationInvalid) as error:
         raise Failure(str(error), as_json=as_json) from error
     except StorageUnavailable as error:
         raise Failure(f"{error}", as_json=as_json) from error

@@ -57,7 +57,7 @@ def find_source(entry: AccountEntry, ton: int, npi: int, address: bytes) -> Plan
     if not address:
         source: PlannedSource | None = PlannedSource(max(ton, 0), max(npi, 0), b"")
     elif ton in _DETECTED_TONS:
-        source = _detect(ton, npi, address)
+        source = detect_source(ton, npi, address)
     elif (_ALPHANUMERIC if ton == Ton.ALPHANUMERIC else _PRINTABLE).fullmatch(address):
         source = PlannedSource(ton, npi, address)
     else:
@@ -77,7 +77,8 @@ def remember_source(entry: AccountEntry, asked: tuple[int, int, bytes]) -> Plann
     return source
 
 
-def _detect(ton: int, npi: int, address: bytes) -> PlannedSource | None:
+def detect_source(ton: int, npi: int, address: bytes) -> PlannedSource | None:
+    """A sender by its looks; None for what no sender looks like. ton: DETECT, or what the ESME wrote."""
     if match := _E164.fullmatch(address):
         return PlannedSource(int(Ton.INTERNATIONAL), int(Npi.E164), match[1])
     if ton != DETECT and _DIGITS.fullmatch(address):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 import msgspec
+
+from smscd.core.directory import Upstream
+
+OPEN_SECONDS_MAX: Final = 60.0
 
 
 class BreakerState(Enum):
@@ -28,8 +33,18 @@ class BreakerConfig(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 200
     outcomes_min: int = 50
     open_seconds: float = 5.0
-    open_seconds_max: float = 60.0
+    open_seconds_max: float = OPEN_SECONDS_MAX
     probe_seconds: float = 60.0
+
+
+def breaker_config(profile: Upstream) -> BreakerConfig:
+    """What an upstream's profile says of its breaker."""
+    return BreakerConfig(
+        failures_max=profile.breaker_failures_max,
+        error_rate=profile.breaker_error_rate,
+        open_seconds=profile.breaker_open_seconds,
+        open_seconds_max=max(OPEN_SECONDS_MAX, profile.breaker_open_seconds),
+    )
 
 
 class Breaker:
@@ -43,6 +58,12 @@ class Breaker:
         self._failed = 0.0
         self._open_seconds = self._config.open_seconds
         self._until = 0.0
+
+    def configure(self, config: BreakerConfig) -> None:
+        """Go on by other settings; one that is open stays so until its time."""
+        if config.open_seconds != self._config.open_seconds:
+            self._open_seconds = config.open_seconds
+        self._config = config
 
     @property
     def state(self) -> BreakerState:

@@ -43,6 +43,7 @@ OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
 
 Language: TypeAlias = Annotated[int, Meta(ge=1, le=13)]
 """A national language identifier (3GPP TS 23.038 section 6.2.1.2.4)."""
+DelaySeconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 _Octet: TypeAlias = Annotated[int, Meta(ge=-1, le=255)]
 
 
@@ -177,6 +178,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     service_type, and priority_flag: what goes in place of the customer's (quirks 39 and 43). receipt_by_text_alone: a
     deliver_sm with esm_class 0 is a receipt when it reads like one (quirk 5). strips_trailing_nul: of what it delivers
     (quirk 42). receipt_stats: what other words of its receipts mean, in capitals, whatever case they came in (quirk 1).
+    temporary_statuses, permanent_statuses, throttling_statuses, status_delays (seconds before the next attempt),
+    retry_base_seconds, retry_max_seconds: core.error_table. breaker_*: core.breaker; a response that took longer than
+    breaker_slow_seconds is a failure to it, 0: none is.
     """
 
     id: str
@@ -229,6 +233,14 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     priority_flag: Annotated[int, Meta(ge=-1, le=3)] = AS_IT_CAME
     receipt_stats: dict[StatWord, ReceiptStat] = {}
     mo_join_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    throttling_statuses: frozenset[int] = frozenset()
+    status_delays: dict[Annotated[int, Meta(ge=1, le=0xFFFFFFFF)], DelaySeconds] = {}
+    retry_base_seconds: DelaySeconds = 2.0
+    retry_max_seconds: DelaySeconds = 900.0
+    breaker_failures_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    breaker_error_rate: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    breaker_slow_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    breaker_open_seconds: DelaySeconds = 5.0
 
     @property
     def needs_tlvs(self) -> bool:

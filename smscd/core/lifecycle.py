@@ -1,13 +1,12 @@
-"""The life of a message after admission: what statuses and receipts make of it, and when it is tried again."""
+"""The life of a message after admission: what statuses and receipts make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
 from protocols.smpp.constants import CommandStatus, MessageState
-from smscd.core.pacing import Backoff
 from smscd.core.records import State
 
 
@@ -21,7 +20,7 @@ class StatusKind(Enum):
     PERMANENT = auto()
 
 
-_KINDS: Final[dict[int, StatusKind]] = {
+STANDARD_KINDS: Final[Mapping[int, StatusKind]] = {
     CommandStatus.ESME_ROK: StatusKind.ACCEPTED,
     CommandStatus.ESME_RTHROTTLED: StatusKind.THROTTLED,
     CommandStatus.ESME_RMSGQFUL: StatusKind.QUEUE_FULL,
@@ -31,34 +30,13 @@ _KINDS: Final[dict[int, StatusKind]] = {
     CommandStatus.ESME_RSERTYPUNAVAIL: StatusKind.TEMPORARY,
 }
 
-_BACKOFFS: Final = {
-    StatusKind.THROTTLED: Backoff(base_seconds=1.0, max_seconds=60.0),
-    StatusKind.TEMPORARY: Backoff(base_seconds=2.0, max_seconds=900.0),
-    StatusKind.QUEUE_FULL: Backoff(base_seconds=10.0, max_seconds=900.0),
-}
 
+def kind_of_status(status: int) -> StatusKind:
+    """What a command_status means where no profile says otherwise (core.error_table).
 
-def kind_of_status(status: int, temporary: Set[int] = frozenset(), permanent: Set[int] = frozenset()) -> StatusKind:
-    """What a command_status means; the sets of the upstream's profile come before the table.
-
-    A status that nobody knows, the vendors' 0x400 to 0x4FF included, is permanent: it is a failure of this request.
-    A throttling status that the profile calls temporary stays throttling.
+    One that nobody knows, the vendors' 0x400 to 0x4FF included, is permanent: it is a failure of this request.
     """
-    if status in permanent:
-        return StatusKind.PERMANENT
-    kind = _KINDS.get(status, StatusKind.PERMANENT)
-    if kind is StatusKind.PERMANENT and status in temporary:
-        return StatusKind.TEMPORARY
-    return kind
-
-
-def retry_delay_ms(kind: StatusKind, attempt: int, chance: float) -> int:
-    """How long a refused message waits. attempt: temporary refusals before this one. chance: uniform in 0..1.
-
-    A full queue wants more patience than a rate. The caller ends the message at its validity.
-    """
-    backoff = _BACKOFFS.get(kind, _BACKOFFS[StatusKind.TEMPORARY])
-    return int(backoff.delay_seconds(attempt, chance) * 1000)
+    return STANDARD_KINDS.get(status, StatusKind.PERMANENT)
 
 
 _STATES_BY_STAT: Final[dict[bytes, State]] = {

@@ -23,7 +23,7 @@ class Tally:
 
     accepted, doubted, resent, timed_out, late and without_id count segments, the others messages. late: accepted after
     the time-out. without_id: accepted without an id, so that no receipt can be matched. ruled_resent, ruled_failed:
-    segments in doubt that an operator had sent again, or failed.
+    segments in doubt that an operator had sent again, or failed. queue_full: of those retried.
     """
 
     accepted: int = 0
@@ -40,6 +40,7 @@ class Tally:
     without_id: int = 0
     ruled_resent: int = 0
     ruled_failed: int = 0
+    queue_full: int = 0
 
     def add(self, other: Tally) -> None:
         """Add the counts of another one."""
@@ -54,9 +55,9 @@ class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, parked (ids), binds_bound,
-    binds_held, breaker_state, inbound_waiting (parts of messages from phones), doubts (messages that stay in doubt) and
-    doubt_oldest_seconds. The rest only grows.
-    doubts_settled: segments in doubt whose receipt came.
+    binds_held, window (segments that may be under way on bound binds), breaker_state, inbound_waiting (parts of
+    messages from phones), doubts (messages that stay in doubt) and doubt_oldest_seconds. The rest only grows.
+    doubts_settled: segments in doubt whose receipt came. binds_refused: by the name of the status.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'. receipts_looked_up: ids that were asked of PostgreSQL. receipts_cold: receipts that it knew.
     unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
@@ -101,6 +102,8 @@ class UpstreamFigures:
     doubts_settled: int = 0
     binds_bound: int = 0
     binds_held: int = 0
+    binds_refused: dict[str, int] = field(default_factory=dict)
+    window: int = 0
     breaker_state: str = "closed"
     response_seconds: Histogram = field(default_factory=Histogram)
     receipt_seconds: Histogram = field(default_factory=Histogram)

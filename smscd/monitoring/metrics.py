@@ -71,6 +71,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_overflow_messages", MAX, "Messages that wait in PostgreSQL alone, of those.", ("upstream",)),
     Family("smscd_upstream_binds", SUM, "Binds to an upstream that are up.", ("upstream",)),
     Family("smscd_upstream_held_binds", SUM, "Binds that wait because they were refused for good.", ("upstream",)),
+    Family("smscd_upstream_refused_binds_total", C, "Refused binds by status.", ("upstream", "command_status")),
+    Family("smscd_upstream_window_segments", SUM, "Segments that may be under way on bound binds.", ("upstream",)),
     Family("smscd_upstream_alerts_total", C, "alert_notification: a number can be reached again.", ("upstream",)),
     Family("smscd_upstream_in_flight_messages", SUM, "Segments sent and not answered.", ("upstream",)),
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),

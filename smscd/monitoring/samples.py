@@ -57,6 +57,9 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     yield Sample("smscd_queue_messages", labels, figures.queued)
     yield Sample("smscd_upstream_binds", labels, figures.binds_bound)
     yield Sample("smscd_upstream_held_binds", labels, figures.binds_held)
+    for status, count in figures.binds_refused.items():
+        yield Sample("smscd_upstream_refused_binds_total", (figures.upstream, status), count)
+    yield Sample("smscd_upstream_window_segments", labels, figures.window)
     yield Sample("smscd_upstream_alerts_total", labels, figures.alerts)
     yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
     yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))

@@ -14,7 +14,7 @@ import msgspec
 from protocols.smpp.message_ids import canonical_id
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.lifecycle import kind_of_status, retry_delay_ms
+from smscd.core.error_table import ErrorTable
 from smscd.core.records import CallbackRecord, MessageRecord, Outcome, State, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, SETTLED_MARK, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
@@ -136,8 +136,9 @@ def waits_until(record: MessageRecord, found: Found, profile: Upstream, now_ms: 
     if any(row.sent_ms > last_ms for row in found.sent):
         return NEVER
     refused = newest[-1]
-    kind = kind_of_status(refused.command_status, profile.temporary_statuses, profile.permanent_statuses)
+    errors = ErrorTable(profile)
     earliest, latest = (
-        min(last_ms + retry_delay_ms(kind, refused.attempt - 1, chance), record.valid_until_ms) for chance in (1.0, 0.0)
+        min(last_ms + errors.delay_ms(refused.command_status, refused.attempt - 1, chance), record.valid_until_ms)
+        for chance in (1.0, 0.0)
     )
     return latest if earliest > now_ms else NEVER

@@ -40,7 +40,11 @@ _TLS_OPTIONS = {
     "name": ("name=NAME", "tls_server_name"),
     "verify": ("verify=off", "tls_is_verified"),
 }
-_JSON_FIELDS = {"vendor_tlvs": "a list of objects", "receipt_stats": "an object of words"}
+_JSON_FIELDS = {
+    "vendor_tlvs": "a list of objects",
+    "receipt_stats": "an object of words",
+    "status_delays": "seconds by status",
+}
 _ADDRESS_FIELDS = frozenset({"id", "host", "port", "system_id", "password"})
 
 
@@ -109,8 +113,8 @@ def upstream_of_url(url: str, id: str) -> Upstream:
     """smpp://system_id:password@host:port?name=value as an upstream, smpps:// with TLS. Raises UpstreamUrlError.
 
     After smpps://...? may come, joined by &: ca=FILE, cert=FILE, key=FILE, name=NAME (in the certificate), verify=off.
-    Other names are fields of the upstream's profile: vendor_tlvs and receipt_stats are JSON, a set or list of anything
-    else has commas.
+    Other names are fields of the upstream's profile: vendor_tlvs, receipt_stats and status_delays are JSON, a set or
+    list of anything else has commas.
     """
     parts = urlsplit(url)
     shown = "smpp://system_id:password@host:port"

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -51,6 +52,7 @@ from smscd.supervision.workers import WorkerFailed, WorkerPool
 from storage.postgres.pool import acquired
 from storage.redis.accounts import Balances
 from storage.redis.bell import CONFIG_CHANNEL
+from storage.redis.depths import waiting
 from storage.redis.errors import StorageUnavailable
 
 LOCK_SECONDS = 10.0
@@ -276,6 +278,7 @@ class Supervisor:
             balances=balances,
             operators=Operators(prepared.pool, time.monotonic),
             tell=self._tell_of_change,
+            waiting=partial(waiting, prepared.link, prepared.keys),
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=config.admin.ledger_seconds,
             more=carrier_side(prepared.pool, prepared.keys, prepared.link).routes(),

@@ -6,6 +6,7 @@ Every add_* is an upsert. Whoever changes something publishes the notification a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 import asyncpg
@@ -23,12 +24,13 @@ from smscd.core.directory import (
     Upstream,
 )
 from smscd.core.limits import Limits
+from smscd.core.records import State
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 
 _SQL = load("configuration")
 PIECE_ROWS = 500
-_JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats"})
+_JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats", "status_delays"})
 _Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Route, Upstream)
 
 
@@ -37,12 +39,12 @@ class ConfigurationInvalid(Exception):
 
 
 async def load_snapshot(database: Database, known: Snapshot | None = None, *, with_prices: bool = True) -> Snapshot:
-    """Everything, as it stood at one moment. Raises ConfigurationInvalid.
+    """Everything, as it stood at one moment, or as the transaction sees it that is open. Raises ConfigurationInvalid.
 
     known: an earlier one; its prices and costs are taken over when they have not changed since. They are read in pieces
     in any case: there may be a hundred thousand. with_prices: False for who does not want them.
     """
-    async with acquired(database) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with acquired(database) as connection, _at_one_moment(connection):
         version = await connection.fetchval(_SQL["prices_version"]) if with_prices else 0
         prices: tuple[Price, ...] = ()
         costs: tuple[Cost, ...] = ()
@@ -112,6 +114,36 @@ async def add_upstream(database: Database, upstream: Upstream) -> None:
     await _execute(database, "add_upstream", *_values(upstream))
 
 
+async def lock(database: Database) -> None:
+    """Let nobody else change what is administered until the transaction ends."""
+    await _execute(database, "lock")
+
+
+async def upstreams(database: Database) -> tuple[Upstream, ...]:
+    """All of them."""
+    async with acquired(database) as connection:
+        return await _rows(connection, "load_upstreams", Upstream)
+
+
+async def routes_of_upstream(database: Database, upstream: str) -> list[tuple[str, str]]:
+    """The first of the routes that name it: account and prefix."""
+    async with acquired(database) as connection:
+        return [(row["account"], row["prefix"]) for row in await connection.fetch(_SQL["routes_of_upstream"], upstream)]
+
+
+async def has_open_messages(database: Database, upstream: str, since_id: int) -> bool:
+    """True while messages of an upstream have not come to an end; looks at those with an id from since_id on."""
+    states = [int(state) for state in State if not state.is_final]
+    async with acquired(database) as connection:
+        return bool(await connection.fetchval(_SQL["has_open_messages"], upstream, since_id, states))
+
+
+async def delete_upstream(database: Database, upstream: str) -> bool:
+    """Delete an upstream and what it asks for; False when there is none. In a transaction."""
+    await _execute(database, "delete_costs", upstream)
+    return await _execute(database, "delete_upstream", upstream) == "DELETE 1"
+
+
 async def add_route(database: Database, route: Route) -> None:
     """Make or change the route of an account (or of all, account "") for a prefix."""
     await _execute(database, "add_route", *_values(route))
@@ -120,6 +152,12 @@ async def add_route(database: Database, route: Route) -> None:
 async def delete_route(database: Database, account: str, prefix: str) -> bool:
     """Delete a route; False when there was none."""
     return await _execute(database, "delete_route", account, prefix) == "DELETE 1"
+
+
+async def price_plans(database: Database) -> dict[str, str]:
+    """The currency of each price plan."""
+    async with acquired(database) as connection:
+        return {row["id"]: row["currency"] for row in await connection.fetch(_SQL["price_plans"])}
 
 
 async def add_price_plan(database: Database, plan: str, currency: str = "EUR") -> None:
@@ -139,9 +177,20 @@ async def add_mo_number(database: Database, number: MoNumber) -> None:
     await _execute(database, "add_mo_number", *_values(number))
 
 
+async def delete_mo_number(database: Database, number: str) -> bool:
+    """Take a number from its account; False when it was nobody's."""
+    return await _execute(database, "delete_mo_number", number) == "DELETE 1"
+
+
 async def _execute(database: Database, statement: str, *arguments: object) -> str:
     async with acquired(database) as connection:
         return await connection.execute(_SQL[statement], *arguments)
+
+
+def _at_one_moment(connection: Connection) -> AbstractAsyncContextManager[object]:
+    if connection.is_in_transaction():
+        return nullcontext()
+    return connection.transaction(isolation="repeatable_read", readonly=True)
 
 
 async def _in_pieces(connection: Connection, statement: str, *arguments: object) -> AsyncIterator[asyncpg.Record]:
@@ -162,7 +211,7 @@ def _struct(values: dict[str, Any], kind: type[_Row]) -> _Row:
     try:
         for name in _JSON_COLUMNS & values.keys():
             values[name] = msgspec.json.decode(values[name])
-        return msgspec.convert(values, kind)
+        return msgspec.convert(values, kind, str_keys=True)
     except msgspec.ValidationError as error:
         raise ConfigurationInvalid(f"{kind.__name__.lower()} {next(iter(values.values()))}: {error}") from error
 

@@ -5,91 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from typing import Any
 
-import aiohttp
 import pytest
 
 from smscd.admin import operators
-from smscd.admin.api import BODY_BYTES_MAX, AdminApi
-from smscd.admin.carrier_side import carrier_side
-from smscd.admin.listener import AdminListener
-from smscd.admin.operators import UNKNOWN_SECONDS, Operators
-from smscd.monitoring.health import Health
-from smscd.monitoring.metrics import Sample
-from storage.redis.errors import StorageUnavailable
-from tests.integration.admin_rig import KEYS, LedgerRig, ledger_rig
-from tests.integration.postgres_databases import RecordDatabase
+from smscd.admin.api import BODY_BYTES_MAX
+from smscd.admin.operators import UNKNOWN_SECONDS
+from tests.integration.admin_api_rig import METRICS_TOKEN, Api
 from tests.integration.writer_fixture import until
 
-pytest_plugins = ("tests.integration.postgres_fixture",)
-
-METRICS_TOKEN = "of-the-metrics"
-
-
-class Api:
-    """The listener, an admin and a reader, and one session to it."""
-
-    def __init__(self, rig: LedgerRig, session: aiohttp.ClientSession) -> None:
-        self.rig = rig
-        self.session = session
-        self.tells = 0
-        self.is_deaf = False
-        self.tokens: dict[str, str] = {}
-        self.api = AdminApi(
-            database=rig.database,
-            balances=rig.balances,
-            operators=Operators(rig.database, time.monotonic),
-            tell=self._tell,
-            now_ms=lambda: int(time.time() * 1000),
-            wait_seconds=0.3,
-            more=carrier_side(rig.database, KEYS, rig.link).routes(),
-        )
-        self.listener = AdminListener(token=METRICS_TOKEN, collect=self._collect, health=self._health, api=self.api)
-
-    async def _tell(self) -> None:
-        if self.is_deaf:
-            raise StorageUnavailable("deaf")
-        self.tells += 1
-
-    async def _collect(self) -> list[list[Sample]]:
-        return []
-
-    async def _health(self) -> Health:
-        return Health(status="healthy", http_status=200, body={"status": "healthy"})
-
-    async def ask(
-        self, method: str, path: str, body: object = None, *, by: str | None = "ann", **headers: str
-    ) -> tuple[int, Any, dict[str, str]]:
-        """Status, body and headers. body: bytes as they are, else as JSON."""
-        if by is not None:
-            headers["Authorization"] = f"Bearer {self.tokens.get(by, by)}"
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        if data is not None:
-            headers.setdefault("Content-Type", "application/json")
-        url = f"http://127.0.0.1:{self.listener.port}{path}"
-        async with self.session.request(method, url, data=data, headers=headers) as answer:
-            raw = await answer.read()
-            is_json = answer.content_type.endswith("json")
-            return answer.status, json.loads(raw) if is_json else raw, dict(answer.headers)
-
-    async def pay(self, account: str = "demo", **order: object) -> tuple[int, Any, dict[str, str]]:
-        """Order money."""
-        return await self.ask("POST", f"/admin/v1/accounts/{account}/topups", order)
-
-
-@pytest.fixture
-async def api(record_database: RecordDatabase, valkey_url: str) -> AsyncIterator[Api]:
-    async with ledger_rig(record_database, valkey_url) as rig, aiohttp.ClientSession() as session:
-        made = Api(rig, session)
-        for name, role in (("ann", "admin"), ("ben", "read")):
-            token = await operators.add(name, role, "test", rig.database)  # type: ignore[arg-type]  # both are roles
-            assert token is not None
-            made.tokens[name] = token
-        await made.listener.start("127.0.0.1", 0)
-        yield made
-        await made.listener.stop()
+pytest_plugins = ("tests.integration.postgres_fixture", "tests.integration.admin_api_fixture")
 
 
 async def test_a_top_up_is_answered_when_the_ledger_has_it_and_happens_once(api: Api) -> None:

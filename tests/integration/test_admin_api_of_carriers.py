@@ -14,12 +14,11 @@ from smscd.egress.dispatch.blobs import DOUBTED, Item, rest_blob
 from storage.postgres.configuration import add_upstream
 from storage.postgres.orphans import insert_orphans
 from storage.redis.dispatch import id8
+from tests.integration.admin_api_rig import Api
 from tests.integration.admin_rig import KEYS
-from tests.integration.test_admin_api import Api, api
 from tests.unit.smscd.egress.doubles import NOW_MS, message
 
-__all__ = ["api"]
-pytest_plugins = ("tests.integration.postgres_fixture",)
+pytest_plugins = ("tests.integration.postgres_fixture", "tests.integration.admin_api_fixture")
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ async def test_congestion_of_the_carrier_slows_the_sending_and_loses_nothing(val
         ids = await rig.books.admit(numbers(60), registered_delivery=0)
         await until(lambda: rig.egress.figures.sent >= 20)
         [link] = rig.links(BindKind.TRANSCEIVER)
-        assert 0 < link._bucket.rate <= 20
+        assert 0 < link._pace.bucket.rate <= 20
         rig.carrier.options = CarrierOptions(congestion_state=0)
         for far in rig.binds(SessionState.BOUND_TRX):
             far.session.congestion_state = 0

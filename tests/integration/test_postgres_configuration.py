@@ -37,6 +37,9 @@ UPSTREAM = Upstream(
         VendorTlv(tag=0x1402, name="raw", kind="octets", size_min=0, size_max=9),
     ),
     receipt_stats={"ACKED": "DELIVRD", "NO ROUTE": "UNDELIV"}, mo_join_seconds=86_400,
+    throttling_statuses=frozenset({0x400}), status_delays={0x14: 30.0, 0xFFFFFFFF: 0.5}, retry_base_seconds=1.5,
+    retry_max_seconds=60.0, breaker_failures_max=9, breaker_error_rate=0.25, breaker_slow_seconds=3.0,
+    breaker_open_seconds=20.0,
 )  # fmt: skip
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
@@ -194,6 +197,13 @@ def tlvs(*, twice: bool = False, **changes: object) -> str:
         ("upstreams", "vendor_tlvs", tlvs(required=1)),
         ("upstreams", "vendor_tlvs", tlvs(requird=True)),
         ("upstreams", "receipt_stats", "'[]'"),
+        ("upstreams", "status_delays", "'[]'"),
+        ("upstreams", "status_delays", """'{"0": 1}'"""),
+        ("upstreams", "status_delays", """'{"0x14": 1}'"""),
+        ("upstreams", "status_delays", """'{"4294967296": 1}'"""),
+        ("upstreams", "status_delays", """'{"20": 0}'"""),
+        ("upstreams", "status_delays", """'{"20": "1"}'"""),
+        ("upstreams", "breaker_error_rate", "'NaN'"),
         ("upstreams", "receipt_stats", """'{"": "DELIVRD"}'"""),
         ("upstreams", "receipt_stats", """'{"acked": "DELIVERED"}'"""),
         ("upstreams", "receipt_stats", """'{"acked": null}'"""),

@@ -249,7 +249,7 @@ async def test_the_right_password_binds_in_every_mode(kind: type[Bind], mode: st
     async with running() as rig:
         esme = await rig.esme()
         assert await esme.bind(kind(system_id=b"esme", password=b"s3cret", interface_version=0x34)) == 0
-        assert esme.seen(BindAccepted) == [BindAccepted(0x34, b"smscd")]
+        assert esme.seen(BindAccepted) == [BindAccepted(0x34, b"smscd", 0x34)]
         assert rig.server.session_counts()[mode] == 1
         assert rig.sessions.count("acme") == 1
         assert rig.sessions.can_receive("acme") is (mode != "tx")

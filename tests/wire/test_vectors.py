@@ -260,7 +260,7 @@ def expected(pdu: Pdu) -> tuple[list[Event], list[Pdu]]:
         case CommandId.BIND_TRANSMITTER | CommandId.BIND_RECEIVER | CommandId.BIND_TRANSCEIVER:
             return [BindRequested(pdu)], []  # type: ignore[arg-type]  # it is a Bind
         case CommandId.BIND_TRANSCEIVER_RESP:
-            return [BindAccepted(0x34, b"SMSC01")], []
+            return [BindAccepted(0x34, b"SMSC01", 0x34)], []
         case command_id if command_id in RECEIVED:
             return [RECEIVED[command_id]([pdu])], []
         case command_id if command_id in REFUSED:

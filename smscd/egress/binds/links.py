@@ -16,7 +16,7 @@ from protocols.smpp.negotiation import takes_tlvs
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
 from smscd.core.directory import Upstream
-from smscd.core.pacing import AdaptiveRate, AdaptiveRateConfig, TokenBucket, congestion_share
+from smscd.egress.binds.pace import Pace
 from smscd.egress.binds.pauses import SessionEnd, pause_after
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
 from smscd.egress.binds.terms import identity_of, session_config, tls_of
@@ -27,12 +27,10 @@ from smscd.transport.connection import Callbacks, CloseReason, SmppConnection
 
 TIMEOUTS_IN_A_ROW_MAX: Final = 10
 ANSWERS_SHARE: Final = 0.6
-SEEN_RATE_MIN: Final = 20.0
 LACKS_TLVS: Final = (
     "the upstream speaks SMPP before 3.4, which has no TLVs, and the profile needs them: let long_message be as_is, "
     "udh8 or udh16 and no vendor_tlvs be required, or have the upstream announce 3.4"
 )
-_ADAPTIVE: Final = AdaptiveRateConfig(floor=5.0)
 _log = structlog.get_logger(__name__)
 
 
@@ -60,7 +58,8 @@ class Link:
     """A bind that is kept up. begun: messages with segments on it and more to come, which must follow on it.
 
     tls_failures, framing_errors, unreadable: dials that ended in the handshake, sessions that ended because what came
-    was no PDU, and requests of ended sessions that could not be read; as far as nobody has counted them yet.
+    was no PDU, and requests of ended sessions that could not be read; refusals: the statuses of refused binds. All as
+    far as nobody has counted them yet.
     on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
     is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
     """
@@ -83,10 +82,12 @@ class Link:
         self.is_adopted = is_adopted
         self.state = LinkState.DOWN
         self.begun: deque[Item] = deque()
+        self._begun_under = profile
         self.connection: SmppConnection | None = None
         self.tls_failures = 0
         self.framing_errors = 0
         self.unreadable = 0
+        self.refusals: list[int] = []
         self._dial = dial
         self._sink = sink
         self._delivers = delivers
@@ -101,12 +102,7 @@ class Link:
         self._is_stopping = False
         self._is_held_reading = False
         self._lacks_tlvs = False
-        now = clock()
-        self._adaptive = AdaptiveRate(0.0, now, _ADAPTIVE)
-        self._bucket = TokenBucket(0.0, 1.0, now)
-        self._second = now
-        self._sent_this_second = 0
-        self._sent_last_second = 0
+        self._pace = Pace(profile.window_size, clock())
 
     # --- what the dispatcher asks -----------------------------------------------------------------------------------
 
@@ -130,7 +126,17 @@ class Link:
     def free(self) -> int:
         """Free slots of the window."""
         connection = self.connection
-        return max(0, self.profile.window_size - connection.session.pending_count) if connection is not None else 0
+        return max(0, self._pace.window - connection.session.pending_count) if connection is not None else 0
+
+    @property
+    def window(self) -> int:
+        """How many requests may be under way: the profile's window, or less while the upstream bears no more."""
+        return self._pace.window
+
+    @property
+    def can_narrow(self) -> bool:
+        """True when a full queue of the upstream may be about our window."""
+        return self._pace.window > 1
 
     @property
     def pending(self) -> int:
@@ -139,48 +145,31 @@ class Link:
 
     def room(self, now: float) -> int:
         """How many segments may go out now."""
-        free = self.free
-        if self._bucket.rate <= 0 or not free:
-            return free
-        tokens = self._bucket.take(free, now)
-        self._bucket.give_back(tokens)
-        return tokens
+        return self._pace.room(self.free, now)
 
     def next_room_at(self, now: float) -> float | None:
         """When the pace lets something pass again; None while the window is full or nothing may be sent."""
         if not self.can_send or not self.free:
             return None
-        return now + self._bucket.seconds_until(1, now)
+        return now + self._pace.bucket.seconds_until(1, now)
 
     def send(self, items: Sequence[tuple[bytes, Ref]], now: float) -> None:
         """Write submit_sm: (body, ref) each. Only while can_send."""
         connection = cast(SmppConnection, self.connection)
-        self._bucket.take(len(items), now)
-        if now - self._second >= 1.0:
-            self._sent_last_second = self._sent_this_second
-            self._sent_this_second = 0
-            self._second = now
-        self._sent_this_second += len(items)
+        self._pace.sent(len(items), now)
         connection.session.send_submits(items, now)
         connection.flush()
 
-    def rated(self, throttled: int, now: float) -> None:
+    def rated(self, throttled: int, now: float, full: int = 0, answered: int = 0) -> None:
         """Answers came, so many of them throttled: slow down, or slowly come back.
 
-        A congestion_state in them (5.0) slows down too, the more the higher it is, before anything is refused.
+        full: of these, how many said that the queue is full, which narrows the window as well (quirk 15). answered: how
+        many answers came.
         """
-        connection = self.connection
-        congestion = connection.session.peer_congestion_state if connection is not None else None
-        share = 1.0 if throttled else congestion_share(congestion) if congestion is not None else 0.0
-        if share:
-            seen = float(max(self._sent_last_second, self._sent_this_second))
-            rate = self._adaptive.throttled(max(seen, SEEN_RATE_MIN), now, share)
-        elif self._adaptive.rate > 0:
-            rate = self._adaptive.recovered(now)
-        else:
-            return
-        self._bucket.burst = max(1.0, rate / 10)
-        self._bucket.set_rate(rate, now)
+        connection, pace = self.connection, self._pace
+        pace.rated(throttled, connection.session.peer_congestion_state if connection is not None else None, now)
+        if (full or pace.is_narrowed) and pace.fit_window(full, self.pending + answered, now):
+            _log.info("upstream.window_narrowed", upstream=self.profile.id, window=pace.window)
 
     # --- what the receipts' side asks -------------------------------------------------------------------------------
 
@@ -217,8 +206,8 @@ class Link:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
-            if pause.is_held and self.profile != profile:
-                continue  # it changed while the bind was refused, and may be right by now
+            if self._is_elsewhere() or (pause.is_held and self.profile != profile):
+                continue  # it changed, and may be right by now
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING
             if pause.is_held:
                 self._on_held(end, pause.seconds)
@@ -232,7 +221,7 @@ class Link:
 
     async def _live(self) -> SessionEnd:
         """One session from dialing to its end."""
-        profile = self.profile
+        profile = self._begun_under = self.profile
         self.state = LinkState.DIALING
         self._refused = 0
         self._bound_at = 0.0
@@ -288,20 +277,28 @@ class Link:
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile; a held bind tries again at once. Another address ends the session."""
-        before, self.profile = self.profile, profile
+        self.profile = profile
         self._wake.set()
-        is_elsewhere = identity_of(before) != identity_of(profile)
+        self._pace.resize(profile.window_size)
         connection = self.connection
         if connection is not None and connection.session.state.is_bound:
+            is_elsewhere = self._is_elsewhere()
             self._lacks_tlvs = not is_elsewhere and self._is_too_old()
             if is_elsewhere or self._lacks_tlvs:
                 self.state = LinkState.DRAINING
                 self._go_on_draining()
 
+    def _is_elsewhere(self) -> bool:
+        """True when the session was begun under a profile that it cannot change to."""
+        return identity_of(self._begun_under) != identity_of(self.profile)
+
     # --- what the connection tells ----------------------------------------------------------------------------------
 
     def _on_open(self, connection: SmppConnection) -> None:
-        profile = self.profile
+        if self._is_stopping:
+            connection.abort()
+            return
+        profile = self._begun_under
         self.connection = connection
         self.state = LinkState.BINDING
         request: Bind = self.kind.value(
@@ -328,6 +325,7 @@ class Link:
                     self._on_bound()
                 case ev.BindRefused():
                     self._refused = event.command_status
+                    self.refusals.append(event.command_status)
                     connection.close("bind_refused")
                 case ev.UnbindRequested():
                     self.state = LinkState.DRAINING
@@ -340,9 +338,10 @@ class Link:
         self._go_on_draining()
 
     def _on_bound(self) -> None:
-        if self._is_too_old():
+        is_elsewhere = self._is_elsewhere()
+        if is_elsewhere or self._is_too_old():
             # Nothing is sent, and _on_events goes on to unbind: a bind that was only dropped would count on.
-            self._lacks_tlvs = True
+            self._lacks_tlvs = not is_elsewhere
             self.state = LinkState.DRAINING
             return
         self.state = LinkState.BOUND

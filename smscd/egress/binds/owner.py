@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from protocols.smpp.limits import SessionConfig
-from smscd.core.breaker import Breaker
+from smscd.core.breaker import Breaker, breaker_config
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.binds.outbinds import OutbindDoor
@@ -84,7 +84,7 @@ class UpstreamOwner:
         self.is_owner = False
         self._around = around
         self._stores = around.open_stores(profile.id)
-        self._breaker = Breaker()
+        self._breaker = Breaker(breaker_config(profile))
         self._dispatcher: Dispatcher | None = None
         self._receipts: Receipts | None = None
         self.pool: UpstreamPool | None = None
@@ -113,6 +113,7 @@ class UpstreamOwner:
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
         self.profile = profile
+        self._breaker.configure(breaker_config(profile))
         if self._dispatcher is not None and self._receipts is not None and self.pool is not None:
             self._dispatcher.reconfigure(profile)
             self._receipts.reconfigure(profile)

@@ -10,6 +10,7 @@ from smscd.core.pacing import Backoff
 
 HOLD_SECONDS: Final = 900.0
 STEADY_SECONDS: Final = 10.0
+BIND_FAILED_TRIES: Final = 5
 
 BAD_CREDENTIALS: Final = frozenset(
     (
@@ -55,11 +56,17 @@ class Pause:
 
 
 def pause_after(end: SessionEnd, failures: int, chance: float) -> Pause:
-    """Never a tight loop. failures: sessions in a row, this one excluded, that ended early. chance: 0..1."""
+    """Never a tight loop. failures: sessions in a row, this one excluded, that ended early. chance: 0..1.
+
+    ESME_RBINDFAIL is what many SMSCs say of wrong credentials, and some while they start: it is tried again for about a
+    minute before the bind is held.
+    """
     if end.refused in BAD_CREDENTIALS or end.lacks_tlvs:
         return Pause(HOLD_SECONDS, is_held=True)
     if end.refused == CommandStatus.ESME_RALYBND:
         return Pause(_ALREADY_BOUND.delay_seconds(failures, chance))
+    if end.refused == CommandStatus.ESME_RBINDFAIL and failures >= BIND_FAILED_TRIES:
+        return Pause(HOLD_SECONDS, is_held=True)
     if end.refused:
         return Pause(_BIND_FAILED.delay_seconds(failures, chance))
     return Pause(_RECONNECT.delay_seconds(failures, chance))

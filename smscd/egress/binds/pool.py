@@ -8,15 +8,18 @@ from typing import Final
 
 import structlog
 
+from protocols.smpp.constants import CommandStatus
 from smscd.core.directory import Upstream
 from smscd.core.pacing import TokenBucket
-from smscd.egress.binds.links import BindKind, Link, LinkState
+from smscd.egress.binds.links import ANSWERS_SHARE, BindKind, Link, LinkState
 from smscd.egress.binds.pauses import SessionEnd
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
 from smscd.egress.figures import UpstreamFigures
 
 BURST_SECONDS: Final = 0.1
 UNBIND_SECONDS: Final = 5.0
+OTHER_STATUS: Final = "other"
+_STATUSES: Final = frozenset(map(int, CommandStatus))
 
 _log = structlog.get_logger(__name__)
 
@@ -46,9 +49,10 @@ class UpstreamPool:
         self._chance = chance
         self._sink: LinkSink | None = None
         self._tasks: dict[Link, asyncio.Task[None]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], Link] = {}
         self._turn = 0
         self._is_alerted = False
+        self._is_ending = False
         self._bucket = TokenBucket(0.0, 1.0, clock())
         self._set_rate()
 
@@ -84,7 +88,7 @@ class UpstreamPool:
     @property
     def pending(self) -> int:
         """Requests of ours that are awaited on all binds."""
-        return sum(link.pending for link in self.links)
+        return sum(link.pending for link in (*self.links, *self._leaving.values()))
 
     def start(self, sink: LinkSink) -> None:
         """Begin to dial. Requests and answers are told to `sink` from now on."""
@@ -118,12 +122,15 @@ class UpstreamPool:
 
     async def stop(self) -> None:
         """Unbind all and close."""
-        await asyncio.gather(*(link.stop(UNBIND_SECONDS) for link in self.links))
+        self._is_ending = True
+        links = [*self.links, *self._leaving.values()]
+        await asyncio.gather(*(link.stop(UNBIND_SECONDS) for link in links))
         await self._finish_tasks()
 
     async def cut(self) -> None:
         """Close all at once, without a word: the role was lost."""
-        for link in self.links:
+        self._is_ending = True
+        for link in (*self.links, *self._leaving.values()):
             link.cut()
         await self._finish_tasks()
 
@@ -133,6 +140,7 @@ class UpstreamPool:
         figures.binds_bound = sum(link.state is LinkState.BOUND for link in self.links)
         if figures.binds_bound:
             self._is_alerted = False
+        figures.window = sum(link.window for link in self.links if link.state is LinkState.BOUND)
         figures.binds_held = sum(link.state is LinkState.HELD for link in self.links)
         figures.in_flight = self.pending
         for link in self.links:
@@ -153,6 +161,10 @@ class UpstreamPool:
         figures.framing_errors += link.framing_errors
         figures.unreadable += link.unreadable
         link.tls_failures = link.framing_errors = link.unreadable = 0
+        for status in link.refusals:
+            name = CommandStatus(status).name if status in _STATUSES else OTHER_STATUS
+            figures.binds_refused[name] = figures.binds_refused.get(name, 0) + 1
+        link.refusals.clear()
         if link.connection is not None:
             malformed = link.connection.session.malformed
             figures.unreadable += sum(malformed.values())
@@ -163,9 +175,11 @@ class UpstreamPool:
         self._bucket = TokenBucket(rate, max(1.0, rate * BURST_SECONDS), self._clock())
 
     def _match_links(self) -> None:
-        """Make the links those of the profile."""
+        """Make the links those of the profile: a new one only when an old one has unbound, so that there are never more
+        than the upstream allows."""
         profile = self.profile
         wanted = kinds_of(profile) if profile.is_enabled else []
+        binds_max = len(wanted)
         kept: list[Link] = []
         for link in self.links:
             if link.is_adopted and profile.is_enabled:
@@ -175,7 +189,8 @@ class UpstreamPool:
                 kept.append(link)
             else:
                 self._part_with(link)
-        self.links = kept + [self._begin(kind, self._dial) for kind in wanted]
+        places = binds_max - sum(not link.is_adopted for link in (*kept, *self._leaving.values()))
+        self.links = kept + [self._begin(kind, self._dial) for kind in wanted[: max(0, places)]]
 
     def _begin(self, kind: BindKind, dial: Dial, *, is_adopted: bool = False) -> Link:
         assert self._sink is not None
@@ -202,9 +217,19 @@ class UpstreamPool:
                 self._sink.links_changed()
 
     def _part_with(self, link: Link) -> None:
-        task = asyncio.create_task(link.stop(UNBIND_SECONDS), name=f"unbind {self.profile.id}")
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        """End a bind once what is under way on it is answered."""
+        seconds = self.profile.response_timeout_seconds / ANSWERS_SHARE
+        task = asyncio.create_task(link.stop(seconds), name=f"unbind {self.profile.id}")
+        self._leaving[task] = link
+        task.add_done_callback(self._has_left)
+
+    def _has_left(self, task: asyncio.Task[None]) -> None:
+        link = self._leaving.pop(task)
+        self._count_errors(link)
+        if not self._is_ending:
+            if (run := self._tasks.get(link)) is not None and run.done():
+                del self._tasks[link]
+            self._match_links()
 
     async def _finish_tasks(self) -> None:
         tasks = [*self._tasks.values(), *self._leaving]

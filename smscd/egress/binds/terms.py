@@ -25,7 +25,7 @@ def identity_of(profile: Upstream) -> tuple[object, ...]:
     """What a session cannot change while it is bound."""
     return (
         profile.host, profile.port, profile.system_id, profile.password, profile.system_type, profile.bind_mode,
-        profile.interface_version, tls_of(profile),
+        profile.interface_version, profile.response_timeout_seconds, profile.enquire_link_seconds, tls_of(profile),
     )  # fmt: skip
 
 

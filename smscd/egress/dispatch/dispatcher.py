@@ -15,7 +15,8 @@ import structlog
 
 from smscd.core.breaker import Breaker, BreakerState
 from smscd.core.directory import Upstream
-from smscd.core.lifecycle import StatusKind, kind_of_status
+from smscd.core.error_table import ErrorTable
+from smscd.core.lifecycle import StatusKind
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import ParkedSink, Senders
 from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back
@@ -25,6 +26,7 @@ from smscd.egress.dispatch.changes import Changes
 from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
 from smscd.egress.dispatch.gate import AnswerGate
+from smscd.egress.dispatch.outcomes import outcomes
 from smscd.egress.dispatch.resting import Resting
 from smscd.egress.dispatch.submits import SubmitEncoder
 from smscd.egress.dispatch.turn import Answers, Draft, Ref
@@ -79,6 +81,8 @@ class Dispatcher:
         self._wall_ms = wall_ms
         self._chance = chance
         self._encoder = SubmitEncoder(profile)
+        self._errors = ErrorTable(profile)
+        self._slow = 0
         self._backlog = Backlog()
         self._claims = Claims(profile.id, store)
         self._doubts = Doubts()
@@ -116,12 +120,16 @@ class Dispatcher:
     def answered(self, link: Link, answers: Answers, now: float) -> None:
         """A bind was answered. Called once for each read of its socket."""
         self._take_in(answers)
-        observe_all(self.figures.response_seconds, [now - ref[0].sent_at for ref, _, _ in answers])
-        throttled = 0
+        waited = [now - ref[0].sent_at for ref, _, _ in answers]
+        observe_all(self.figures.response_seconds, waited)
+        if self.profile.breaker_slow_seconds:
+            self._slow += sum(seconds > self.profile.breaker_slow_seconds for seconds in waited)
+        throttled = full = 0
         for _, status, _ in answers:
-            if status and kind_of_status(status) in _SLOWING:
+            if status and (kind := self._errors.kind(status)) in _SLOWING:
                 throttled += 1
-        link.rated(throttled, now)
+                full += kind is StatusKind.QUEUE_FULL
+        link.rated(throttled, now, full, len(answers))
         self._wake.set()
 
     def timed_out(self, refs: list[Ref]) -> None:
@@ -169,6 +177,7 @@ class Dispatcher:
         """Go on under a changed profile."""
         self.profile = profile
         self._encoder = SubmitEncoder(profile)
+        self._errors = ErrorTable(profile)
         self._wake.set()
 
     @property
@@ -209,7 +218,7 @@ class Dispatcher:
     async def cycle(self) -> bool:
         """One turn; True when there was nothing to do."""
         now, now_ms = self._clock(), self._wall_ms()
-        draft = Draft(self.profile, now_ms, self._chance)
+        draft = Draft(self.profile, now_ms, self._chance, self._errors)
         self._take_facts(draft, now)
         taken = self.gate.seen - len(self._answers)
         if now >= self._next_sweep:
@@ -256,10 +265,10 @@ class Dispatcher:
             items, self._withheld = self._withheld, []
             draft.withheld(items)
         tally = draft.tally
-        failed = tally.retried - tally.throttled + tally.timed_out
-        if (tally.accepted or tally.failed or failed or tally.throttled) and self.breaker.record(
-            tally.accepted + tally.failed + tally.throttled, failed, now
-        ):
+        may_narrow = bool(tally.queue_full) and any(link.can_narrow for link in self._senders.senders())
+        succeeded, failed = outcomes(tally, self._slow, may_narrow=may_narrow)
+        self._slow = 0
+        if (succeeded or failed) and self.breaker.record(succeeded, failed, now):
             self._breaker_changed()
 
     def _sweep(self, draft: Draft) -> None:

@@ -16,7 +16,8 @@ from protocols.smpp.constants import CommandStatus
 from protocols.smpp.message_ids import canonical_id
 from smscd.core.callbacks import acceptance_callback, excerpt_coding_of, excerpt_of, result_callback
 from smscd.core.directory import Upstream
-from smscd.core.lifecycle import StatusKind, kind_of_status, retry_delay_ms
+from smscd.core.error_table import ErrorTable
+from smscd.core.lifecycle import StatusKind
 from smscd.core.records import (
     ChangeKind,
     ChangeRequest,
@@ -49,7 +50,7 @@ _ACCEPTED, _SENT, _SENDING = int(Outcome.ACCEPTED), int(State.SENT), int(State.S
 class Draft:
     """The next turn in the making.
 
-    profile: of the upstream. chance: 0..1, for the jitter of retries.
+    profile, errors: of the upstream. chance: 0..1, for the jitter of retries.
     correlated, contexts: (canonical id, encoded SentContext) of accepted segments, and the contexts themselves.
     again: messages that the dispatcher shall send as soon as it can, or at their due_ms.
     doubtful: messages with a segment in doubt that is not sent again.
@@ -58,6 +59,7 @@ class Draft:
     profile: Upstream
     now_ms: int
     chance: Callable[[], float]
+    errors: ErrorTable
     turn: Turn = field(default_factory=Turn)
     correlated: list[tuple[bytes, bytes]] = field(default_factory=list)
     contexts: list[SentContext] = field(default_factory=list)
@@ -297,7 +299,7 @@ class Draft:
         if item.is_over:
             return
         item.states[segment] = WAITING
-        if not item.refusal or self._kind(status) is StatusKind.PERMANENT:
+        if not item.refusal or self.errors.kind(status) is StatusKind.PERMANENT:
             item.refusal = status
             item.refused_segment = segment
         self._conclude(item)
@@ -307,7 +309,7 @@ class Draft:
         if SENDING in item.states:
             return
         status, item.refusal = item.refusal, 0
-        kind = self._kind(status)
+        kind = self.errors.kind(status)
         if kind is StatusKind.PERMANENT:
             self.tally.failed += 1
             self._end(
@@ -316,12 +318,14 @@ class Draft:
             return
         if kind is StatusKind.THROTTLED:
             self.tally.throttled += 1
-        self._retry(item, status, kind)
+        elif kind is StatusKind.QUEUE_FULL:
+            self.tally.queue_full += 1
+        self._retry(item, status)
 
-    def _retry(self, item: Item, status: int, kind: StatusKind) -> None:
+    def _retry(self, item: Item, status: int) -> None:
         record = item.record
         self.tally.retried += 1
-        delay_ms = retry_delay_ms(kind, record.attempt, self.chance())
+        delay_ms = self.errors.delay_ms(status, record.attempt, self.chance())
         due_ms = min(self.now_ms + delay_ms, record.valid_until_ms)
         record.attempt += 1
         self._journal(item, Outcome.RETRIED, State.QUEUED, status=status, segment=item.refused_segment)
@@ -338,7 +342,7 @@ class Draft:
         item.state = State.QUEUED
 
     def _doubt(self, item: Item, segments: list[int]) -> None:
-        is_fatal = bool(item.refusal) and self._kind(item.refusal) is StatusKind.PERMANENT
+        is_fatal = bool(item.refusal) and self.errors.kind(item.refusal) is StatusKind.PERMANENT
         sends_again = (
             self._policy(item) == "resend"
             and not is_fatal
@@ -437,9 +441,6 @@ class Draft:
                 )
             )
         )  # fmt: skip
-
-    def _kind(self, status: int) -> StatusKind:
-        return kind_of_status(status, self.profile.temporary_statuses, self.profile.permanent_statuses)
 
 
 def refund_of(item: Item) -> int:

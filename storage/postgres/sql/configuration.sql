@@ -29,8 +29,13 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
        default_alphabet, is_little_endian, is_zero_padded,
        long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
        service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-       receipt_stats, mo_join_seconds
+       receipt_stats, mo_join_seconds,
+       throttling_statuses, status_delays, retry_base_seconds, retry_max_seconds,
+       breaker_failures_max, breaker_error_rate, breaker_slow_seconds, breaker_open_seconds
   FROM upstreams ORDER BY id;
+
+-- name: lock
+SELECT pg_advisory_xact_lock(hashtext('smscd configuration'));
 
 -- name: load_routes
 SELECT prefix, upstreams, account FROM routes ORDER BY account, prefix;
@@ -113,10 +118,12 @@ INSERT INTO upstreams
         default_alphabet, is_little_endian, is_zero_padded,
         long_message, esm_mode, validity_form, validity_offset_quarters, source_ton, source_npi, dest_ton, dest_npi,
         service_type, receipt_by_text_alone, strips_trailing_nul, vendor_tlvs, priority_flag,
-        receipt_stats, mo_join_seconds)
+        receipt_stats, mo_join_seconds,
+        throttling_statuses, status_delays, retry_base_seconds, retry_max_seconds,
+        breaker_failures_max, breaker_error_rate, breaker_slow_seconds, breaker_open_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
         $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
-        $47, $48, $49, $50)
+        $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58)
 ON CONFLICT (id) DO UPDATE SET
        host = excluded.host, port = excluded.port, system_id = excluded.system_id, password = excluded.password,
        system_type = excluded.system_type, bind_mode = excluded.bind_mode, binds = excluded.binds,
@@ -141,7 +148,11 @@ ON CONFLICT (id) DO UPDATE SET
        dest_npi = excluded.dest_npi, service_type = excluded.service_type,
        receipt_by_text_alone = excluded.receipt_by_text_alone, strips_trailing_nul = excluded.strips_trailing_nul,
        vendor_tlvs = excluded.vendor_tlvs, priority_flag = excluded.priority_flag,
-       receipt_stats = excluded.receipt_stats, mo_join_seconds = excluded.mo_join_seconds;
+       receipt_stats = excluded.receipt_stats, mo_join_seconds = excluded.mo_join_seconds,
+       throttling_statuses = excluded.throttling_statuses, status_delays = excluded.status_delays,
+       retry_base_seconds = excluded.retry_base_seconds, retry_max_seconds = excluded.retry_max_seconds,
+       breaker_failures_max = excluded.breaker_failures_max, breaker_error_rate = excluded.breaker_error_rate,
+       breaker_slow_seconds = excluded.breaker_slow_seconds, breaker_open_seconds = excluded.breaker_open_seconds;
 
 -- name: add_route
 INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
@@ -165,3 +176,23 @@ UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT
 
 -- name: delete_route
 DELETE FROM routes WHERE account = $1 AND prefix = $2;
+
+-- name: routes_of_upstream
+SELECT account, prefix FROM routes WHERE $1 = ANY (upstreams) ORDER BY account, prefix LIMIT 5;
+
+-- What it asks for is of no use without it.
+-- name: delete_costs
+DELETE FROM upstream_costs WHERE upstream = $1;
+
+-- name: delete_upstream
+DELETE FROM upstreams WHERE id = $1;
+
+-- Of messages since $2, by their id, that have not come to an end.
+-- name: has_open_messages
+SELECT EXISTS (SELECT FROM messages WHERE upstream = $1 AND id >= $2 AND state = ANY ($3::smallint[]));
+
+-- name: price_plans
+SELECT id, currency FROM price_plans ORDER BY id;
+
+-- name: delete_mo_number
+DELETE FROM mo_numbers WHERE number = $1;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from smscd.core.breaker import Breaker, BreakerConfig, BreakerState
+from smscd.core.breaker import Breaker, BreakerConfig, BreakerState, breaker_config
+from smscd.core.directory import Upstream
 
 CONFIG = BreakerConfig(failures_max=5, open_seconds=5.0, open_seconds_max=20.0, probe_seconds=30.0)
 
@@ -119,3 +120,21 @@ def test_it_can_be_opened_at_once() -> None:
     breaker = opened()
     breaker.trip(3.0)
     assert breaker.next_probe_at == 5.0
+
+
+def test_the_profile_of_the_upstream_sets_it_and_may_change_while_it_is_open() -> None:
+    profile = Upstream(
+        id="u", host="h", port=1, system_id="", password="",
+        breaker_failures_max=2, breaker_error_rate=0.1, breaker_open_seconds=90.0,
+    )  # fmt: skip
+    assert breaker_config(Upstream(id="u", host="h", port=1, system_id="", password="")) == BreakerConfig()
+    breaker = Breaker(breaker_config(profile))
+    assert breaker.record(0, 2, 0.0)
+    assert breaker.next_probe_at == 90.0
+    breaker.configure(BreakerConfig(open_seconds=1.0))
+    assert breaker.permit(1, 89.0) == 0
+    assert breaker.permit(1, 90.0) == 1
+    breaker.record(1, 0, 90.0)
+    assert not breaker.record(0, 4, 91.0)
+    assert breaker.record(0, 1, 91.0)
+    assert breaker.next_probe_at == 92.0

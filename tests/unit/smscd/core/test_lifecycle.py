@@ -13,7 +13,6 @@ from smscd.core.lifecycle import (
     ends_message,
     kind_of_status,
     message_state_of,
-    retry_delay_ms,
     stat_of,
     state_of_receipt,
 )
@@ -35,22 +34,6 @@ from smscd.core.records import State
 )
 def test_a_status_has_its_kind(status: int, kind: StatusKind) -> None:
     assert kind_of_status(status) is kind
-
-
-def test_the_profile_of_the_upstream_comes_before_the_table() -> None:
-    """Quirk 18: which statuses are temporary is for the profile to say."""
-    assert kind_of_status(0x45, temporary={0x45}) is StatusKind.TEMPORARY
-    assert kind_of_status(0x08, permanent={0x08}) is StatusKind.PERMANENT
-    assert kind_of_status(0x58, temporary={0x58}) is StatusKind.THROTTLED
-
-
-def test_retries_back_off_and_a_full_queue_gets_more_patience() -> None:
-    """Quirk 17: ESME_RMSGQFUL waits longer than a rate."""
-    delays = [retry_delay_ms(StatusKind.TEMPORARY, attempt, 0.0) for attempt in range(12)]
-    assert delays[:3] == [2_000, 4_000, 8_000] and delays == sorted(delays) and delays[-1] == 900_000
-    assert retry_delay_ms(StatusKind.THROTTLED, 0, 1.0) == 500
-    assert retry_delay_ms(StatusKind.QUEUE_FULL, 0, 0.0) > retry_delay_ms(StatusKind.THROTTLED, 0, 0.0)
-    assert retry_delay_ms(StatusKind.PERMANENT, 0, 0.0) == 2_000
 
 
 @pytest.mark.parametrize(

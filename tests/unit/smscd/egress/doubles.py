@@ -415,6 +415,8 @@ class FakeLink:
         self.written: list[tuple[bytes, Ref]] = []
         self.pending: list[Ref] = []
         self.throttled = 0
+        self.full = 0
+        self.can_narrow = False
 
     @property
     def free(self) -> int:
@@ -428,8 +430,9 @@ class FakeLink:
         self.written += items
         self.pending += [ref for _, ref in items]
 
-    def rated(self, throttled: int, now: float) -> None:
+    def rated(self, throttled: int, now: float, full: int = 0, answered: int = 0) -> None:
         self.throttled += throttled
+        self.full += full
 
     def answer(self, *answers: tuple[int, bytes]) -> list[tuple[Ref, int, bytes]]:
         """Answer the oldest pending requests, one for each (status, message id)."""

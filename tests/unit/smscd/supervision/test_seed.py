@@ -100,14 +100,14 @@ def test_options_of_tls_that_make_no_sense_are_refused(url: str) -> None:
 def test_the_query_of_an_upstreams_url_is_its_profile() -> None:
     upstream = upstream_of_url(
         "smpp://a:b@host:1?default_alphabet=latin1&long_message=sar&source_ton=99&receipt_by_text_alone=true"
-        "&temporary_statuses=0x58,20&binds=2&window_size=7"
+        "&temporary_statuses=0x58,20&binds=2&window_size=7&status_delays=%7B%2220%22:3%7D"
         "&receipt_stats={%22acked%22:%22DELIVRD%22}"
         "&vendor_tlvs=[{%22tag%22:5120,%22name%22:%22entity%22,%22type%22:%22c_octets%22,%22min%22:2,%22max%22:20}]",
         "one",
     )
     assert (upstream.default_alphabet, upstream.long_message, upstream.source_ton) == ("latin1", "sar", 99)
     assert (upstream.receipt_by_text_alone, upstream.binds, upstream.window_size) == (True, 2, 7)
-    assert upstream.temporary_statuses == {0x58, 20}
+    assert upstream.temporary_statuses == {0x58, 20} and upstream.status_delays == {20: 3.0}
     assert upstream.receipt_stats == {"ACKED": "DELIVRD"}
     assert upstream.vendor_tlvs == (VendorTlv(tag=0x1400, name="entity", kind="c_octets", size_min=2, size_max=20),)
 

@@ -362,7 +362,7 @@ async def test_congestion_of_the_upstream_slows_the_link_down_the_more_the_highe
         await until(lambda: len(sink.answers) == 100)
         for at, rate in enumerate(rates):
             link.rated(0, now + 1.1 * at)
-            assert link._bucket.rate == pytest.approx(rate)
+            assert link._pace.bucket.rate == pytest.approx(rate)
 
 
 async def test_a_link_that_was_congested_comes_back() -> None:
@@ -376,9 +376,9 @@ async def test_a_link_that_was_congested_comes_back() -> None:
             link.send(submits(text), now)
             await until(lambda text=text: sink.answers[-1:] == [(text, 0, b"id-" + text)])  # type: ignore[misc]
             link.rated(0, now)
-        slow = link._bucket.rate
+        slow = link._pace.bucket.rate
         link.rated(0, now + 5.0)
-        assert link._bucket.rate > slow > 0
+        assert link._pace.bucket.rate > slow > 0
 
 
 async def test_throttling_slows_the_link_down() -> None:

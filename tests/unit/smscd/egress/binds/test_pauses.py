@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 
 from protocols.smpp.constants import CommandStatus
-from smscd.egress.binds.pauses import HOLD_SECONDS, Pause, SessionEnd, pause_after
+from smscd.egress.binds.pauses import BIND_FAILED_TRIES, HOLD_SECONDS, Pause, SessionEnd, pause_after
 
 
 @pytest.mark.parametrize("status", [CommandStatus.ESME_RINVPASWD, CommandStatus.ESME_RINVSYSID])
 def test_bad_credentials_are_held(status: CommandStatus) -> None:
     assert pause_after(SessionEnd("refused", int(status)), 0, 0.5) == Pause(HOLD_SECONDS, is_held=True)
+
+
+def test_quirk_21_esme_rbindfail_is_tried_again_for_a_minute_and_then_held() -> None:
+    end = SessionEnd("refused", int(CommandStatus.ESME_RBINDFAIL))
+    pauses = [pause_after(end, failures, 0.0) for failures in range(BIND_FAILED_TRIES + 2)]
+    assert [pause.is_held for pause in pauses] == [False] * BIND_FAILED_TRIES + [True, True]
+    assert 60 <= sum(pause.seconds for pause in pauses if not pause.is_held) <= 90
+    assert pauses[-1].seconds == HOLD_SECONDS
 
 
 def test_quirk_25_a_bind_without_the_tlvs_that_the_profile_needs_is_held() -> None:

@@ -130,6 +130,72 @@ async def test_surplus_binds_end_and_missing_ones_are_made() -> None:
         await until(lambda: len(smsc.connections) == 2)
 
 
+async def test_what_is_under_way_is_answered_before_another_address_is_bound() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc, profile(), bound=1) as pool:
+        sink: Any = pool._sink
+        [old] = smsc.connections
+        pool.senders()[0].send(submits(b"a"), asyncio.get_running_loop().time())
+        await until(lambda: smsc.submits)
+        pool.reconfigure(profile(host="elsewhere", password="other"))
+        assert not pool.senders() and smsc.connections == [old]
+        old.session.answer_submits([(smsc.submits[0].sequence_number, 0, b"late")])
+        old.flush()
+        await until(lambda: count(pool) == 1 and old not in smsc.connections)
+        assert [answer[2] for answer in sink.answers] == [b"late"] and not sink.unanswered
+        assert smsc.dialed == 2
+
+
+async def test_a_bind_that_is_given_up_is_drained_too_and_only_then_another_kind_is_bound() -> None:
+    smsc = Smsc()
+    smsc.answers = lambda pdu: None
+    async with running(smsc, profile(), bound=1) as pool:
+        sink: Any = pool._sink
+        [old] = smsc.connections
+        pool.senders()[0].send(submits(b"a"), asyncio.get_running_loop().time())
+        await until(lambda: smsc.submits)
+        pool.reconfigure(profile(bind_mode="transmitter"))
+        assert pool.pending == 1 and not pool.senders() and smsc.binds == ["BindTransceiver"]
+        old.session.answer_submits([(smsc.submits[0].sequence_number, 0, b"late")])
+        old.flush()
+        await until(lambda: count(pool) == 1)
+        assert smsc.binds == ["BindTransceiver", "BindTransmitter"] and len(smsc.connections) == 1
+        assert [answer[2] for answer in sink.answers] == [b"late"] and not sink.unanswered
+
+
+async def test_a_bind_that_was_begun_before_the_change_is_not_used() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(), bound=1) as pool:
+        smsc.connections[0].abort()
+        await until(lambda: smsc.dialed == 2)
+        pool.reconfigure(profile(host="elsewhere"))
+        await until(lambda: count(pool) == 1 and smsc.dialed == 3)
+        assert len(smsc.connections) == 1
+
+
+async def test_a_bind_that_is_given_up_while_it_dials_never_binds() -> None:
+    smsc = Smsc()
+    async with running(smsc, profile(), bound=1) as pool:
+        pool.reconfigure(profile(binds=2))
+        pool.reconfigure(profile(binds=1, is_enabled=False))
+        await until(lambda: smsc.dialed == 2 and not smsc.connections and not pool._leaving)
+        assert len(smsc.binds) == 1
+
+
+async def test_refused_binds_are_counted_by_status() -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RINVPASWD)
+    async with running(smsc, profile(binds=2), bound=0) as pool:
+        await until(lambda: smsc.dialed == 2 and not smsc.connections)
+        count(pool)
+        smsc.refuses = 0x4FF
+        pool.reconfigure(profile(binds=2, password="other"))
+        await until(lambda: smsc.dialed == 4 and not smsc.connections)
+        count(pool)
+        assert pool._figures.binds_refused == {"ESME_RINVPASWD": 2, "other": 2}
+
+
 async def test_cutting_waits_for_nobody() -> None:
     smsc = Smsc()
     smsc.answers = lambda pdu: None

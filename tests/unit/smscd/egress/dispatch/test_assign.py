@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smscd.core.error_table import ErrorTable
 from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.dispatch.backlog import Backlog
 from smscd.egress.dispatch.blobs import ACCEPTED, SENDING, WAITING, Blob, Item
@@ -26,7 +27,7 @@ class Rig:
         return items
 
     def assign(self, limit: int = 1000, *, new: bool = True) -> list[Lot]:
-        self.draft = Draft(profile(), NOW_MS, lambda: 0.0)
+        self.draft = Draft(profile(), NOW_MS, lambda: 0.0, ErrorTable(profile()))
         backlog = self.backlog if new else None
         lots, self.used = assign(
             self.draft, backlog, self.links, limit, SubmitEncoder(profile()), 0.0  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ from tests.unit.smscd.egress.doubles import (
 
 ROK = 0
 RSYSERR = int(CommandStatus.ESME_RSYSERR)
+RMSGQFUL = int(CommandStatus.ESME_RMSGQFUL)
 RTHROTTLED = int(CommandStatus.ESME_RTHROTTLED)
 ROPTPARNOTALLWD = int(CommandStatus.ESME_ROPTPARNOTALLWD)
 RINVDSTADR = int(CommandStatus.ESME_RINVDSTADR)
@@ -639,6 +640,51 @@ async def test_the_breaker_opens_and_lets_one_probe_through() -> None:
     await rig.answer((ROK, b"probe"))
     assert rig.breaker_state() is BreakerState.CLOSED
     assert len(rig.link.written) == 11
+
+
+async def test_quirk_15_a_full_queue_is_no_failure_as_long_as_the_window_can_narrow() -> None:
+    for can_narrow, state in ((True, BreakerState.CLOSED), (False, BreakerState.OPEN)):
+        rig = Rig()
+        rig.link.can_narrow = can_narrow
+        rig.redis.admit(*[message(number) for number in range(6)])
+        await rig.work()
+        await rig.answer(*[(RMSGQFUL, b"")] * 6)
+        assert rig.breaker_state() is state
+        assert (rig.link.throttled, rig.link.full) == (6, 6)
+
+
+async def test_a_status_that_the_profile_calls_throttling_slows_the_bind_and_waits_as_long_as_it_says() -> None:
+    rig = Rig(upstream=profile(throttling_statuses=frozenset({0x400}), status_delays={0x400: 7.0}))
+    rig.redis.admit(message(1))
+    await rig.work()
+    await rig.answer((0x400, b""))
+    assert (rig.link.throttled, rig.link.full, rig.figures.tally.throttled) == (1, 0, 1)
+    rig.clock.advance(6.9)
+    await rig.work()
+    assert len(rig.link.written) == 1
+    rig.clock.advance(1.9)
+    await rig.work()
+    assert len(rig.link.written) == 2
+
+
+async def test_a_changed_error_table_counts_for_the_next_answer() -> None:
+    rig = Rig()
+    rig.redis.admit(message(1))
+    await rig.work()
+    rig.dispatcher.reconfigure(profile(temporary_statuses=frozenset({RINVDSTADR})))
+    await rig.answer((RINVDSTADR, b""))
+    assert (rig.figures.tally.retried, rig.figures.tally.failed) == (1, 0)
+
+
+async def test_slow_responses_are_failures_to_the_breaker_when_the_profile_has_a_limit() -> None:
+    for limit, state in ((0.0, BreakerState.CLOSED), (3.0, BreakerState.OPEN)):
+        rig = Rig(upstream=profile(breaker_slow_seconds=limit))
+        rig.redis.admit(*[message(number) for number in range(5)])
+        await rig.work()
+        rig.clock.advance(3.1)
+        await rig.answer(*[(ROK, b"%d" % number) for number in range(5)])
+        assert rig.breaker_state() is state
+        assert rig.figures.tally.accepted == 5
 
 
 async def test_higher_priority_goes_first_even_when_others_were_claimed_before() -> None:

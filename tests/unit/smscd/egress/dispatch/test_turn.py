@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from smscd.core.callbacks import receipt_callback, result_callback
+from smscd.core.error_table import ErrorTable
 from smscd.core.records import CallbackRecord, Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
 from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
@@ -14,7 +15,7 @@ RINVDSTADR, RSYSERR = 0x0B, 0x08
 
 
 def draft(**changes: object) -> Draft:
-    return Draft(profile(**changes), NOW_MS, lambda: 0.0)
+    return Draft(made := profile(**changes), NOW_MS, lambda: 0.0, ErrorTable(made))
 
 
 def sending(*, segments: int = 1, in_blob: bool = True, others: int = 0, **changes: object) -> Item:
