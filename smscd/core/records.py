@@ -133,6 +133,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     cost_micros: what the upstream asks for it, as it was known at admission; 0 when it was not.
     stored_answer: what is kept under request_key (core.idempotency), so that the record has it too; None without a key,
     and in all messages of a submit_multi but the first.
+    in_doubt: what its route says of it in doubt: 0 the upstream's policy, 1 resend, 2 hold, 3 fail.
     """
 
     id: int
@@ -168,6 +169,7 @@ class MessageRecord(msgspec.Struct, array_like=True, gc=False):
     priority_flag: int = 0
     cost_micros: int = 0
     stored_answer: bytes | None = None
+    in_doubt: int = 0
 
     @property
     def parts(self) -> int:

@@ -57,15 +57,23 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
             credentials=await _rows(connection, "load_credentials", Credential),
             api_keys=await _rows(connection, "load_api_keys", ApiKey),
             upstreams=await _rows(connection, "load_upstreams", Upstream),
-            routes=await _rows(connection, "load_routes", Route),
+            routes=await load_routes(connection),
             prices=prices,
             costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
         )
 
 
+async def load_routes(connection: Connection) -> tuple[Route, ...]:
+    """All routes, read in pieces; only in a transaction. Raises ConfigurationInvalid."""
+    return tuple([_struct(dict(row), Route) async for row in _in_pieces(connection, "load_routes")])
+
+
 async def add_account(database: Database, account: Account) -> None:
-    """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is)."""
+    """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is).
+
+    The tags of one that is there stay: set_tags changes them.
+    """
     await _execute(database, "add_account", *_values(account))
 
 
@@ -79,6 +87,18 @@ async def limits_for_change(database: Database, account: str) -> Limits | None:
 async def set_limits(database: Database, account: str, limits: Limits) -> None:
     """Change the limits of an account."""
     await _execute(database, "set_limits", account, *_values(limits))
+
+
+async def tags_for_change(database: Database, account: str) -> frozenset[str] | None:
+    """The tags of an account, for nobody else to change until the transaction ends; None without an account."""
+    async with acquired(database) as connection:
+        row = await connection.fetchrow(_SQL["tags_for_change"], account)
+        return None if row is None else frozenset(row["tags"])
+
+
+async def set_tags(database: Database, account: str, tags: Iterable[str]) -> None:
+    """Change the tags of an account."""
+    await _execute(database, "set_tags", account, sorted(tags))
 
 
 async def set_durability(database: Database, account: str, durability: str) -> bool:
@@ -106,14 +126,24 @@ async def add_upstream(database: Database, upstream: Upstream) -> None:
     await _execute(database, "add_upstream", *_values(upstream))
 
 
+async def hold_routes(connection: Connection) -> None:
+    """Let nobody else change routes until the end of the transaction."""
+    await connection.execute(_SQL["hold_routes"])
+
+
 async def add_route(database: Database, route: Route) -> None:
-    """Make or change the route of an account (or of all, account "") for a prefix."""
+    """Make a route, or change the one of its account, prefix and name."""
     await _execute(database, "add_route", *_values(route))
 
 
-async def delete_route(database: Database, account: str, prefix: str) -> bool:
+async def add_routes(connection: Connection, routes: Iterable[Route]) -> None:
+    """Make or change any number of routes."""
+    await connection.executemany(_SQL["add_route"], [_values(route) for route in routes])
+
+
+async def delete_route(database: Database, account: str, prefix: str, name: str = "") -> bool:
     """Delete a route; False when there was none."""
-    return await _execute(database, "delete_route", account, prefix) == "DELETE 1"
+    return await _execute(database, "delete_route", account, prefix, name) == "DELETE 1"
 
 
 async def add_price_plan(database: Database, plan: str, currency: str = "EUR") -> None:

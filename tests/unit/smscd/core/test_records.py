@@ -11,13 +11,13 @@ decode = msgspec.msgpack.Decoder(MessageRecord).decode
 
 
 def test_messages_of_earlier_releases_are_read() -> None:
-    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer")
+    record = message(1, priority_flag=3, cost_micros=7, stored_answer=b"answer", in_doubt=2)
     written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
-    assert written[-3:] == [3, 7, b"answer"]
+    assert written[-4:] == [3, 7, b"answer", 2]
     assert decode(msgspec.msgpack.encode(written)) == record
-    assert decode(msgspec.msgpack.encode(written[:-1])) == message(1, priority_flag=3, cost_micros=7)
-    assert decode(msgspec.msgpack.encode(written[:-2])) == message(1, priority_flag=3)
-    assert decode(msgspec.msgpack.encode(written[:-3])) == message(1)
+    assert decode(msgspec.msgpack.encode(written[:-2])) == message(1, priority_flag=3, cost_micros=7)
+    assert decode(msgspec.msgpack.encode(written[:-3])) == message(1, priority_flag=3)
+    assert decode(msgspec.msgpack.encode(written[:-4])) == message(1)
 
 
 def test_fields_of_a_later_release_are_passed_over() -> None:
