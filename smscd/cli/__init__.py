@@ -17,6 +17,7 @@ COMMANDS = {
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup, suspend, ..."),
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
+    "route": ("smscd.cli.route", "route", "Routes: add, set, list, show, remove, import, explain."),
     "totals": ("smscd.cli.totals", "totals", "What messages came to: by day, account, country, upstream."),
     "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),

@@ -126,6 +126,14 @@ async def add_upstream(database: Database, upstream: Upstream) -> None:
     await _execute(database, "add_upstream", *_values(upstream))
 
 
+async def names(database: Database) -> tuple[frozenset[str], frozenset[str]]:
+    """The accounts and the upstreams that there are."""
+    async with acquired(database) as connection:
+        found = [await connection.fetch(_SQL[statement]) for statement in ("account_names", "upstream_names")]
+    accounts, upstreams = (frozenset(row["id"] for row in rows) for rows in found)
+    return accounts, upstreams
+
+
 async def hold_routes(connection: Connection) -> None:
     """Let nobody else change routes until the end of the transaction."""
     await connection.execute(_SQL["hold_routes"])

@@ -278,6 +278,6 @@ async def test_tags_are_changed_by_themselves_and_stay_when_the_account_changes(
     assert await configuration.tags_for_change(daemon, "acme") == frozenset()
     await configuration.set_tags(daemon, "acme", {"vip", "bulk"})
     await configuration.add_account(daemon, ACCOUNT)
-    assert await configuration.tags_for_change(daemon, "acme") == {"vip", "bulk"}
+    assert await configuration.tags_for_change(daemon, "acme") == frozenset({"vip", "bulk"})
     assert (await loaded_from(daemon)).accounts[0].tags == {"vip", "bulk"}
     assert await configuration.tags_for_change(daemon, "nobody") is None

@@ -34,6 +34,12 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
 SELECT prefix, upstreams, account, name, source, tags, zone, days, from_minute, until_minute, choice, weights, in_doubt
   FROM routes ORDER BY account, prefix, name;
 
+-- name: account_names
+SELECT id FROM accounts;
+
+-- name: upstream_names
+SELECT id FROM upstreams;
+
 -- name: hold_routes
 LOCK TABLE routes IN SHARE ROW EXCLUSIVE MODE;
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smscd.core.directory import Account, Cost, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Cost, Price, Route, RouteChoice, Snapshot, Upstream
 from smscd.core.directory_index import DirectoryIndex, Routed
 from smscd.core.planning import plan
 from smscd.core.reasons import Reason, Rejected
@@ -63,7 +63,7 @@ def to(directory: DirectoryIndex, **asked: Any) -> str | Reason:
 def routed(directory: DirectoryIndex, account: Account = PLAIN, id: int = 1, **asked: Any) -> Routed:
     entry = directory.entry(account.id)
     assert entry is not None
-    given = {"now_ms": NOON, "source": b"ACME", "closed": NONE_CLOSED, "digits": DEST} | asked
+    given: dict[str, Any] = {"now_ms": NOON, "source": b"ACME", "closed": NONE_CLOSED, "digits": DEST} | asked
     return directory.routed(entry, id=id, **given)
 
 
@@ -202,7 +202,7 @@ names = st.lists(st.sampled_from(["one", "two", "three", "off", "gone"]), min_si
 @st.composite
 def routes(draw: st.DrawFn) -> Route:
     upstreams = draw(names)
-    choice = draw(st.sampled_from(["priority", "weighted", "least_cost"]))
+    choice: RouteChoice = draw(st.sampled_from(["priority", "weighted", "least_cost"]))
     weights = draw(st.tuples(*(st.integers(1, 3) for _ in upstreams))) if choice == "weighted" else ()
     account = draw(st.sampled_from(["", "vip", "plain"]))
     return Route(
