@@ -77,6 +77,7 @@ def replacement(
         registered_delivery=new.registered_delivery,
         via=new.via,
         valid_until_ms=new.valid_until_ms if pdu.validity_period else old.valid_until_ms,
+        in_doubt=new.in_doubt,
     )
 
 

@@ -11,6 +11,8 @@ from protocols.gsm.alphabets import GSM
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import ReplaceSm
+from smscd.core.directory import Route
+from smscd.core.directory_index import DirectoryIndex
 from smscd.core.planning import Planned
 from smscd.core.records import MessageRecord
 from smscd.ingress.smpp.replace import replacement
@@ -91,3 +93,11 @@ def test_a_part_of_a_longer_message_is_not_replaced_whatever_its_form() -> None:
     )
     for way in (Way(), Way(None, {"long_message": "udh8"})):
         assert replaced(way, original(way, b"part", tlvs=sar), b"x") == CommandStatus.ESME_RREPLACEFAIL
+
+
+def test_what_the_route_says_of_doubt_stays() -> None:
+    way = Way()
+    route = Route(prefix="", upstreams=("up",), in_doubt="fail")
+    way.directory = DirectoryIndex(msgspec.structs.replace(way.directory.snapshot, routes=(route,)))
+    new = replaced(way, original(way, b"old"), b"new")
+    assert isinstance(new, MessageRecord) and new.in_doubt == 3
