@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from smscd.admin import accounts, orders
+from smscd.admin import accounts, orders, route_api
 from smscd.admin.bodies import read_order
 from smscd.admin.operators import Operators
 from smscd.admin.orders import Outcome, Refusal
@@ -107,6 +107,9 @@ class AdminApi:
             (f"{account}/resume", {"POST": self._resume}),
             ("upstreams", {"GET": self._list_upstreams, "POST": self._add_upstream}),
             (upstream, {"GET": self._view_upstream, "PATCH": self._change_upstream, "DELETE": self._remove_upstream}),
+            ("routes", {"GET": self._routes_listed}),
+            ("routes/explain", {"GET": self._explain}),
+            ("routes/(?P<label>.+)", {"GET": self._route, "PUT": self._put_route, "DELETE": self._delete_route}),
             *more,
         ]
         self._routes = [(re.compile(PREFIX + path), methods) for path, methods in paths]
@@ -241,6 +244,40 @@ class AdminApi:
     async def _remove_upstream(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
         is_forced = request.query.get("force") == "true"
         return _done(await self._upstreams.remove(names["upstream"], operator.name, is_forced=is_forced))
+
+    async def _routes_listed(self, request: web.Request, _operator: Token, _names: dict[str, str]) -> Done | Problem:
+        return Done(200, await route_api.listed(request, self._database))
+
+    async def _explain(self, request: web.Request, _operator: Token, _names: dict[str, str]) -> Done | Problem:
+        return _answer(await route_api.explained(request, self._database, self._now_ms))
+
+    async def _route(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
+        return _answer(await route_api.one(names["label"], self._database))
+
+    async def _put_route(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        body = self._bodies.arrived(request)
+        if body is None:
+            body = await self._bodies.read(request)
+        if isinstance(body, Problem):
+            return _with_our_size(body)
+        return await self._told(await route_api.put(names["label"], body, self._database, operator.name))
+
+    async def _delete_route(self, _request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
+        return await self._told(await route_api.delete(names["label"], self._database, operator.name))
+
+    async def _told(self, found: dict[str, object] | Refusal) -> Done | Problem:
+        """Where it is not told, every process finds out at its next look, within half a minute."""
+        if isinstance(found, Refusal):
+            return _problem_of(found)
+        try:
+            await self._tell()
+        except StorageUnavailable:
+            return Done(200, found | {"told": False})
+        return Done(200, found | {"told": True})
+
+
+def _answer(found: dict[str, object] | Refusal) -> Done | Problem:
+    return _problem_of(found) if isinstance(found, Refusal) else Done(200, found)
 
 
 def _done(found: Answer | Refusal | Problem) -> Done | Problem:

@@ -165,9 +165,7 @@ def no_upstream(name: str) -> Refusal:
 async def _why_not(connection: Connection, name: str, admin: Admin, *, is_forced: bool) -> Refusal | None:
     routes = await configuration.routes_of_upstream(connection, name)
     if routes:
-        named = ", ".join(
-            f"{prefix or 'every number'}{f' of {account}' if account else ''}" for account, prefix in routes
-        )
+        named = ", ".join(routes)
         return Refusal("upstream_has_routes", 409, f"Routes lead to {name} ({named}): take it out of them first.")
     return None if is_forced else await why_not_empty(connection, name, admin)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "upstream": ("smscd.cli.upstream", "upstream", "Carriers: add, set, list, test, remove, ..."),
     "apply": ("smscd.cli.apply", "apply", "Make upstreams, routes, accounts and numbers what a file says."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
+    "route": ("smscd.cli.route", "route", "Routes: add, set, list, show, remove, import, explain."),
     "totals": ("smscd.cli.totals", "totals", "What messages came to: by day, account, country, upstream."),
     "recover": ("smscd.cli.recover", "recover", "Build a lost Redis from PostgreSQL."),
     "import": ("smscd.cli.importing", "import_", "Bring over a kannel.conf."),

@@ -23,6 +23,7 @@ from smscd.cli.output import (
     print_table,
     run,
 )
+from smscd.cli.tags import tags
 
 ALPHABETS = ("unknown", "gsm", "gsm_packed", "latin1", "ascii")
 LANGUAGES = tuple(language.name.lower() for language in Language)
@@ -74,6 +75,7 @@ def account() -> None:
 
 account.add_command(limits)
 account.add_command(durability)
+account.add_command(tags)
 
 
 @account.command()

@@ -6,7 +6,9 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +30,9 @@ ReceiptStat: TypeAlias = Literal["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DE
 StatWord: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,30}[!-~])?$")]
 Durability: TypeAlias = Literal["normal", "strict"]
 TlvType: TypeAlias = Literal["integer", "c_octets", "octets"]
+RouteChoice: TypeAlias = Literal["priority", "weighted", "least_cost"]
+RouteDoubt: TypeAlias = Literal["", "resend", "hold", "fail"]
+"""What becomes of a message in doubt; empty: what its upstream says. Their order is that of MessageRecord.in_doubt."""
 MoDelivery: TypeAlias = Literal["parts", "whole"]
 """How an account's ESMEs get a long message from a phone; a webhook always gets the whole."""
 
@@ -44,6 +49,7 @@ OUR_TLV_TAGS: Final = frozenset((0x020C, 0x020E, 0x020F, 0x0424))
 Language: TypeAlias = Annotated[int, Meta(ge=1, le=13)]
 """A national language identifier (3GPP TS 23.038 section 6.2.1.2.4)."""
 DelaySeconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Tag: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 _Octet: TypeAlias = Annotated[int, Meta(ge=-1, le=255)]
 
 
@@ -63,6 +69,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     spend_per_day_micros, velocity_per_minute, velocity_per_day: see core.limits; None and 0: no limit.
     durability: "strict": the customer is told yes when PostgreSQL has the message too, and it is sent after that.
     allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
+    tags: words of the operator's that routes may ask for.
     """
 
     id: str
@@ -102,6 +109,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     velocity_per_day: int = 0
     allowed_countries: frozenset[str] = frozenset()
     durability: Durability = "normal"
+    tags: frozenset[Tag] = frozenset()
 
     @property
     def limits(self) -> Limits | None:
@@ -265,14 +273,65 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Longest prefix wins; an account's own route wins over one for all (account == "").
+    """A rule by which messages go to upstreams; core.routing says which of several wins.
 
-    upstreams: first choice first.
+    upstreams: the candidates, first choice first; choice: how they are ordered for a message: "priority" as they stand,
+    "weighted" by chance of `weights`, one each, "least_cost" by what they ask. account, tags, prefix and name say which
+    route it is and whose: account "" is for all, or for those that have all of the tags.
+    source: a glob (* ? [...]) that the sender must match as it is sent; empty: any.
+    zone: an IANA time zone in which days (1 Monday to 7 Sunday; empty: all) and the minutes of a day from from_minute
+    up to, not including, until_minute are meant; empty: always. The same twice is a whole day; over midnight it belongs
+    to the day that it begins on.
+    in_doubt: what becomes of a message that may have been sent; empty: what its upstream says.
     """
 
     prefix: str
     upstreams: tuple[str, ...]
     account: str = ""
+    name: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_.-]{0,62})?$")] = ""
+    source: Annotated[str, Meta(pattern=r"^[ -~]{0,64}$")] = ""
+    tags: frozenset[Tag] = frozenset()
+    zone: str = ""
+    days: frozenset[Annotated[int, Meta(ge=1, le=7)]] = frozenset()
+    from_minute: Annotated[int, Meta(ge=0, le=1439)] = 0
+    until_minute: Annotated[int, Meta(ge=0, le=1439)] = 0
+    choice: RouteChoice = "priority"
+    weights: tuple[Annotated[int, Meta(ge=0, le=1_000_000)], ...] = ()
+    in_doubt: RouteDoubt = ""
+
+    @property
+    def digits(self) -> str:
+        """The prefix without a plus sign."""
+        return self.prefix.removeprefix("+")
+
+    @property
+    def label(self) -> str:
+        """How operators name it: account/prefix or account/prefix/name, with * for all."""
+        label = f"{self.account or '*'}/{self.prefix or '*'}"
+        return f"{label}/{self.name}" if self.name else label
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when its parts contradict each other."""
+        if not self.upstreams or len(set(self.upstreams)) != len(self.upstreams):
+            raise ValueError("a route needs upstreams, each once")
+        if self.account and self.tags:
+            raise ValueError("a route is for one account or for tags, not both")
+        weights = len(self.upstreams) if self.choice == "weighted" else 0
+        if len(self.weights) != weights or (weights and not any(self.weights)):
+            raise ValueError("a weighted route, and no other, needs a weight for each upstream, one of them above 0")
+        if self.zone:
+            zone_of(self.zone)
+        elif self.days or self.from_minute or self.until_minute:
+            raise ValueError("a window of time needs a time zone, such as Europe/London or UTC")
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"this machine knows no time zone {name}: give an IANA name, such as Europe/London") from error
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,30 +6,39 @@ Built once for each snapshot and then replaced as a whole. What planning needs f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, get_args
 
 import msgspec
 
 from smscd.core.conversion import Converter, converter_for
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Snapshot, Upstream
+from smscd.core.directory import (
+    Account,
+    ApiKey,
+    Credential,
+    MoNumber,
+    Route,
+    RouteDoubt,
+    Snapshot,
+    Upstream,
+)
 from smscd.core.networks import Networks
-from smscd.core.prefix_table import PrefixTable
 from smscd.core.price_tables import PriceTables
 from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reasons import Reason, Rejected
+from smscd.core.routing import NONE_CLOSED, Judged, Rules, Why, drawn, in_order, is_varying, judge, why_not
 
 OFFERS_MAX: Final = 65_536
 SOURCES_MAX: Final = 1_024
 VALIDITY_DEFAULT_MS: Final = 24 * 3_600_000
 SCHEDULE_MAX_MS: Final = 14 * 24 * 3_600_000
+_DOUBTS: Final[tuple[RouteDoubt, ...]] = get_args(RouteDoubt)
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """What an account is offered for a destination prefix. price_micros and cost_micros are of one segment.
 
     cost_micros: what the upstream asks for it, 0 when that is not known. converter: of what its ESMEs send.
-    text_converter: of texts over HTTP, which we encode. None: nothing to do.
+    text_converter: of texts over HTTP, which we encode. None: nothing to do. in_doubt: as in MessageRecord.
     """
 
     upstream: Upstream
@@ -37,14 +46,47 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     cost_micros: int = 0
     converter: Converter | None = None
     text_converter: Converter | None = None
+    in_doubt: int = 0
 
 
-class _Way(NamedTuple):
-    """A route and the first of its upstreams that is enabled; without one, reason says why."""
+class _Step(msgspec.Struct, frozen=True, gc=False):
+    """A rule, and what it offers: by upstream that is enabled, in the rule's order. reason: where there is none."""
 
     route: Route
-    upstream: Upstream | None
+    offers: dict[str, Offer]
     reason: Reason
+
+    def take(self, id: int, closed: frozenset[str]) -> Offer | Rejected:
+        """The first that is not closed; the first of all when all are, which then wait for their upstream."""
+        offers = self.offers
+        if not offers:
+            return Rejected(self.reason)
+        names = drawn(self.route, id) if self.route.choice == "weighted" else tuple(offers)
+        usable = [name for name in names if name in offers]
+        return offers[next((name for name in usable if name not in closed), usable[0])]
+
+
+class _Varying(msgspec.Struct, frozen=True, gc=False):
+    """The rules of a prefix that say more than account and prefix, best first, up to one that always fits."""
+
+    steps: tuple[_Step, ...]
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """How a message is routed: every rule whose prefix fits, and the upstreams of the one that is taken.
+
+    candidates: those that are enabled, in the order in which they are tried. passed: why each upstream but the one that
+    is taken is not.
+    """
+
+    rules: tuple[Judged, ...]
+    candidates: tuple[str, ...] = ()
+    passed: dict[str, Why] = {}
+
+    @property
+    def route(self) -> Route | None:
+        """The rule that is taken."""
+        return next((judged.route for judged in self.rules if judged.why is None), None)
 
 
 class PlannedSource(msgspec.Struct, frozen=True, gc=False):
@@ -59,12 +101,13 @@ class AccountEntry:
     """One account with what is remembered for it; planning fills `offers` and `sources`, both bounded.
 
     offers: by destination prefix. made: the different ones among them, by upstream, price and cost. converters: of its
-    ESMEs and of its texts, by upstream.
+    ESMEs and of its texts, by upstream. rerouted: offers by prefix in place of those of closed upstreams. varying:
+    what many prefixes share.
     """
 
     __slots__ = (
         "account", "converters", "countries", "dialect", "floor_micros", "is_strict", "languages", "limits", "made",
-        "networks", "offers", "senders", "sources",
+        "networks", "offers", "rerouted", "senders", "sources", "varying",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
@@ -78,8 +121,10 @@ class AccountEntry:
         self.dialect = dialect_of(account)
         self.languages = tuple(sorted(account.languages))
         self.converters: dict[str, tuple[Converter | None, Converter | None]] = {}
-        self.offers: dict[bytes, Offer | Rejected] = {}
-        self.made: dict[tuple[str, int, int], Offer] = {}
+        self.offers: dict[bytes, Offer | Rejected | _Varying] = {}
+        self.rerouted: dict[tuple[bytes, frozenset[str]], Offer | Rejected] = {}
+        self.made: dict[tuple[str, int, int, int], Offer] = {}
+        self.varying: dict[tuple[object, ...], _Varying] = {}
         self.sources: dict[tuple[int, int, bytes], PlannedSource | Rejected] = {}
 
 
@@ -107,8 +152,8 @@ class DirectoryIndex:
         self._api_keys = {key.key_hash: key for key in snapshot.api_keys if not key.is_revoked}
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}
         self._mo_numbers = {number.number.removeprefix("+").encode(): number for number in snapshot.mo_numbers}
-        self._ways = _by_account(_way(route, self._upstreams) for route in snapshot.routes)
-        self._digits_max = max([self.prices.length_max] + [table.length_max for table in self._ways.values()])
+        self._rules = Rules(snapshot.routes)
+        self._digits_max = max(self.prices.length_max, self._rules.length_max)
         self._from_ms = self._until_ms = 0
         self._offers = 0
 
@@ -137,20 +182,38 @@ class DirectoryIndex:
         """The number of ours that this destination address is, with or without a plus sign."""
         return self._mo_numbers.get(address.removeprefix(b"+"))
 
-    def route(self, account: str, digits: bytes) -> Route | None:
-        """The route with the longest prefix: of the account's own if any fits, else of those for all."""
-        way = self._way(account, digits)
-        return way.route if way is not None else None
+    def routed(
+        self, entry: AccountEntry, digits: bytes, now_ms: int, source: bytes, id: int, closed: frozenset[str]
+    ) -> Routed:
+        """Which rule and upstreams a message has, and why not the others; by what offer() decides with."""
+        rules = tuple(judge(self._rules.of_prefix(entry.account, digits), entry.account, source, now_ms))
+        routed = Routed(rules)
+        if (route := routed.route) is None:
+            return routed
+        order = in_order(route, lambda name: self.prices.cost(name, entry.account.currency, digits, now_ms), id)
+        usable = tuple(name for name in order if name in self._upstreams and self._upstreams[name].is_enabled)
+        taken = next((name for name in usable if name not in closed), usable[0] if usable else None)
+        passed = {name: self._why_passed(name, closed) for name in order if name != taken}
+        return Routed(rules, usable, passed)
 
-    def _way(self, account: str, digits: bytes) -> _Way | None:
-        own = self._ways.get(account)
-        found = own.find(digits) if own is not None else None
-        if found is None and (general := self._ways.get("")) is not None:
-            found = general.find(digits)
-        return found
+    def _why_passed(self, name: str, closed: frozenset[str]) -> Why:
+        upstream = self._upstreams.get(name)
+        if upstream is None:
+            return Why.UNKNOWN
+        if not upstream.is_enabled:
+            return Why.DISABLED
+        return Why.CLOSED if name in closed else Why.LATER
 
-    def offer(self, entry: AccountEntry, digits: bytes, now_ms: int) -> Offer | Rejected:
-        """Upstream, price and cost for a destination at a moment.
+    def offer(
+        self,
+        entry: AccountEntry,
+        digits: bytes,
+        now_ms: int,
+        source: bytes = b"",
+        id: int = 0,
+        closed: frozenset[str] = NONE_CLOSED,
+    ) -> Offer | Rejected:
+        """Upstream, price and cost for a destination at a moment, of a message with this id and this sender.
 
         Remembered by prefix for as long as no price changes, so that most calls are one look-up.
         """
@@ -160,34 +223,91 @@ class DirectoryIndex:
         key = digits[: self._digits_max]
         offer = entry.offers.get(key)
         if offer is None:
-            if self._offers >= OFFERS_MAX:
-                self._forget()
-            self._offers += 1
+            self._count()
             offer = entry.offers[key] = self._find_offer(entry, digits, now_ms)
-        return offer
+        if type(offer) is _Varying:
+            for step in offer.steps:
+                if why_not(step.route, entry.account, source, now_ms) is None:
+                    return step.take(id, closed)
+            return Rejected(Reason.NO_ROUTE)
+        if closed and type(offer) is Offer and offer.upstream.id in closed:
+            return self._rerouted(entry, key, digits, now_ms, closed)
+        return offer  # type: ignore[return-value]  # no _Varying, which a check by type() does not tell
+
+    def _rerouted(
+        self, entry: AccountEntry, key: bytes, digits: bytes, now_ms: int, closed: frozenset[str]
+    ) -> Offer | Rejected:
+        found = entry.rerouted.get((key, closed))
+        if found is None:
+            self._count()
+            steps = self._steps(entry, digits, now_ms)
+            found = steps if isinstance(steps, Rejected) else steps[0].take(0, closed)
+            entry.rerouted[key, closed] = found
+        return found
+
+    def _count(self) -> None:
+        if self._offers >= OFFERS_MAX:
+            self._forget()
+        self._offers += 1
 
     def _forget(self) -> None:
         for entry in self._entries.values():
             entry.offers.clear()
+            entry.rerouted.clear()
             entry.made.clear()
+            entry.varying.clear()
         self._offers = 0
 
-    def _find_offer(self, entry: AccountEntry, digits: bytes, now_ms: int) -> Offer | Rejected:
+    def _find_offer(self, entry: AccountEntry, digits: bytes, now_ms: int) -> Offer | Rejected | _Varying:
+        if (route := self._rules.plain(account := entry.account, digits)) is not None:
+            price = self.prices.price(account.plan, digits, now_ms)
+            for name in route.upstreams if price is not None else ():
+                upstream = self._upstreams.get(name)
+                if upstream is not None and upstream.is_enabled:
+                    cost = self.prices.cost(name, account.currency, digits, now_ms) or 0
+                    return self._made(entry, upstream, price or 0, cost, _DOUBTS.index(route.in_doubt))
+        steps = self._steps(entry, digits, now_ms)
+        if isinstance(steps, Rejected):
+            return steps
+        if not is_varying(steps[0].route):
+            return steps[0].take(0, NONE_CLOSED)
+        shared = tuple((step.route.label, *map(id, step.offers.values())) for step in steps)
+        found = entry.varying.get(shared)
+        if found is None:
+            found = entry.varying[shared] = _Varying(steps)
+        return found
+
+    def _steps(self, entry: AccountEntry, digits: bytes, now_ms: int) -> tuple[_Step, ...] | Rejected:
+        """What the rules of account and prefix offer, best first, up to the first that always fits."""
         account = entry.account
-        way = self._way(account.id, digits)
-        if way is None:
+        rules: list[Route] = []
+        for route in self._rules.of_prefix(account, digits):
+            if route.tags <= account.tags:
+                rules.append(route)
+                if not (route.source or route.zone):
+                    break
+        if not rules:
             return Rejected(Reason.NO_ROUTE)
         price = self.prices.price(account.plan, digits, now_ms)
         if price is None:
             return Rejected(Reason.NO_ROUTE, "The price plan of the account does not cover this destination.")
-        upstream = way.upstream
-        if upstream is None:
-            return Rejected(way.reason)
-        cost = self.prices.cost(upstream.id, account.currency, digits, now_ms) or 0
-        asked = upstream.id, price, cost
+        return tuple(self._step(entry, route, digits, now_ms, price) for route in rules)
+
+    def _step(self, entry: AccountEntry, route: Route, digits: bytes, now_ms: int, price: int) -> _Step:
+        known = [name for name in route.upstreams if name in self._upstreams]
+        costs = {name: self.prices.cost(name, entry.account.currency, digits, now_ms) for name in route.upstreams}
+        offers: dict[str, Offer] = {}
+        for name in in_order(route, costs.get, 0):
+            upstream = self._upstreams.get(name)
+            if upstream is not None and upstream.is_enabled:
+                offers[name] = self._made(entry, upstream, price, costs[name] or 0, _DOUBTS.index(route.in_doubt))
+        return _Step(route, offers, Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
+
+    def _made(self, entry: AccountEntry, upstream: Upstream, price: int, cost: int, in_doubt: int) -> Offer:
+        asked = upstream.id, price, cost, in_doubt
         made = entry.made.get(asked)
         if made is None:
-            made = entry.made[asked] = Offer(upstream, price, cost, *self._converters(entry, upstream))
+            made = entry.made[asked] = Offer(upstream, price, cost, *self._converters(entry, upstream), in_doubt)
         return made
 
     def _converters(self, entry: AccountEntry, upstream: Upstream) -> tuple[Converter | None, Converter | None]:
@@ -196,16 +316,3 @@ class DirectoryIndex:
             found = converter_for(entry.dialect, upstream), converter_for(PLAIN, upstream)
             entry.converters[upstream.id] = found
         return found
-
-
-def _way(route: Route, upstreams: dict[str, Upstream]) -> _Way:
-    known = [upstreams[name] for name in route.upstreams if name in upstreams]
-    enabled = next((upstream for upstream in known if upstream.is_enabled), None)
-    return _Way(route, enabled, Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
-
-
-def _by_account(ways: Iterable[_Way]) -> dict[str, PrefixTable[_Way]]:
-    owned: dict[str, list[tuple[str, _Way]]] = {}
-    for way in ways:
-        owned.setdefault(way.route.account, []).append((way.route.prefix, way))
-    return {account: PrefixTable(pairs) for account, pairs in owned.items()}

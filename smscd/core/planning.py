@@ -27,6 +27,7 @@ from smscd.core.limits import Limits
 from smscd.core.profiles import encode_named, is_plain
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Conversion, Door, MessageRecord, Via
+from smscd.core.routing import NONE_CLOSED
 from smscd.core.submission import Encoding, Submission
 
 VALIDITY_MAX_MS: Final = 7 * 24 * 3_600_000
@@ -75,10 +76,17 @@ class Planned(msgspec.Struct, gc=False):
         return (self.record, *self.others)
 
 
-def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int) -> Planned | Rejected:
+def plan(
+    submission: Submission,
+    directory: DirectoryIndex,
+    id: int,
+    now_ms: int,
+    closed: frozenset[str] = NONE_CLOSED,
+) -> Planned | Rejected:
     """Decide what becomes of a submission; no I/O, no clock, no chance.
 
-    id: the message's id, of an IdSource. now_ms: milliseconds since the Unix epoch.
+    id: the message's id, of an IdSource. now_ms: milliseconds since the Unix epoch. closed: upstreams that are passed
+    over while another of the route can be used.
     """
     entry = directory.entry(submission.account.id)
     if entry is None or entry.account.is_suspended:
@@ -102,7 +110,7 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
     if isinstance(source, Rejected):
         return source
 
-    offer = directory.offer(entry, dest, now_ms)
+    offer = directory.offer(entry, dest, now_ms, source.address, id, closed)
     if isinstance(offer, Rejected):
         return offer
 
@@ -199,6 +207,8 @@ def plan(submission: Submission, directory: DirectoryIndex, id: int, now_ms: int
         record.conversion = conversion
     if starts_ms > now_ms:
         record.send_at_ms = starts_ms
+    if offer.in_doubt:
+        record.in_doubt = offer.in_doubt
     if submission.priority_flag:
         record.priority_flag = submission.priority_flag
     if key is None:

@@ -59,15 +59,23 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
             credentials=await _rows(connection, "load_credentials", Credential),
             api_keys=await _rows(connection, "load_api_keys", ApiKey),
             upstreams=await _rows(connection, "load_upstreams", Upstream),
-            routes=await _rows(connection, "load_routes", Route),
+            routes=await load_routes(connection),
             prices=prices,
             costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
         )
 
 
+async def load_routes(connection: Connection) -> tuple[Route, ...]:
+    """All routes, read in pieces; only in a transaction. Raises ConfigurationInvalid."""
+    return tuple([_struct(dict(row), Route) async for row in _in_pieces(connection, "load_routes")])
+
+
 async def add_account(database: Database, account: Account) -> None:
-    """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is)."""
+    """Make or change an account. Its plan must be there (`add_price_plan`; "default" always is).
+
+    The tags of one that is there stay: set_tags changes them.
+    """
     await _execute(database, "add_account", *_values(account))
 
 
@@ -81,6 +89,18 @@ async def limits_for_change(database: Database, account: str) -> Limits | None:
 async def set_limits(database: Database, account: str, limits: Limits) -> None:
     """Change the limits of an account."""
     await _execute(database, "set_limits", account, *_values(limits))
+
+
+async def tags_for_change(database: Database, account: str) -> frozenset[str] | None:
+    """The tags of an account, for nobody else to change until the transaction ends; None without an account."""
+    async with acquired(database) as connection:
+        row = await connection.fetchrow(_SQL["tags_for_change"], account)
+        return None if row is None else frozenset(row["tags"])
+
+
+async def set_tags(database: Database, account: str, tags: Iterable[str]) -> None:
+    """Change the tags of an account."""
+    await _execute(database, "set_tags", account, sorted(tags))
 
 
 async def set_durability(database: Database, account: str, durability: str) -> bool:
@@ -125,10 +145,14 @@ async def upstreams(database: Database) -> tuple[Upstream, ...]:
         return await _rows(connection, "load_upstreams", Upstream)
 
 
-async def routes_of_upstream(database: Database, upstream: str) -> list[tuple[str, str]]:
-    """The first of the routes that name it: account and prefix."""
+async def routes_of_upstream(database: Database, upstream: str) -> list[str]:
+    """The first of the routes that name it, by their labels."""
     async with acquired(database) as connection:
-        return [(row["account"], row["prefix"]) for row in await connection.fetch(_SQL["routes_of_upstream"], upstream)]
+        rows = await connection.fetch(_SQL["routes_of_upstream"], upstream)
+    return [
+        Route(prefix=row["prefix"], upstreams=(upstream,), account=row["account"], name=row["name"]).label
+        for row in rows
+    ]
 
 
 async def has_open_messages(database: Database, upstream: str, since_id: int) -> bool:
@@ -144,14 +168,32 @@ async def delete_upstream(database: Database, upstream: str) -> bool:
     return await _execute(database, "delete_upstream", upstream) == "DELETE 1"
 
 
+async def names(database: Database) -> tuple[frozenset[str], frozenset[str]]:
+    """The accounts and the upstreams that there are."""
+    async with acquired(database) as connection:
+        found = [await connection.fetch(_SQL[statement]) for statement in ("account_names", "upstream_names")]
+    accounts, upstreams = (frozenset(row["id"] for row in rows) for rows in found)
+    return accounts, upstreams
+
+
+async def hold_routes(connection: Connection) -> None:
+    """Let nobody else change routes until the end of the transaction."""
+    await connection.execute(_SQL["hold_routes"])
+
+
 async def add_route(database: Database, route: Route) -> None:
-    """Make or change the route of an account (or of all, account "") for a prefix."""
+    """Make a route, or change the one of its account, prefix and name."""
     await _execute(database, "add_route", *_values(route))
 
 
-async def delete_route(database: Database, account: str, prefix: str) -> bool:
+async def add_routes(connection: Connection, routes: Iterable[Route]) -> None:
+    """Make or change any number of routes."""
+    await connection.executemany(_SQL["add_route"], [_values(route) for route in routes])
+
+
+async def delete_route(database: Database, account: str, prefix: str, name: str = "") -> bool:
     """Delete a route; False when there was none."""
-    return await _execute(database, "delete_route", account, prefix) == "DELETE 1"
+    return await _execute(database, "delete_route", account, prefix, name) == "DELETE 1"
 
 
 async def price_plans(database: Database) -> dict[str, str]:

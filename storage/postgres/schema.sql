@@ -332,7 +332,8 @@ CREATE TABLE accounts (
     velocity_per_minute integer NOT NULL DEFAULT 0 CHECK (velocity_per_minute BETWEEN 0 AND 65535),
     velocity_per_day integer NOT NULL DEFAULT 0 CHECK (velocity_per_day >= 0),
     allowed_countries text[] NOT NULL DEFAULT '{}',
-    durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict'))
+    durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict')),
+    tags text[] NOT NULL DEFAULT '{}'
 );
 
 CREATE TABLE api_keys (
@@ -465,12 +466,24 @@ CREATE TABLE upstreams (
             OR (long_message NOT IN ('sar', 'payload') AND NOT vendor_tlvs @> '[{"required": true}]'))
 );
 
--- account '' is a route for all.
+-- account '' is a route for all, or for those that have the tags.
 CREATE TABLE routes (
     account text NOT NULL DEFAULT '',
     prefix text NOT NULL,
     upstreams text[] NOT NULL CHECK (cardinality(upstreams) > 0),
-    PRIMARY KEY (account, prefix)
+    name text NOT NULL DEFAULT '' CHECK (name ~ '^([a-z0-9][a-z0-9_.-]{0,62})?$'),
+    source text NOT NULL DEFAULT '' CHECK (source ~ '^[ -~]{0,64}$'),
+    tags text[] NOT NULL DEFAULT '{}',
+    zone text NOT NULL DEFAULT '',
+    days smallint[] NOT NULL DEFAULT '{}' CHECK (days <@ '{1,2,3,4,5,6,7}'),
+    from_minute smallint NOT NULL DEFAULT 0 CHECK (from_minute BETWEEN 0 AND 1439),
+    until_minute smallint NOT NULL DEFAULT 0 CHECK (until_minute BETWEEN 0 AND 1439),
+    choice text NOT NULL DEFAULT 'priority' CHECK (choice IN ('priority', 'weighted', 'least_cost')),
+    weights integer[] NOT NULL DEFAULT '{}',
+    in_doubt text NOT NULL DEFAULT '' CHECK (in_doubt IN ('', 'resend', 'hold', 'fail')),
+    CHECK (account = '' OR tags = '{}'),
+    CHECK (cardinality(weights) = CASE choice WHEN 'weighted' THEN cardinality(upstreams) ELSE 0 END),
+    PRIMARY KEY (account, prefix, name)
 );
 
 -- Valid from valid_from up to, not including, valid_until; null is always. Those of one plan and prefix do not overlap:

@@ -11,6 +11,8 @@ import pytest
 from smscd.admin import operators
 from smscd.admin.api import BODY_BYTES_MAX
 from smscd.admin.operators import UNKNOWN_SECONDS
+from smscd.core.directory import Upstream
+from storage.postgres import configuration
 from tests.integration.admin_api_rig import METRICS_TOKEN, Api
 from tests.integration.writer_fixture import until
 
@@ -239,3 +241,25 @@ async def test_more_requests_at_once_than_there_may_be_are_503(api: Api) -> None
     busy = next(refused for status, refused, _ in outcomes if status == 503)
     assert busy["code"] == "busy"
     assert await api.rig.balances.balance("demo") == 1_000_000 * statuses.count(202)
+
+
+async def test_routes_are_put_shown_explained_and_deleted_and_each_change_is_logged(api: Api) -> None:
+    carrier = Upstream(id="carrier", host="h", port=1, system_id="s", password="p")
+    await configuration.add_upstream(api.rig.database, carrier)
+    path, terms = "/admin/v1/routes/*/44/x", {"upstreams": ["carrier"], "source": "ACME*"}
+    status, body, _ = await api.ask("PUT", path, terms)
+    assert (status, body["upstreams"], body["name"], body["told"]) == (200, ["carrier"], "x", True)
+    assert (await api.ask("PUT", path, terms, by="ben"))[0] == 403
+    assert (await api.ask("GET", path, by="ben"))[1]["source"] == "ACME*"
+    bad: list[object] = [b"{", b"[]", {"upstreams": []}, {"upstreams": ["nobody"]}, {"upstreams": ["carrier"], "x": 1}]
+    for wrong in bad:
+        assert (await api.ask("PUT", path, wrong))[0] == 422
+    asked = "/admin/v1/routes/explain?account=acme&to=447700900123&from="
+    status, found, _ = await api.ask("GET", asked + "Other", by="ben")
+    assert status == 200 and found["routes_passed"] == {"*/44/x": "the sender does not match its pattern"}
+    assert (await api.ask("GET", asked + "ACME", by="ben"))[1]["route"] == "*/44/x"
+    assert (await api.ask("GET", "/admin/v1/routes/explain"))[0] == 422
+    assert (await api.ask("DELETE", path))[0] == 200 and (await api.ask("DELETE", path))[0] == 404
+    assert (await api.ask("GET", "/admin/v1/routes"))[1] == {"routes": [], "is_cut": False}
+    actions = [row for row in await api.rig.logged() if row[1].startswith("route.")]
+    assert actions == [("ann", "route.add", "*/44/x"), ("ann", "route.remove", "*/44/x")]

@@ -46,7 +46,24 @@ SNAPSHOT = Snapshot(
     credentials=(Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32, client_certificate="CN=acme"),),
     api_keys=(ApiKey(key_hash=b"\1" * 32, account="acme", prefix="smk_a"),),
     upstreams=(UPSTREAM,),
-    routes=(Route(prefix="44", upstreams=("carrier", "other")), Route(prefix="4477", upstreams=("o",), account="acme")),
+    routes=(
+        Route(prefix="44", upstreams=("carrier", "other")),
+        Route(
+            prefix="44",
+            upstreams=("a", "b"),
+            name="night",
+            source="ACME*",
+            tags=frozenset({"bulk", "vip"}),
+            zone="Europe/London",
+            days=frozenset({1, 7}),
+            from_minute=1320,
+            until_minute=360,
+            choice="weighted",
+            weights=(3, 1),
+            in_doubt="hold",
+        ),
+        Route(prefix="4477", upstreams=("o",), account="acme"),
+    ),
     prices=(Price(plan="default", prefix="", price_micros=10_000), Price(plan="default", prefix="44", price_micros=7)),
     mo_numbers=(MoNumber(number="12345", account="acme", via="webhook"),),
 )
@@ -150,7 +167,7 @@ async def test_a_deleted_route_is_gone(daemon: Connection) -> None:
     await add(daemon, SNAPSHOT)
     assert await configuration.delete_route(daemon, "acme", "4477")
     assert not await configuration.delete_route(daemon, "acme", "4477")
-    assert len((await configuration.load_snapshot(daemon)).routes) == 1
+    assert len((await configuration.load_snapshot(daemon)).routes) == 2
 
 
 async def test_a_new_row_has_the_profile_of_an_old_one(owner: Connection, daemon: Connection) -> None:
@@ -264,3 +281,13 @@ async def test_the_limits_of_an_account_are_changed_alone(daemon: Connection) ->
         await configuration.set_limits(daemon, "acme", wanted)
     assert await configuration.limits_for_change(daemon, "acme") == wanted
     assert await configuration.limits_for_change(daemon, "nobody") is None
+
+
+async def test_tags_are_changed_by_themselves_and_stay_when_the_account_changes(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    assert await configuration.tags_for_change(daemon, "acme") == frozenset()
+    await configuration.set_tags(daemon, "acme", {"vip", "bulk"})
+    await configuration.add_account(daemon, ACCOUNT)
+    assert await configuration.tags_for_change(daemon, "acme") == frozenset({"vip", "bulk"})
+    assert (await loaded_from(daemon)).accounts[0].tags == {"vip", "bulk"}
+    assert await configuration.tags_for_change(daemon, "nobody") is None

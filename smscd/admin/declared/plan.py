@@ -115,6 +115,4 @@ def _check_routes_left(planned: list[Step], planning: Planning, sections: dict[s
         return
     for route in planning.held.routes:
         for name in gone.intersection(route.upstreams):
-            planning.refuse(
-                upstreams.SECTION, f"a route for {routes.name_of(route)} leads to {name}: declare the routes too"
-            )
+            planning.refuse(upstreams.SECTION, f"the route {route.label} leads to {name}: declare the routes too")

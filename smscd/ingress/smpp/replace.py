@@ -91,6 +91,7 @@ def replacement(
         via=new.via,
         valid_until_ms=new.valid_until_ms if pdu.validity_period else valid_until_ms,
         send_at_ms=send_at_ms,
+        in_doubt=new.in_doubt,
     )
 
 

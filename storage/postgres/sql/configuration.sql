@@ -7,7 +7,8 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        allowed_networks, binds_tx_max, binds_rx_max, binds_trx_max,
        outbind_host, outbind_port, outbind_system_id, outbind_password,
        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros,
-       mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries, durability
+       mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries, durability,
+       tags
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
@@ -38,7 +39,17 @@ SELECT id, host, port, system_id, password, system_type, bind_mode, binds, windo
 SELECT pg_advisory_xact_lock(hashtext('smscd configuration'));
 
 -- name: load_routes
-SELECT prefix, upstreams, account FROM routes ORDER BY account, prefix;
+SELECT prefix, upstreams, account, name, source, tags, zone, days, from_minute, until_minute, choice, weights, in_doubt
+  FROM routes ORDER BY account, prefix, name;
+
+-- name: account_names
+SELECT id FROM accounts;
+
+-- name: upstream_names
+SELECT id FROM upstreams;
+
+-- name: hold_routes
+LOCK TABLE routes IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: prices_version
 SELECT version FROM prices_version;
@@ -64,9 +75,9 @@ INSERT INTO accounts
         outbind_host, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
         low_balance_micros, mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day,
-        allowed_countries, durability)
+        allowed_countries, durability, tags)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -93,6 +104,12 @@ SELECT spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_coun
 -- name: set_limits
 UPDATE accounts SET spend_per_day_micros = $2, velocity_per_minute = $3, velocity_per_day = $4, allowed_countries = $5
  WHERE id = $1;
+
+-- name: set_tags
+UPDATE accounts SET tags = $2 WHERE id = $1;
+
+-- name: tags_for_change
+SELECT tags FROM accounts WHERE id = $1 FOR UPDATE;
 
 -- name: set_durability
 UPDATE accounts SET durability = $2 WHERE id = $1;
@@ -155,8 +172,14 @@ ON CONFLICT (id) DO UPDATE SET
        breaker_slow_seconds = excluded.breaker_slow_seconds, breaker_open_seconds = excluded.breaker_open_seconds;
 
 -- name: add_route
-INSERT INTO routes (prefix, upstreams, account) VALUES ($1, $2, $3)
-ON CONFLICT (account, prefix) DO UPDATE SET upstreams = excluded.upstreams;
+INSERT INTO routes
+       (prefix, upstreams, account, name, source, tags, zone, days, from_minute, until_minute, choice, weights,
+        in_doubt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (account, prefix, name) DO UPDATE SET
+       upstreams = excluded.upstreams, source = excluded.source, tags = excluded.tags, zone = excluded.zone,
+       days = excluded.days, from_minute = excluded.from_minute, until_minute = excluded.until_minute,
+       choice = excluded.choice, weights = excluded.weights, in_doubt = excluded.in_doubt;
 
 -- name: add_price_plan
 INSERT INTO price_plans (id, currency) VALUES ($1, $2)
@@ -175,10 +198,10 @@ ON CONFLICT (number) DO UPDATE SET account = excluded.account, via = excluded.vi
 UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT is_revoked;
 
 -- name: delete_route
-DELETE FROM routes WHERE account = $1 AND prefix = $2;
+DELETE FROM routes WHERE account = $1 AND prefix = $2 AND name = $3;
 
 -- name: routes_of_upstream
-SELECT account, prefix FROM routes WHERE $1 = ANY (upstreams) ORDER BY account, prefix LIMIT 5;
+SELECT account, prefix, name FROM routes WHERE $1 = ANY (upstreams) ORDER BY account, prefix, name LIMIT 5;
 
 -- What it asks for is of no use without it.
 -- name: delete_costs

@@ -13,6 +13,8 @@ from protocols.gsm.alphabets import GSM
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.pdu import ReplaceSm
+from smscd.core.directory import Route
+from smscd.core.directory_index import DirectoryIndex
 from smscd.core.planning import Planned
 from smscd.core.records import MessageRecord, State
 from smscd.ingress.smpp.replace import replacement
@@ -128,3 +130,11 @@ def test_a_time_is_given_to_what_waits_for_one_alone_and_within_the_limit() -> N
     assert replaced(way, queued, b"new", schedule_delivery_time=b"000000020000000R") == CommandStatus.ESME_RINVSCHED
     far = replaced(way, scheduled(way, 3600), b"new", schedule_delivery_time=b"000100000000000R")
     assert far == CommandStatus.ESME_RINVSCHED
+
+
+def test_what_the_route_says_of_doubt_stays() -> None:
+    way = Way()
+    route = Route(prefix="", upstreams=("up",), in_doubt="fail")
+    way.directory = DirectoryIndex(msgspec.structs.replace(way.directory.snapshot, routes=(route,)))
+    new = replaced(way, original(way, b"old"), b"new")
+    assert isinstance(new, MessageRecord) and new.in_doubt == 3
