@@ -39,10 +39,10 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Way(NamedTuple):
-    """A route and the first of its upstreams that is enabled; without one, reason says why."""
+    """A route and those of its upstreams that are enabled; without any, reason says why."""
 
     route: Route
-    upstream: Upstream | None
+    upstreams: tuple[Upstream, ...]
     reason: Reason
 
 
@@ -86,7 +86,7 @@ class DirectoryIndex:
     """Immutable but for what it remembers; shared by everything in a process that decides.
 
     validity_default_ms: how long a message is tried when the customer says nothing. prices: those of the snapshot,
-    where they are built already.
+    where they are built already. out: upstreams that new messages go around.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class DirectoryIndex:
         self._digits_max = max([self.prices.length_max] + [table.length_max for table in self._ways.values()])
         self._from_ms = self._until_ms = 0
         self._offers = 0
+        self.out: frozenset[str] = frozenset()
 
     def account(self, account: str) -> Account | None:
         """The account with this id."""
@@ -163,6 +164,12 @@ class DirectoryIndex:
             offer = entry.offers[key] = self._find_offer(entry, digits, now_ms)
         return offer
 
+    def go_around(self, out: frozenset[str]) -> None:
+        """From now on plan around these upstreams, where a route has another; all others are used again."""
+        if out != self.out:
+            self.out = out
+            self._forget()
+
     def _forget(self) -> None:
         for entry in self._entries.values():
             entry.offers.clear()
@@ -177,9 +184,9 @@ class DirectoryIndex:
         price = self.prices.price(account.plan, digits, now_ms)
         if price is None:
             return Rejected(Reason.NO_ROUTE, "The price plan of the account does not cover this destination.")
-        upstream = way.upstream
-        if upstream is None:
+        if not way.upstreams:
             return Rejected(way.reason)
+        upstream = next((one for one in way.upstreams if one.id not in self.out), way.upstreams[0])
         cost = self.prices.cost(upstream.id, account.currency, digits, now_ms) or 0
         asked = upstream.id, price, cost
         made = entry.made.get(asked)
@@ -197,7 +204,7 @@ class DirectoryIndex:
 
 def _way(route: Route, upstreams: dict[str, Upstream]) -> _Way:
     known = [upstreams[name] for name in route.upstreams if name in upstreams]
-    enabled = next((upstream for upstream in known if upstream.is_enabled), None)
+    enabled = tuple(upstream for upstream in known if upstream.is_enabled)
     return _Way(route, enabled, Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
 
 

@@ -51,7 +51,8 @@ class UpstreamFigures:
     """Of one upstream, as its owner sees it.
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, binds_bound, binds_held,
-    breaker_state, inbound_waiting (parts of messages from phones). The rest only grows.
+    breaker_state, inbound_waiting (parts of messages from phones), out_since_ms (0: it is not out). The rest only
+    grows. moved: messages that went to another upstream, because this one was out.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'.
     unreadable: requests of the upstream that could not be read. framing_errors: sessions that ended over no PDU at all.
@@ -64,6 +65,8 @@ class UpstreamFigures:
     sent: int = 0
     unwritten: int = 0
     breaker_opened: int = 0
+    out_since_ms: int = 0
+    moved: int = 0
     tls_failures: int = 0
     unreadable: int = 0
     framing_errors: int = 0

@@ -34,6 +34,7 @@ class ShardKeys:
         self.journal = f"{self.tag}:journal"
         self.changes = f"{self.tag}:changes"
         self.depth = f"{self.tag}:depth"
+        self.breakers = f"{self.tag}:breakers"
         self.topups = f"{self.tag}:topups"
         self.topups_order = f"{self.tag}:topups:order"
         self.hooks = f"{self.tag}:hooks"
