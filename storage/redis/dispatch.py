@@ -284,7 +284,10 @@ class DispatchStore:
         for priority, account, records in move.added:
             args += (number(names.queue(other, priority, account)), pack_array(records))
         reply = await self._session.run(scripts.MOVE, keys.names, args)
-        return MoveReply(reply[0] == b"1", int(reply[1]))
+        is_done = reply[0] == b"1"
+        if is_done:
+            self._session.saw(reply[2])
+        return MoveReply(is_done, int(reply[1]))
 
     async def next_due_ms(self) -> int | None:
         """When the first retry is due, or None."""

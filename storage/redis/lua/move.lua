@@ -6,7 +6,7 @@
 -- ARGV[7] bell channel   ARGV[8] journal blob of the MessageRecords as they are now
 --         then lists, each led by its length:
 --         settled (open key, field), finished (queue, open key, entry id), added (queue of the other, blob)
--- REPLY   {'1', room that is left}, or {'0', room that there is} when nothing was done
+-- REPLY   {'1', room that is left, journal id}, or {'0', room that there is} when nothing was done
 local list = lists(9)
 local settled, settled_at = list(2)
 local finished, finished_at = list(3)
@@ -16,7 +16,7 @@ local count = tonumber(ARGV[6])
 local room = tonumber(ARGV[5]) - tonumber(redis.call('HGET', KEYS[3], ARGV[4]) or '0')
 if room < count then return finish({'0', whole(math.max(room, 0))}) end
 
-redis.call('XADD', KEYS[2], '*', 'k', 'P', 'b', ARGV[8])
+local journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'P', 'b', ARGV[8])
 for i = 0, added - 1 do
   local queue = KEYS[tonumber(ARGV[added_at + 2 * i])]
   redis.call('XADD', queue, '*', 'b', ARGV[added_at + 2 * i + 1])
@@ -38,4 +38,4 @@ end
 redis.call('HINCRBY', KEYS[3], ARGV[3], -count)
 redis.call('HINCRBY', KEYS[3], ARGV[4], count)
 redis.call('PUBLISH', ARGV[7], 'q:' .. ARGV[4])
-return finish({'1', whole(room - count)})
+return finish({'1', whole(room - count), journal_id})
