@@ -114,3 +114,30 @@ async def test_an_upstream_that_is_well_costs_one_word_and_nothing_more() -> Non
     await pass_seconds(rig, 20)
     assert rig.redis.standings == [""]
     assert not rig.redis.moved
+
+
+async def test_when_nothing_is_here_to_probe_with_new_messages_are_let_come() -> None:
+    rig = Rig()
+    failing(rig)
+    rig.dispatcher.breaker.trip(rig.clock.now)
+    await pass_seconds(rig, 2)
+    assert rig.redis.standings[-1].startswith("open ") and rig.redis.standings[-1].endswith(" 0")
+    await pass_seconds(rig, 4)
+    assert rig.redis.standings[-1].endswith(" 1"), "its time has come, and there is a bind"
+    rig.redis.admit(*[message(number) for number in range(20)])
+    await pass_seconds(rig, 1)
+    assert len(rig.link.written) == 1, "one probe"
+    await rig.answer((0, b"id"))
+    assert rig.redis.standings[-1] == ""
+
+
+async def test_what_was_ever_in_doubt_does_not_move() -> None:
+    rig = Rig()
+    failing(rig)
+    rig.link.can_send = False
+    doubted = message(2)
+    doubted.resends = 1
+    rig.redis.admit(message(1), doubted, message(3, attempt=2))
+    await pass_seconds(rig, 13)
+    assert moved(rig) == [1, 3], "a retry that was never in doubt moves too"
+    assert rig.redis.depth == 1
