@@ -131,6 +131,13 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
     strict_seconds: Seconds = 5.0
 
 
+class FailoverConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When an upstream without a bind is out, and how long one is out before what waits for it goes elsewhere."""
+
+    move_after_seconds: Seconds = 5.0
+    no_bind_seconds: Seconds = 5.0
+
+
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What `smscd account add` holds a new account to, unless it is told otherwise. countries: codes with commas."""
 
@@ -214,6 +221,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     jasmin: JasminConfig = JasminConfig()
     admin: AdminConfig = AdminConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    failover: FailoverConfig = FailoverConfig()
     limits: LimitsConfig = LimitsConfig()
     writer: WriterConfig = WriterConfig()
     audit: AuditConfig = AuditConfig()

@@ -34,9 +34,11 @@ from smscd.worker.archive import Archive
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.doors import Doors
+from smscd.worker.standings import Standings
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import ConfigurationInvalid
 from storage.redis.bell import Bells
+from storage.redis.breakers import Breakers
 from storage.redis.changes import ChangeAsks
 from storage.redis.dispatch import DispatchStore
 from storage.redis.errors import StorageUnavailable
@@ -144,6 +146,7 @@ class Composition:
             TaskService("bells", self.bells.run),
             TaskService("leases", self.leases.run),
             TaskService("directory", self.directory.run),
+            self._standings(),
             self.node,
             *self.archive.services(),
             self.upstreams,
@@ -178,11 +181,18 @@ class Composition:
             outbinds=self._outbind_limits(),
             opened=self.tracer.opened,
             record=PostgresRecord(self.database.get),
+            move_after_seconds=self.config.failover.move_after_seconds,
+            no_bind_seconds=self.config.failover.no_bind_seconds,
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)
         self.metrics.add_source(lambda: upstream_samples(upstreams))
         return upstreams
+
+    def _standings(self) -> Service:
+        standings = Standings(Breakers(self.keys, self.shared).read, self.redis_ms, self.directory.go_around)
+        self.bells.subscribe(b"b", standings.ring)
+        return TaskService("standings", standings.run)
 
     def _outbind_limits(self) -> OutbindLimits | None:
         config = self.config.outbind
@@ -263,6 +273,7 @@ class Composition:
                 beats[profile.id] = UpstreamBeat(
                     is_up=figures.binds_bound > 0 and figures.breaker_state != "open",
                     binds=figures.binds_bound,
+                    is_out=figures.out_since_ms > 0,
                 )
         return Heartbeat(
             owner=self.worker.owner,

@@ -160,9 +160,12 @@ class Batch:
         return len(records)
 
     def _add_replaced(self, entry: Entry) -> int:
-        """What is sent instead; price and account stay."""
+        """What is sent instead, and by which upstream; price and account stay."""
         records = _decode_admitted(entry.blob)
         for record in records:
+            found = self.learned.get(record.id)
+            if found is not None and found.upstream:
+                found.upstream = record.upstream
             (self.admitted if record.id in self.admitted else self.replaced)[record.id] = record
         return len(records)
 

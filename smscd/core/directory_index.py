@@ -132,7 +132,8 @@ class DirectoryIndex:
     """Immutable but for what it remembers; shared by everything in a process that decides.
 
     validity_default_ms: how long a message is tried when the customer says nothing. prices: those of the snapshot,
-    where they are built already. schedule_max_ms: how far ahead a message may be scheduled.
+    where they are built already. schedule_max_ms: how far ahead a message may be scheduled. out: upstreams that new
+    messages go around.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class DirectoryIndex:
         self._digits_max = max(self.prices.length_max, self._rules.length_max)
         self._from_ms = self._until_ms = 0
         self._offers = 0
+        self.out: frozenset[str] = frozenset()
 
     def account(self, account: str) -> Account | None:
         """The account with this id."""
@@ -215,11 +217,13 @@ class DirectoryIndex:
     ) -> Offer | Rejected:
         """Upstream, price and cost for a destination at a moment, of a message with this id and this sender.
 
+        closed: upstreams that it goes around; those that are out when there are none.
         Remembered by prefix for as long as no price changes, so that most calls are one look-up.
         """
         if not self._from_ms <= now_ms < self._until_ms:
             self._from_ms, self._until_ms = self.prices.span(now_ms)
             self._forget()
+        closed = closed or self.out
         key = digits[: self._digits_max]
         offer = entry.offers.get(key)
         if offer is None:
@@ -249,6 +253,10 @@ class DirectoryIndex:
         if self._offers >= OFFERS_MAX:
             self._forget()
         self._offers += 1
+
+    def go_around(self, out: frozenset[str]) -> None:
+        """From now on plan around these upstreams, where a route has another; all others are used again."""
+        self.out = out
 
     def _forget(self) -> None:
         for entry in self._entries.values():

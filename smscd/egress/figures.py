@@ -56,7 +56,8 @@ class UpstreamFigures:
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, parked (ids), binds_bound,
     binds_held, window (segments that may be under way on bound binds), breaker_state, inbound_waiting (parts of
-    messages from phones), doubts (messages that stay in doubt) and doubt_oldest_seconds. The rest only grows.
+    messages from phones), doubts (messages that stay in doubt), doubt_oldest_seconds and out_since_ms (0: it is not
+    out). The rest only grows. moved: messages that went to another upstream, because this one was out.
     doubts_settled: segments in doubt whose receipt came. binds_refused: by the name of the status.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'. receipts_looked_up: ids that were asked of PostgreSQL. receipts_cold: receipts that it knew.
@@ -70,6 +71,8 @@ class UpstreamFigures:
     sent: int = 0
     unwritten: int = 0
     breaker_opened: int = 0
+    out_since_ms: int = 0
+    moved: int = 0
     tls_failures: int = 0
     unreadable: int = 0
     framing_errors: int = 0

@@ -116,7 +116,7 @@ class MessageChanges:
         message_id: int,
         make: Callable[[StoredMessage], MessageRecord],
     ) -> Change:
-        is_queued = False
+        is_queued, asked = False, ""
         while True:
             found = await self.find(account, message_id)
             if found is None or found.direction == Direction.INBOUND:
@@ -125,6 +125,8 @@ class MessageChanges:
                 return Change.DONE
             if found.state not in _WAITING:
                 return Change.LATE
+            if found.upstream != asked:  # it moved meanwhile, and the owner of the other has said nothing yet
+                is_queued, asked = False, found.upstream
             await self._asks.ask(ChangeRequest(kind, make(found), is_queued))
             answer = await self._answer(found.upstream, message_id)
             if answer is None or (answer is ChangeAnswer.ABSENT and is_queued):

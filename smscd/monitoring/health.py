@@ -21,11 +21,15 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 
 
 class UpstreamBeat(msgspec.Struct):
-    """An upstream as its owner sees it. is_up: at least one bind is up and the breaker lets traffic through."""
+    """An upstream as its owner sees it. is_up: at least one bind is up and the breaker lets traffic through.
+
+    is_out: new messages go around it, where their route has another.
+    """
 
     is_up: bool
     binds: int = 0
     has_room: bool = True
+    is_out: bool = False
 
 
 class Heartbeat(msgspec.Struct, kw_only=True):
@@ -135,6 +139,10 @@ def _upstreams(facts: Facts, live: Sequence[Heartbeat]) -> dict[str, Any]:
     up = sum(beat.is_up for beat in known.values())
     total = len(known) if facts.upstreams_total is None else facts.upstreams_total
     check: dict[str, Any] = {"status": "pass" if up >= total else "warn", "up": up, "total": total}
+    out = sorted(name for name, beat in known.items() if beat.is_out)
+    if out:
+        check["status"] = "warn"
+        check["error"] = f"{', '.join(out)} cannot send: its messages go to the next upstream of their route or wait"
     if known and not any(beat.has_room for beat in known.values()):
         check["status"] = "fail"
         check["error"] = "every upstream's queue is full"

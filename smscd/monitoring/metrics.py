@@ -75,6 +75,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_window_segments", SUM, "Segments that may be under way on bound binds.", ("upstream",)),
     Family("smscd_upstream_alerts_total", C, "alert_notification: a number can be reached again.", ("upstream",)),
     Family("smscd_upstream_in_flight_messages", SUM, "Segments sent and not answered.", ("upstream",)),
+    Family("smscd_upstream_out_since_seconds", MAX, "Since when it is out (Unix time); 0: it is not.", ("upstream",)),
+    Family("smscd_upstream_moved_messages_total", C, "Went to another upstream: this one was out.", ("upstream",)),
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
     Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),
     Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),

@@ -51,6 +51,10 @@ class DirectoryFeed:
         """The directory as it is now."""
         return self.current
 
+    def go_around(self, out: frozenset[str]) -> None:
+        """These upstreams are out; see DirectoryIndex.go_around()."""
+        self.current.go_around(out)
+
     def refresh_soon(self) -> None:
         """Load again at once; called for a notification."""
         self._wanted.set()
@@ -67,7 +71,9 @@ class DirectoryFeed:
                 await asyncio.sleep(0)
         self._snapshot = snapshot
         self.loads += 1
+        out = self.current.out
         self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices, self._schedule_max_ms)
+        self.current.go_around(out)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:
             callback(self.current)

@@ -115,6 +115,9 @@ async def replace_messages(connection: Connection, records: Sequence[MessageReco
                 record.valid_until_ms,
                 encode_conversion(record.conversion) if record.conversion is not None else None,
                 record.send_at_ms,
+                record.tlvs or None,
+                record.upstream,
+                record.cost_micros or None,
             )
             for record in records
         ],

@@ -28,7 +28,8 @@ class Bells:
     def subscribe(self, payload: bytes, callback: Callable[[], None]) -> None:
         """Call back for each bell with this payload.
 
-        b"q:<upstream>" new messages, b"c:<upstream>" changes asked for, b"o:<account>", b"h" callbacks, b"config".
+        b"q:<upstream>" new messages, b"c:<upstream>" changes asked for, b"o:<account>", b"h" callbacks,
+        b"b" an upstream went out or came back, b"config".
         """
         self._listeners.setdefault(payload, []).append(callback)
 

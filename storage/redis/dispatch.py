@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from smscd.core.records import ChangeRequest, ParkedReceipt
 from storage.redis import scripts
 from storage.redis.blobs import KeyList, pack_array, split_sized
+from storage.redis.breakers import BELIEVED_MS
 from storage.redis.changes import ANSWER_MARK
 from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
@@ -83,6 +85,29 @@ class TurnReply:
     withheld: set[int]
     refunded: list[bool]
     late_changes: list[int]
+
+
+@dataclass(slots=True)
+class Move:
+    """Messages that were never sent, on their way to another upstream; see move.lua.
+
+    upstream: the other. added: (priority, account, records) for its queues. journal: all those records.
+    """
+
+    upstream: str
+    queue_messages_max: int
+    count: int
+    settled: list[tuple[str, str, bytes]] = field(default_factory=list)
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    added: list[tuple[int, str, list[bytes]]] = field(default_factory=list)
+    journal: list[bytes] = field(default_factory=list)
+
+
+class MoveReply(NamedTuple):
+    """is_done: False when the other upstream has not room for all of them; then nothing moved. room: what it has."""
+
+    is_done: bool
+    room: int
 
 
 def id8(message_id: int) -> bytes:
@@ -234,6 +259,35 @@ class DispatchStore:
             args += (keys.number(member[2 : 2 + size].decode()) - 3, member, member[2 + size :])
         reply = await self._session.run(scripts.PROMOTE, keys.names, args)
         return int(reply[0])
+
+    async def publish_standing(self, standing: str) -> None:
+        """Say how the upstream stands (breakers.encode_standing); "" when it is closed. Raises Fenced."""
+        await self._session.run(
+            scripts.BREAKER, [self._keys.breakers], [self._upstream, standing, BELIEVED_MS, self._keys.bell]
+        )
+
+    async def move(self, move: Move) -> MoveReply:
+        """Move messages to another upstream's queues in one step, or none of them. Raises Fenced."""
+        names, other = self._keys, move.upstream
+        keys = KeyList([names.journal, names.depth, names.ready(self._upstream), names.ready(other)], skipped=1)
+        number = keys.number
+        args: list[Arg] = [
+            self._upstream, other, move.queue_messages_max, move.count, names.bell, pack_array(move.journal),
+            len(move.settled),
+        ]  # fmt: skip
+        for queue, entry_id, part in move.settled:
+            args += (number(names.open(queue, entry_id)), part)
+        args.append(len(move.finished))
+        for queue, entry_id in move.finished:
+            args += (number(queue), number(names.open(queue, entry_id)), entry_id)
+        args.append(len(move.added))
+        for priority, account, records in move.added:
+            args += (number(names.queue(other, priority, account)), pack_array(records))
+        reply = await self._session.run(scripts.MOVE, keys.names, args)
+        is_done = reply[0] == b"1"
+        if is_done:
+            self._session.saw(reply[2])
+        return MoveReply(is_done, int(reply[1]))
 
     async def next_due_ms(self) -> int | None:
         """When the first retry is due, or None."""

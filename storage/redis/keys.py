@@ -36,6 +36,7 @@ class ShardKeys:
         self.depth = f"{self.tag}:depth"
         self.overflow = f"{self.tag}:overflow"
         self.refilled = f"{self.tag}:overflow:refilled"
+        self.breakers = f"{self.tag}:breakers"
         self.topups = f"{self.tag}:topups"
         self.topups_order = f"{self.tag}:topups:order"
         self.hooks = f"{self.tag}:hooks"

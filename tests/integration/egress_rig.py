@@ -70,6 +70,7 @@ ROOT = Path(__file__).resolve().parents[2]
 encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[bytes, Any] = {
     b"A": msgspec.msgpack.Decoder(list[MessageRecord]),
+    b"P": msgspec.msgpack.Decoder(list[MessageRecord]),
     b"T": msgspec.msgpack.Decoder(list[ResultRecord]),
     b"R": msgspec.msgpack.Decoder(list[ReceiptRecord]),
     b"M": msgspec.msgpack.Decoder(list[InboundRecord]),
@@ -119,6 +120,7 @@ class Egress:
         admitter: Admitter | None = None,
         node: int = 1,
         record: ColdRecord | None = None,
+        failover_seconds: float = 5.0,
     ) -> None:
         self.index = index
         self.url = url
@@ -140,6 +142,8 @@ class Egress:
             chance=random.random,
             outbinds=outbinds,
             record=record,
+            move_after_seconds=failover_seconds,
+            no_bind_seconds=failover_seconds,
         )
         self.upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.outbox = Outbox(

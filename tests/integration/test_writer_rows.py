@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from smscd.archive.writer import WriterLimits
@@ -200,6 +201,31 @@ async def test_segments_have_receipts_of_their_own_and_one_end(
     assert [(segment.message_id, segment.segment) for segment in found] == [(FIRST, 1)]
     assert await messages.find_segments(daemon, "carrier", [b"%x01" % FIRST], FIRST + 1) == []
     assert await messages.find_segments(daemon, "another", [b"%x01" % FIRST], FIRST - 1) == []
+
+
+@BATCHES
+async def test_the_row_of_a_message_that_moved_says_where_it_waits_and_what_it_is_there(
+    record_database: RecordDatabase, daemon: Connection, limits: WriterLimits
+) -> None:
+    journal = FakeJournal()
+    record = message(FIRST, segments=[b"one", b"two"], cost_micros=5)
+    retried = msgspec.structs.replace(
+        sent(record, NOW_MS), outcome=Outcome.RETRIED, state=State.QUEUED, attempt=1, upstream_message_id=b""
+    )
+    moved = msgspec.structs.replace(record, upstream="second", segments=[b"onetwo"], cost_micros=7, attempt=1)
+    journal.append(b"A", [record])
+    journal.append(b"T", [retried])
+    journal.append(b"P", [moved])
+    await write_all(record_database.dsn, journal, limits)
+    stored = await messages.get_message(daemon, FIRST)
+    assert stored is not None
+    assert messages.record_of(stored) == moved, "what a recovery queues"
+    journal.append(b"T", [msgspec.structs.replace(sent(moved, NOW_MS + 1), upstream="second")])
+    await write_all(record_database.dsn, journal, limits)
+    stored = await messages.get_message(daemon, FIRST)
+    assert stored is not None and (stored.upstream, stored.state, stored.price_micros) == (
+        "second", State.SENT, record.price_micros,
+    )  # fmt: skip
 
 
 @BATCHES

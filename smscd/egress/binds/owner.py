@@ -16,6 +16,7 @@ from smscd.egress.binds.outbinds import OutbindDoor
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.binds.ports import Dial
 from smscd.egress.dispatch.dispatcher import Dispatcher
+from smscd.egress.dispatch.failover import Failover
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
 from smscd.egress.receipts.record import ColdRecord
@@ -58,8 +59,8 @@ class Surroundings(NamedTuple):
 
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
     not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere. opened: told of each new
-    connection that was dialed, before anything has passed, for traces. record: for receipts that Redis
-    knows nothing of.
+    connection that was dialed, before anything has passed, for traces. record: for receipts that Redis knows nothing
+    of. move_after_seconds, no_bind_seconds: see core.failover.Standing.
     """
 
     open_stores: OpenStores
@@ -73,6 +74,8 @@ class Surroundings(NamedTuple):
     outbinds: OutbindLimits | None = None
     opened: Callable[[Traceable], None] | None = None
     record: ColdRecord | None = None
+    move_after_seconds: float = 5.0
+    no_bind_seconds: float = 5.0
 
 
 class UpstreamOwner:
@@ -201,6 +204,14 @@ class UpstreamOwner:
             clock=around.clock,
             wall_ms=around.wall_ms,
             chance=around.chance,
+            failover=Failover(
+                self.profile.id,
+                stores.dispatch,
+                around.directory,
+                figures,
+                grace_seconds=around.move_after_seconds,
+                no_bind_seconds=around.no_bind_seconds,
+            ),
         )
         return dispatcher, receipts, pool
 

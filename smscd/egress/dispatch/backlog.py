@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from smscd.egress.dispatch.blobs import Item
@@ -100,6 +100,25 @@ class Backlog:
                 del self._by_queue[queue]
         if not ring:
             del self._rings[priority]
+
+    def fresh(self) -> Iterator[Item]:
+        """What was claimed and never given to a bind, in the order of take() but for the turns of accounts."""
+        return (item for ring in self._rings.values() for queue in ring for item in self._by_queue[queue])
+
+    def drop_over(self) -> None:
+        """Forget those of fresh() that are over."""
+        for priority, ring in tuple(self._rings.items()):
+            for queue in tuple(ring):
+                waiting = self._by_queue[queue]
+                left = deque(item for item in waiting if not item.is_over)
+                self.size -= len(waiting) - len(left)
+                if left:
+                    self._by_queue[queue] = left
+                else:
+                    del self._by_queue[queue]
+                    ring.remove(queue)
+            if not ring:
+                del self._rings[priority]
 
     def clear(self) -> None:
         """Forget everything (the role was lost)."""

@@ -25,6 +25,7 @@ from smscd.egress.dispatch.blobs import DOUBTED, SENDING, WAITING, Item, open_re
 from smscd.egress.dispatch.changes import Changes
 from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
+from smscd.egress.dispatch.failover import Failover
 from smscd.egress.dispatch.gate import AnswerGate
 from smscd.egress.dispatch.outcomes import outcomes
 from smscd.egress.dispatch.resting import Resting
@@ -68,6 +69,7 @@ class Dispatcher:
         clock: Callable[[], float],
         wall_ms: Callable[[], int],
         chance: Callable[[], float],
+        failover: Failover | None = None,
     ) -> None:
         self.profile = profile
         self.breaker = breaker
@@ -80,6 +82,8 @@ class Dispatcher:
         self._clock = clock
         self._wall_ms = wall_ms
         self._chance = chance
+        self._failover = failover
+        self._must_look = True
         self._encoder = SubmitEncoder(profile)
         self._errors = ErrorTable(profile)
         self._slow = 0
@@ -225,6 +229,8 @@ class Dispatcher:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(draft)
             await self._count_queued()
+        if self._must_look and self._failover is not None:
+            await self._look(self._failover, now, now_ms)
         for item in self._resting.take_due(now_ms):
             self._backlog.add_begun(item)
         if now_ms >= self._next_promote_ms:
@@ -241,10 +247,11 @@ class Dispatcher:
         lots = self._assign(draft, links)
         turn = draft.finish()
         if turn.is_empty:
-            return True
+            return not await self._move_on(now, now_ms)
         reply = await self._store.turn(turn)
         self._recorded(draft, reply)
         self._write(lots, reply)
+        await self._move_on(now, now_ms)
         return False
 
     def _take_facts(self, draft: Draft, now: float) -> None:
@@ -274,6 +281,7 @@ class Dispatcher:
     def _sweep(self, draft: Draft) -> None:
         """Once a second: what only time brings, and another look at the queues."""
         draft.time_passed(self._claims.blobs(), self._rest.values())
+        self._must_look = True
         self._claims.ring()
         figures = self.figures
         figures.doubts, oldest_ms = self._doubts.prune()
@@ -290,6 +298,24 @@ class Dispatcher:
             self.figures.queued = await self._store.depth()
         except StorageUnavailable:
             pass  # the gauge stays what it was; whatever else needs Redis waits for it
+
+    async def _look(self, failover: Failover, now: float, now_ms: int) -> None:
+        """Judge whether the upstream is out, and say so."""
+        self._must_look = False
+        is_idle = not self._backlog.size and not self.figures.queued
+        await failover.look(self.breaker, bool(self._senders.senders()), is_idle, now, now_ms)
+
+    async def _move_on(self, now: float, now_ms: int) -> bool:
+        """While the upstream is out: what it was never sent goes to the next of its route. True when some did."""
+        failover = self._failover
+        if failover is None or self._is_draining or not failover.is_moving(now):
+            return False
+        finished = await failover.move(self._backlog.fresh(), now_ms)
+        if finished is None:
+            return False
+        self._backlog.drop_over()
+        self._claims.forget(finished)
+        return True
 
     async def _promote(self, now_ms: int) -> None:
         try:
@@ -309,6 +335,8 @@ class Dispatcher:
 
     async def _claim(self, draft: Draft, free: int) -> None:
         wanted = max(2 * free, min(64, 2 * self.profile.window_size))
+        if self._failover is not None and self._failover.is_moving(self._clock()):
+            wanted = max(wanted, self._failover.wanted)
         try:
             lost = await self._claims.claim(self._backlog, wanted, draft.now_ms)
         except StorageUnavailable as error:
@@ -430,6 +458,7 @@ class Dispatcher:
     def _breaker_changed(self) -> None:
         state = self.breaker.state
         self.figures.breaker_state = state.value
+        self._must_look = True
         if state is BreakerState.OPEN:
             self.figures.breaker_opened += 1
             _log.warning("breaker.opened", upstream=self.profile.id)

@@ -39,12 +39,13 @@ INSERT INTO journal_dead_letters
         error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- What is sent instead of what was admitted in an earlier batch.
+-- What is sent instead of what was admitted in an earlier batch, and by which upstream.
 -- name: replace_message
 UPDATE messages
    SET body = $2, segments = $3, segment_sizes = $4, data_coding = $5, esm_class = $6, registered_delivery = $7,
        valid_until = timestamptz 'epoch' + $8 * interval '1 millisecond', conversion = $9,
-       send_at = timestamptz 'epoch' + nullif($10::bigint, 0) * interval '1 millisecond'
+       send_at = timestamptz 'epoch' + nullif($10::bigint, 0) * interval '1 millisecond', tlvs = $11, upstream = $12,
+       cost_micros = $13
  WHERE id = $1;
 
 -- Rows of earlier batches. s has what was learned, a line for all messages of which the same was learned (a shape), u

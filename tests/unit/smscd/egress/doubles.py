@@ -24,7 +24,7 @@ from smscd.core.records import (
 from smscd.egress.dispatch.blobs import Item
 from smscd.egress.dispatch.turn import Ref
 from storage.redis.blobs import pack_array
-from storage.redis.dispatch import QueueEntry, Turn, TurnReply
+from storage.redis.dispatch import Move, MoveReply, QueueEntry, Turn, TurnReply
 from storage.redis.errors import Fenced, StorageUnavailable
 from storage.redis.receipts import Effect, Parked, ReceiptBatch, Waiting
 
@@ -121,6 +121,8 @@ class FakeRedis:
     gone: set[int] = field(default_factory=set)
     replaced: list[bytes] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    standings: list[str] = field(default_factory=list)
+    moved: dict[tuple[str, int, str], list[bytes]] = field(default_factory=dict)
     unavailable: int = 0
     fenced: bool = False
     sequence: int = 0
@@ -212,6 +214,29 @@ class FakeDispatchStore:
             if key in redis.park:
                 parked.append((index, [msgspec.msgpack.decode(blob, type=ParkedReceipt) for blob in redis.park[key]]))
         return parked
+
+    async def publish_standing(self, standing: str) -> None:
+        self.redis.check()
+        self.redis.standings.append(standing)
+
+    async def move(self, move: Move) -> MoveReply:
+        redis = self.redis
+        redis.check()
+        room = move.queue_messages_max - sum(len(records) for records in redis.moved.values())
+        if room < move.count:
+            return MoveReply(False, max(room, 0))
+        for queue, entry_id, name in move.settled:
+            redis.open.setdefault((queue, entry_id), {})[name] = b"d"
+        for queue, entry_id in move.finished:
+            redis.queues[queue].pop(entry_id)
+            redis.open.pop((queue, entry_id), None)
+            if not redis.queues[queue]:
+                del redis.queues[queue]
+        for priority, account, records in move.added:
+            redis.moved.setdefault((move.upstream, priority, account), []).extend(records)
+        redis.replaced += move.journal
+        redis.depth -= move.count
+        return MoveReply(True, room - move.count)
 
     async def turn(self, turn: Turn) -> TurnReply:
         redis = self.redis

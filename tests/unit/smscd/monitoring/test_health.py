@@ -60,6 +60,7 @@ def test_all_well_is_healthy_and_says_so_in_the_documented_form() -> None:
         {"heartbeats": [beat(writer_lag_seconds=300.0)]},
         {"heartbeats": [beat(ledger_differences=1)]},
         {"upstreams_total": 2},
+        {"heartbeats": [beat(upstreams={"carrier": UpstreamBeat(is_up=True, is_out=True)})]},
         {"heartbeats": [beat(), beat("a/1", is_draining=True)], "workers_expected": 2},
     ],
 )
