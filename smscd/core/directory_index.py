@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from smscd.core.conversion import Converter, converter_for
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, Route, Snapshot, Upstream
+from smscd.core.halts import NO_HALTS, Halts
+from smscd.core.mo_rules import MoRules
 from smscd.core.networks import Networks
 from smscd.core.prefix_table import PrefixTable
 from smscd.core.price_tables import PriceTables
@@ -39,7 +41,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Way(NamedTuple):
-    """A route and the first of its upstreams that is enabled; without one, reason says why."""
+    """A route and the first of its upstreams that takes messages; without one, reason says why."""
 
     route: Route
     upstream: Upstream | None
@@ -103,8 +105,9 @@ class DirectoryIndex:
         self._credentials = {credential.system_id.encode(): credential for credential in snapshot.credentials}
         self._api_keys = {key.key_hash: key for key in snapshot.api_keys if not key.is_revoked}
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}
-        self._mo_numbers = {number.number.removeprefix("+").encode(): number for number in snapshot.mo_numbers}
-        self._ways = _by_account(_way(route, self._upstreams) for route in snapshot.routes)
+        self.mo_rules = MoRules(snapshot.mo_numbers)
+        self.halts = Halts(snapshot.halts) if snapshot.halts else NO_HALTS
+        self._ways = _by_account(_way(route, self._upstreams, self.halts) for route in snapshot.routes)
         self._digits_max = max([self.prices.length_max] + [table.length_max for table in self._ways.values()])
         self._from_ms = self._until_ms = 0
         self._offers = 0
@@ -130,14 +133,19 @@ class DirectoryIndex:
         """The upstream with this id, enabled or not."""
         return self._upstreams.get(upstream)
 
-    def mo_number(self, address: bytes) -> MoNumber | None:
-        """The number of ours that this destination address is, with or without a plus sign."""
-        return self._mo_numbers.get(address.removeprefix(b"+"))
-
     def route(self, account: str, digits: bytes) -> Route | None:
         """The route with the longest prefix: of the account's own if any fits, else of those for all."""
         way = self._way(account, digits)
         return way.route if way is not None else None
+
+    def is_paused(self, account: str, digits: bytes) -> bool:
+        """Whether a message of this account to this destination is to wait: its account, or its route, is paused."""
+        halts = self.halts
+        if account in halts.paused_accounts:
+            return True
+        if not halts.paused_routes or (route := self.route(account, digits)) is None:
+            return False
+        return (route.account, route.prefix) in halts.paused_routes
 
     def _way(self, account: str, digits: bytes) -> _Way | None:
         own = self._ways.get(account)
@@ -195,10 +203,14 @@ class DirectoryIndex:
         return found
 
 
-def _way(route: Route, upstreams: dict[str, Upstream]) -> _Way:
+def _way(route: Route, upstreams: dict[str, Upstream], halts: Halts) -> _Way:
     known = [upstreams[name] for name in route.upstreams if name in upstreams]
-    enabled = next((upstream for upstream in known if upstream.is_enabled), None)
-    return _Way(route, enabled, Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
+    reason = Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE
+    if (route.account, route.prefix) in halts.drained_routes:
+        return _Way(route, None, reason)
+    drained = halts.drained_upstreams
+    taking = next((upstream for upstream in known if upstream.is_enabled and upstream.id not in drained), None)
+    return _Way(route, taking, reason)
 
 
 def _by_account(ways: Iterable[_Way]) -> dict[str, PrefixTable[_Way]]:

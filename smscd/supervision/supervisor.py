@@ -272,6 +272,8 @@ class Supervisor:
         api = AdminApi(
             database=prepared.pool,
             balances=balances,
+            link=prepared.link,
+            keys=prepared.keys,
             operators=Operators(prepared.pool, time.monotonic),
             tell=self._tell_of_change,
             now_ms=lambda: int(time.time() * 1000),

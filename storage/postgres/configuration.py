@@ -16,6 +16,7 @@ from smscd.core.directory import (
     ApiKey,
     Cost,
     Credential,
+    Halt,
     MoNumber,
     Price,
     Route,
@@ -29,7 +30,7 @@ from storage.postgres.statements import load
 _SQL = load("configuration")
 PIECE_ROWS = 500
 _JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats"})
-_Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Route, Upstream)
+_Row = TypeVar("_Row", Account, ApiKey, Credential, Halt, MoNumber, Route, Upstream)
 
 
 class ConfigurationInvalid(Exception):
@@ -61,6 +62,7 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
             prices=prices,
             costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
+            halts=await _rows(connection, "load_halts", Halt),
         )
 
 

@@ -11,6 +11,7 @@ import structlog
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.binds.owner import Surroundings, UpstreamOwner
+from smscd.egress.dispatch.halting import halting_of
 from smscd.egress.figures import UpstreamFigures
 from smscd.transport.trace import Traceable, traceable_by_address
 
@@ -58,8 +59,10 @@ class Upstreams:
             owner = self._owners.get(name)
             if owner is None:
                 self._begin(profile)
-            elif owner.profile != profile:
+                continue
+            if owner.profile != profile:
                 owner.reconfigure(profile)
+            owner.halt(halting_of(name, directory))
 
     def wake(self, upstream: str) -> None:
         """The admitter of this process has just queued messages for it."""

@@ -25,6 +25,7 @@ from smscd.egress.dispatch.changes import Changes
 from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
 from smscd.egress.dispatch.gate import AnswerGate
+from smscd.egress.dispatch.halting import NOTHING_HALTED, Halting
 from smscd.egress.dispatch.resting import Resting
 from smscd.egress.dispatch.submits import SubmitEncoder
 from smscd.egress.dispatch.turn import Answers, Draft, Ref
@@ -95,6 +96,7 @@ class Dispatcher:
         self._next_sweep = 0.0
         self._next_promote_ms = 0
         self._is_draining = False
+        self._halting = NOTHING_HALTED
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
@@ -162,6 +164,17 @@ class Dispatcher:
         self._is_draining = True
         self._wake.set()
 
+    def halt(self, halting: Halting) -> None:
+        """Follow what operators paused and resumed: what was not begun waits, or goes on."""
+        before, self._halting = self._halting, halting
+        if before.waits is not None or halting.waits is not None:
+            self._backlog.halt(halting.accounts, halting.waits)
+        self.wake()
+
+    @property
+    def _takes_new(self) -> bool:
+        return not (self._is_draining or self._halting.is_paused)
+
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
         self.profile = profile
@@ -213,7 +226,7 @@ class Dispatcher:
             self._sweep(draft)
             await self._count_queued()
         for item in self._resting.take_due(now_ms):
-            self._backlog.add_begun(item)
+            self._begin_again(item)
         if now_ms >= self._next_promote_ms:
             await self._promote(now_ms)
         if draft.correlated:
@@ -221,14 +234,15 @@ class Dispatcher:
         self.gate.correlated(taken)
         links = self._senders.senders() if self._may_write() else []
         free = sum(link.free for link in links)
-        if not self._is_draining:
+        held = self._backlog.held.size
+        if self._takes_new:
             await self._claim(draft, free)
         await self._changes.take(self._store, draft, self._held)
         self._send_again(draft)
         lots = self._assign(draft, links)
         turn = draft.finish()
         if turn.is_empty:
-            return True
+            return self._backlog.held.size <= held  # what may go stands behind what waits
         reply = await self._store.turn(turn)
         self._recorded(draft, reply)
         self._write(lots, reply)
@@ -263,6 +277,7 @@ class Dispatcher:
         draft.time_passed(self._claims.blobs(), self._rest.values())
         self._claims.ring()
         self._doubts.prune()
+        self._backlog.held.prune()
         self._changes.prune(draft.now_ms)
         self._changes.ring()
         self._senders.count()
@@ -272,10 +287,13 @@ class Dispatcher:
         figures.breaker_state = self.breaker.state.value
 
     async def _count_queued(self) -> None:
+        before = self.figures.queued
         try:
             self.figures.queued = await self._store.depth()
         except StorageUnavailable:
-            pass  # the gauge stays what it was; whatever else needs Redis waits for it
+            return  # the gauge stays what it was; whatever else needs Redis waits for it
+        if self._halting.is_drained and before and not self.figures.queued:
+            _log.info("upstream.drained", upstream=self.profile.id)
 
     async def _promote(self, now_ms: int) -> None:
         try:
@@ -313,19 +331,23 @@ class Dispatcher:
                 self._resting.add(item)
             else:
                 item.due_ms = 0
-                self._backlog.add_begun(item)
+                self._begin_again(item)
+
+    def _begin_again(self, item: Item) -> None:
+        if not self._backlog.held.keeps(item):
+            self._backlog.add_begun(item)
 
     def _assign(self, draft: Draft, links: list[Link]) -> list[Lot]:
         """Choose what goes out next; its intents become part of the turn."""
         begun = any(link.begun for link in links)
-        if not links or not (self._backlog.size or begun):
+        if not links or not ((self._backlog.size and self._takes_new) or begun):
             return []
         now = self._clock()
         rate = self._senders.take_rate(min(sum(link.room(now) for link in links), SEGMENTS_A_TURN), now)
         if not rate:
             return []
         permitted = self.breaker.permit(rate, now)
-        source = None if self._is_draining else self._backlog
+        source = self._backlog if self._takes_new else None
         lots, used = assign(draft, source, links, min(rate, permitted), self._encoder, now)
         self._senders.give_back_rate(rate - used)
         if not used and self.breaker.state is BreakerState.HALF_OPEN and permitted:
@@ -402,10 +424,11 @@ class Dispatcher:
     def _pause(self, now: float) -> float:
         """How long nothing can become due by itself."""
         until = self._next_sweep
-        room_at = self._senders.next_room_at(now) if self._backlog.size else None
+        has_work = self._backlog.size and self._takes_new
+        room_at = self._senders.next_room_at(now) if has_work else None
         if room_at is not None:
             until = min(until, room_at)
-        probe_at = self.breaker.next_probe_at if self._backlog.size else None
+        probe_at = self.breaker.next_probe_at if has_work else None
         if probe_at is not None:
             until = min(until, probe_at)
         due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)
