@@ -30,7 +30,8 @@ local function read_limits(at, name, name_before)
       if value then
         local total, last, a, b, c, d, e, f, g = struct.unpack('>IIHHHHHHH', value)
         if held[p] then in_day[p] = total end
-        local spans = {a, b, c, d, e, f, g}
+        -- Spans of a time to come are from before the clock stepped back.
+        local spans = last <= span and {a, b, c, d, e, f, g} or {0, 0, 0, 0, 0, 0, 0}
         for _ = last + 1, math.min(span, last + SPANS) do
           table.insert(spans, 1, 0)
           spans[SPANS + 1] = nil
