@@ -42,15 +42,17 @@ class Upstreams:
         self._owners: dict[str, UpstreamOwner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._is_started = False
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Begin to take roles; returns at once."""
+        """Begin to take roles; returns at once. What owners need of the process is there by now, and not before."""
+        self._is_started = True
         self.reconfigure(self._around.directory())
 
     def reconfigure(self, directory: DirectoryIndex) -> None:
         """Follow a new directory. To be put into DirectoryFeed.on_change."""
-        if self._is_stopping:
+        if self._is_stopping or not self._is_started:
             return
         wanted = {profile.id: profile for profile in directory.snapshot.upstreams}
         for name in [name for name in self._owners if name not in wanted]:
