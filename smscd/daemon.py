@@ -113,7 +113,7 @@ class Composition:
 
     def redis_ms(self) -> int:
         """Redis TIME as this process follows it."""
-        return int(time.monotonic() * 1000) + self.node.session.clock_offset_ms
+        return self.node.session.redis_ms()
 
     def open_certificate(self) -> None:
         """Read the SMPP listener's certificate, if it has one. Raises StartRefused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,8 @@ from smscd.admin import accounts, orders, route_api
 from smscd.admin.bodies import read_order
 from smscd.admin.operators import Operators
 from smscd.admin.orders import Outcome, Refusal
+from smscd.admin.resources import Done, Resource, problem_of
+from smscd.admin.traffic import Traffic
 from smscd.admin.upstream_api import Answer, UpstreamResources
 from smscd.admin.upstreams import Admin
 from smscd.core.records import LedgerRecord
@@ -23,7 +25,6 @@ from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.problems import (
     BUSY,
     INTERNAL,
-    INVALID,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     PROBLEM_JSON,
@@ -39,28 +40,18 @@ from storage.postgres.operators import Token, find_account
 from storage.postgres.pool import UNAVAILABLE, Database
 from storage.redis.accounts import Balances
 from storage.redis.errors import StorageUnavailable
+from storage.redis.keys import ShardKeys
+from storage.redis.link import RedisLink
 
 PREFIX: Final = "/admin/v1/"
 BODY_BYTES_MAX: Final = 16_384
 BODY_SECONDS: Final = 10.0
 REQUESTS_MAX: Final = 64
 FORBIDDEN: Final = Code(403, "forbidden", "Forbidden", "This token may read and change nothing: use one of role admin.")
-_TITLES: Final = {404: NOT_FOUND.title, 409: "Conflict", 422: INVALID.title}
 _CHALLENGE: Final = (("WWW-Authenticate", 'Bearer realm="smscd admin"'),)
 _AWAY: Final[tuple[type[BaseException], ...]] = (StorageUnavailable, *UNAVAILABLE)
 _encode_json = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
-
-
-class Done(msgspec.Struct, frozen=True):
-    """What a resource answers when it does not refuse."""
-
-    status: int
-    body: dict[str, object]
-    headers: dict[str, str] = {}
-
-
-Resource: TypeAlias = Callable[[web.Request, Token, dict[str, str]], Awaitable[Done | Problem]]
 
 
 class AdminApi:
@@ -76,6 +67,8 @@ class AdminApi:
         *,
         database: Database,
         balances: Balances,
+        link: RedisLink,
+        keys: ShardKeys,
         operators: Operators,
         tell: Callable[[], Awaitable[None]],
         waiting: Callable[[str], Awaitable[int]],
@@ -97,6 +90,7 @@ class AdminApi:
             database,
             lambda operator: Admin(operator=operator, database=database, tell=tell, waiting=waiting, now_ms=now_ms),
         )
+        traffic = Traffic(database, link, keys, self._body, tell, now_ms)
         account = "accounts/(?P<account>[^/]+)"
         upstream = "upstreams/(?P<upstream>[^/]+)"
         paths: list[tuple[str, Mapping[str, Resource]]] = [
@@ -112,6 +106,7 @@ class AdminApi:
             ("routes/(?P<label>.+)", {"GET": self._route, "PUT": self._put_route, "DELETE": self._delete_route}),
             *more,
         ]
+        paths += traffic.resources()
         self._routes = [(re.compile(PREFIX + path), methods) for path, methods in paths]
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -157,7 +152,7 @@ class AdminApi:
 
     async def _view(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
         found = await accounts.view(names["account"], self._database, self._balances)
-        return _problem_of(found) if isinstance(found, Refusal) else Done(200, found)
+        return problem_of(found) if isinstance(found, Refusal) else Done(200, found)
 
     async def _order(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
         body = await self._body(request)
@@ -181,7 +176,7 @@ class AdminApi:
             order, self._database, self._balances, is_forced=asked.force, wait_seconds=self._wait_seconds
         )
         if isinstance(outcome, Refusal):
-            return _problem_of(outcome)
+            return problem_of(outcome)
         _log.info(
             "account.ordered",
             account=account,
@@ -205,7 +200,7 @@ class AdminApi:
         outcome = await orders.find(names["reference"], names["account"], self._database, self._balances)
         if outcome is None:
             return problem(NOT_FOUND, f"{names['account']} has no order {names['reference']}.")
-        return _problem_of(outcome) if isinstance(outcome, Refusal) else await self._outcome(outcome, 200, {})
+        return problem_of(outcome) if isinstance(outcome, Refusal) else await self._outcome(outcome, 200, {})
 
     async def _outcome(self, outcome: Outcome, status: int, headers: dict[str, str]) -> Done:
         terms = await find_account(self._database, outcome.order.account)
@@ -220,7 +215,7 @@ class AdminApi:
     async def _set_suspended(self, operator: Token, account: str, *, is_suspended: bool) -> Done | Problem:
         found = await accounts.suspend(account, operator.name, self._database, self._tell, is_suspended=is_suspended)
         if isinstance(found, Refusal):
-            return _problem_of(found)
+            return problem_of(found)
         _log.info("account.suspended" if is_suspended else "account.resumed", account=account, operator=operator.name)
         body = {"account": account, "is_suspended": is_suspended, "changed": found.has_changed, "told": found.is_told}
         return Done(200, body)
@@ -268,7 +263,7 @@ class AdminApi:
     async def _told(self, found: dict[str, object] | Refusal) -> Done | Problem:
         """Where it is not told, every process finds out at its next look, within half a minute."""
         if isinstance(found, Refusal):
-            return _problem_of(found)
+            return problem_of(found)
         try:
             await self._tell()
         except StorageUnavailable:
@@ -277,17 +272,13 @@ class AdminApi:
 
 
 def _answer(found: dict[str, object] | Refusal) -> Done | Problem:
-    return _problem_of(found) if isinstance(found, Refusal) else Done(200, found)
+    return problem_of(found) if isinstance(found, Refusal) else Done(200, found)
 
 
 def _done(found: Answer | Refusal | Problem) -> Done | Problem:
     if isinstance(found, Problem):
         return found
-    return _problem_of(found) if isinstance(found, Refusal) else Done(*found)
-
-
-def _problem_of(refusal: Refusal) -> Problem:
-    return Problem(status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail)
+    return problem_of(found) if isinstance(found, Refusal) else Done(*found)
 
 
 def _with_our_size(found: Problem) -> Problem:

@@ -22,6 +22,11 @@ RULES: Final = {
     "note": "must be a string",
     "corrects": "must be a string, or null",
     "force": "must be true or false",
+    "number": "must be a string: a number of ours, or with prefix the beginning of one, or *",
+    "account": "must be a string",
+    "via": "must be smpp or webhook",
+    "keyword": "must be a string, or null",
+    "prefix": "must be true or false",
 }
 
 
@@ -42,7 +47,18 @@ class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(Decimal(self.amount) * MICROS) if self.amount is not None else self.amount_micros or 0
 
 
+class MoRuleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose messages from phones are. prefix: number is the beginning of many; * is every number."""
+
+    number: str
+    account: str
+    via: Annotated[str, Meta(pattern="^(smpp|webhook)$")] = "smpp"
+    keyword: str | None = None
+    prefix: bool = False
+
+
 _decoder = msgspec.json.Decoder(OrderRequest)
+_rule_decoder = msgspec.json.Decoder(MoRuleRequest)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _T = TypeVar("_T")
 
@@ -52,21 +68,30 @@ def read_order(body: bytes) -> OrderRequest | Problem:
     try:
         found = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem_of(body)
+        return _problem_of(body, OrderRequest)
     if (found.amount is None) == (found.amount_micros is None):
         return invalid([FieldError("/amount", "give either amount or amount_micros")])
     return found
 
 
-def _problem_of(body: bytes) -> Problem:
+def read_mo_rule(body: bytes) -> MoRuleRequest | Problem:
+    """The rule that a body is, or everything that is wrong with it."""
+    try:
+        return _rule_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _problem_of(body, MoRuleRequest)
+
+
+def _problem_of(body: bytes, kind: type[msgspec.Struct]) -> Problem:
     try:
         fields = _fields_decoder.decode(body)
     except msgspec.ValidationError:
         return invalid([FieldError("", "must be a JSON object")])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return problem(MALFORMED_JSON)
-    hints: dict[str, Any] = get_type_hints(OrderRequest, include_extras=True)
-    errors = [FieldError("/reference", "is required")] if "reference" not in fields else []
+    hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
+    needed = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    errors = [FieldError("/" + name, "is required") for name in needed if name not in fields]
     for name, raw in fields.items():
         if name not in hints:
             errors.append(FieldError("/" + name.replace("~", "~0").replace("/", "~1")[:80], "unknown field"))

@@ -12,9 +12,10 @@ from aiohttp import web
 from msgspec import Meta
 
 from smscd.admin import orphans as views
-from smscd.admin.api import BODY_BYTES_MAX, BODY_SECONDS, REQUESTS_MAX, Done, Resource
+from smscd.admin.api import BODY_BYTES_MAX, BODY_SECONDS, REQUESTS_MAX
 from smscd.admin.doubts import LISTED_MAX, Doubts, UnknownUpstream, Verb
 from smscd.admin.orphans import Orphans, Refused
+from smscd.admin.resources import Done, Resource
 from smscd.egress.receipts.record import RecordAway
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.problems import INVALID, NOT_FOUND, FieldError, Problem, invalid, problem, unavailable

@@ -36,7 +36,8 @@ Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult
 _REPEATED, _APART, _FINAL = b"012"
 # Plain integers: comparing with a member of an enum costs several times as much.
 _ACCEPTED = int(Outcome.ACCEPTED)
-_DOUBTED = int(Outcome.DOUBTED)
+_FLAGGED = frozenset((int(Outcome.DOUBTED), int(Outcome.UNANNOUNCED)))
+"""What announces a possible duplicate: who was refused sends again. What is cancelled after all is none."""
 _DELIVERED = int(State.DELIVERED)
 _LOW_BALANCE = int(CallbackKind.LOW_BALANCE)
 _FIRST_FINAL = int(State.DELIVERED)
@@ -188,7 +189,7 @@ class Batch:
                     settle(found, state, record.at_ms, None)
             else:
                 self.attempts.append(record)
-                if record.outcome == _DOUBTED:
+                if record.outcome in _FLAGGED:
                     found.maybe_duplicate = True
                 status = record.command_status
                 settle(found, state, record.at_ms, f"0x{status:08x}" if status else None)

@@ -177,14 +177,20 @@ class Writer:
             raise StorageUnavailable(f"the journal ends at {last}, before {offset.last_id}, which is recorded already")
 
     async def _collect(self, after: str) -> Batch | None:
-        """The next batch: all there is, up to the limits, once its oldest entry is old enough. None: drained."""
+        """The next batch: all there is, up to the limits, once its oldest entry is old enough. None: drained.
+
+        An entry is as old as its id says, or as long here: Redis's clock may have stepped ahead of ours.
+        """
         limits, batch = self._limits, Batch()
-        paused = 0
+        loop = asyncio.get_running_loop()
+        paused, first_read = 0, 0.0
         while True:
             await self._trimmer.trim(self._now_ms())
             if self._announcer is not None:
                 await self._announcer.announce(self._now_ms())
             entries = await self._journal.read(after, limits.read_entries)
+            if not batch.entries:
+                first_read = loop.time()
             for entry in entries:
                 batch.add(entry)
                 after = entry.id
@@ -197,7 +203,8 @@ class Writer:
                 continue
             if batch.entries:
                 self._oldest_ms = batch.entry_ms[0]
-                left = limits.linger_seconds - max(0, self._now_ms() - self._oldest_ms) / 1000
+                age_seconds = max((self._now_ms() - self._oldest_ms) / 1000, loop.time() - first_read)
+                left = limits.linger_seconds - age_seconds
                 if left <= 0 or self._is_draining:
                     return batch
                 await asyncio.sleep(min(left, limits.linger_seconds))

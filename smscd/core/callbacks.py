@@ -280,23 +280,28 @@ def _receipt_data(record: CallbackRecord, status: str) -> dict[str, object]:
     }
 
 
-def _inbound_data(record: CallbackRecord) -> dict[str, object]:
-    content = record.body
+def text_of(body: bytes, data_coding: int, esm_class: int) -> str | None:
+    """The text of a short message as we write it, without its header; None where it is binary."""
+    if encoding_name(data_coding) == "binary":
+        return None
     elements: tuple[tuple[int, bytes], ...] = ()
-    if record.esm_class & EsmClass.UDHI:
+    if esm_class & EsmClass.UDHI:
         try:
-            header = udh.parse(content)
+            header = udh.parse(body)
         except udh.UdhError:
             pass
         else:
-            content, elements = content[header.length :], header.elements
-    encoding = encoding_name(record.data_coding)
+            body, elements = body[header.length :], header.elements
+    return decode(body, data_coding, elements)
+
+
+def _inbound_data(record: CallbackRecord) -> dict[str, object]:
     return {
         "id": str(record.id),
         "from": address_text(record.source_ton, record.source),
         "to": address_text(record.dest_ton, record.dest),
-        "text": decode(content, record.data_coding, elements) if encoding != "binary" else None,
-        "encoding": encoding,
+        "text": text_of(record.body, record.data_coding, record.esm_class),
+        "encoding": encoding_name(record.data_coding),
         "content_hex": record.body.hex(),
         **_parts(record),
         **_named_tlvs(record),

@@ -35,6 +35,8 @@ RouteDoubt: TypeAlias = Literal["", "resend", "hold", "fail"]
 """What becomes of a message in doubt; empty: what its upstream says. Their order is that of MessageRecord.in_doubt."""
 MoDelivery: TypeAlias = Literal["parts", "whole"]
 """How an account's ESMEs get a long message from a phone; a webhook always gets the whole."""
+HaltKind: TypeAlias = Literal["upstream", "route", "account"]
+HaltState: TypeAlias = Literal["paused", "drained"]
 
 AS_IT_CAME: Final = -1
 """No override: the customer's own type, plan or mode goes to the upstream."""
@@ -368,11 +370,29 @@ class PriceRow(NamedTuple):
 
 
 class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
-    """A number of ours: mobile-originated messages to it belong to `account`. via: "smpp" or "webhook"."""
+    """Whose mobile-originated messages to a number of ours are. via: "smpp" or "webhook".
+
+    keyword: of those alone whose text begins with this word, in small letters; empty: of all.
+    is_prefix: it is of all numbers that begin so; an empty number: of all.
+    """
 
     number: str
     account: str
     via: str = "smpp"
+    keyword: str = ""
+    is_prefix: bool = False
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an operator has paused or drained; core.halts says what that means.
+
+    name: of the upstream or account, or the route's prefix. account: of the route, "" for one for all.
+    """
+
+    kind: HaltKind
+    name: str
+    state: HaltState
+    account: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,3 +410,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     costs: tuple[Cost, ...] = ()
     mo_numbers: tuple[MoNumber, ...] = ()
+    halts: tuple[Halt, ...] = ()

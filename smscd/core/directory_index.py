@@ -11,20 +11,14 @@ from typing import Final, get_args
 import msgspec
 
 from smscd.core.conversion import Converter, converter_for
-from smscd.core.directory import (
-    Account,
-    ApiKey,
-    Credential,
-    MoNumber,
-    Route,
-    RouteDoubt,
-    Snapshot,
-    Upstream,
-)
+from smscd.core.directory import Account, ApiKey, Credential, Route, RouteDoubt, Snapshot, Upstream
+from smscd.core.halts import NO_HALTS, Halts
+from smscd.core.mo_rules import MoRules
 from smscd.core.networks import Networks
 from smscd.core.price_tables import PriceTables
 from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reasons import Reason, Rejected
+from smscd.core.records import MessageRecord
 from smscd.core.routing import NONE_CLOSED, Judged, Rules, Why, drawn, in_order, is_varying, judge, why_not
 
 OFFERS_MAX: Final = 65_536
@@ -152,7 +146,8 @@ class DirectoryIndex:
         self._credentials = {credential.system_id.encode(): credential for credential in snapshot.credentials}
         self._api_keys = {key.key_hash: key for key in snapshot.api_keys if not key.is_revoked}
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}
-        self._mo_numbers = {number.number.removeprefix("+").encode(): number for number in snapshot.mo_numbers}
+        self.mo_rules = MoRules(snapshot.mo_numbers)
+        self.halts = Halts(snapshot.halts) if snapshot.halts else NO_HALTS
         self._rules = Rules(snapshot.routes)
         self._digits_max = max(self.prices.length_max, self._rules.length_max)
         self._from_ms = self._until_ms = 0
@@ -180,9 +175,19 @@ class DirectoryIndex:
         """The upstream with this id, enabled or not."""
         return self._upstreams.get(upstream)
 
-    def mo_number(self, address: bytes) -> MoNumber | None:
-        """The number of ours that this destination address is, with or without a plus sign."""
-        return self._mo_numbers.get(address.removeprefix(b"+"))
+    def is_paused(self, record: MessageRecord, now_ms: int) -> bool:
+        """Whether a message is to wait: its account is paused, or the account and prefix of its route."""
+        halts = self.halts
+        if record.account in halts.paused_accounts:
+            return True
+        entry = self.entry(record.account) if halts.paused_routes else None
+        if entry is None:
+            return False
+        rules = self._rules.of_prefix(entry.account, record.dest)
+        taken = next(
+            (found.route for found in judge(rules, entry.account, record.source, now_ms) if found.why is None), None
+        )
+        return taken is not None and (taken.account, taken.prefix) in halts.paused_routes
 
     def routed(
         self, entry: AccountEntry, digits: bytes, now_ms: int, source: bytes, id: int, closed: frozenset[str]
@@ -193,17 +198,30 @@ class DirectoryIndex:
         if (route := routed.route) is None:
             return routed
         order = in_order(route, lambda name: self.prices.cost(name, entry.account.currency, digits, now_ms), id)
-        usable = tuple(name for name in order if name in self._upstreams and self._upstreams[name].is_enabled)
+        usable = tuple(name for name in order if self._taking(name) is not None) if self._is_open(route) else ()
         taken = next((name for name in usable if name not in closed), usable[0] if usable else None)
-        passed = {name: self._why_passed(name, closed) for name in order if name != taken}
+        passed = {name: self._why_passed(name, route, closed) for name in order if name != taken}
         return Routed(rules, usable, passed)
 
-    def _why_passed(self, name: str, closed: frozenset[str]) -> Why:
+    def _is_open(self, route: Route) -> bool:
+        """Whether an operator lets a route take new messages."""
+        return (route.account, route.prefix) not in self.halts.drained_routes
+
+    def _taking(self, name: str) -> Upstream | None:
+        """The upstream of this name, if it takes new messages."""
+        upstream = self._upstreams.get(name)
+        if upstream is None or not upstream.is_enabled or name in self.halts.drained_upstreams:
+            return None
+        return upstream
+
+    def _why_passed(self, name: str, route: Route, closed: frozenset[str]) -> Why:
         upstream = self._upstreams.get(name)
         if upstream is None:
             return Why.UNKNOWN
         if not upstream.is_enabled:
             return Why.DISABLED
+        if name in self.halts.drained_upstreams or not self._is_open(route):
+            return Why.DRAINED
         return Why.CLOSED if name in closed else Why.LATER
 
     def offer(
@@ -269,9 +287,9 @@ class DirectoryIndex:
     def _find_offer(self, entry: AccountEntry, digits: bytes, now_ms: int) -> Offer | Rejected | _Varying:
         if (route := self._rules.plain(account := entry.account, digits)) is not None:
             price = self.prices.price(account.plan, digits, now_ms)
-            for name in route.upstreams if price is not None else ():
-                upstream = self._upstreams.get(name)
-                if upstream is not None and upstream.is_enabled:
+            for name in route.upstreams if price is not None and self._is_open(route) else ():
+                upstream = self._taking(name)
+                if upstream is not None:
                     cost = self.prices.cost(name, account.currency, digits, now_ms) or 0
                     return self._made(entry, upstream, price or 0, cost, _DOUBTS.index(route.in_doubt))
         steps = self._steps(entry, digits, now_ms)
@@ -305,9 +323,9 @@ class DirectoryIndex:
         known = [name for name in route.upstreams if name in self._upstreams]
         costs = {name: self.prices.cost(name, entry.account.currency, digits, now_ms) for name in route.upstreams}
         offers: dict[str, Offer] = {}
-        for name in in_order(route, costs.get, 0):
-            upstream = self._upstreams.get(name)
-            if upstream is not None and upstream.is_enabled:
+        for name in in_order(route, costs.get, 0) if self._is_open(route) else ():
+            upstream = self._taking(name)
+            if upstream is not None:
                 offers[name] = self._made(entry, upstream, price, costs[name] or 0, _DOUBTS.index(route.in_doubt))
         return _Step(route, offers, Reason.NO_ROUTE_AVAILABLE if known else Reason.NO_ROUTE)
 

@@ -52,12 +52,13 @@ class Standing:
 
 
 def next_candidates(directory: DirectoryIndex, record: MessageRecord, now_ms: int) -> list[Upstream]:
-    """The other upstreams of a message's route that are enabled and not out, in the order of this moment."""
+    """The other upstreams of a message's route that take messages, in the order of this moment."""
     entry = directory.entry(record.account)
     if entry is None:
         return []
     names = directory.routed(entry, record.dest, now_ms, record.source, record.id, NONE_CLOSED).candidates
-    found = [directory.upstream(name) for name in names if name != record.upstream and name not in directory.out]
+    shut = directory.out | directory.halts.paused_upstreams
+    found = [directory.upstream(name) for name in names if name != record.upstream and name not in shut]
     return [upstream for upstream in found if upstream is not None]
 
 

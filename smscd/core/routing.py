@@ -35,6 +35,7 @@ class Why(Enum):
     LOWER = "a rule that comes before it fits"
     UNKNOWN = "there is no such upstream"
     DISABLED = "the upstream is not enabled"
+    DRAINED = "an operator drains it, or the route"
     CLOSED = "its breaker is open"
     LATER = "an upstream before it can be used"
 

@@ -114,8 +114,10 @@ def inbound_due(message: StoredMessage, directory: DirectoryIndex) -> CallbackRe
 
 def waiting_part(message: StoredMessage, directory: DirectoryIndex) -> HeldPart | None:
     """A part of a message from a phone as it waits for the others; None when its number is nobody's any more."""
-    number, profile = directory.mo_number(message.dest), directory.upstream(message.upstream)
-    if number is None or profile is None or message.group_id is None:
+    rules, profile = directory.mo_rules, directory.upstream(message.upstream)
+    has_keywords = rules.has_keywords(message.dest)
+    number = None if has_keywords else rules.find(message.dest)
+    if (number is None and not has_keywords) or profile is None or message.group_id is None:
         return None
     came = Carried(message.segments[0], message.data_coding, message.esm_class, message.tlvs or b"")
     found = part_of(came, _written(profile))
@@ -125,8 +127,8 @@ def waiting_part(message: StoredMessage, directory: DirectoryIndex) -> HeldPart 
     return HeldPart(
         message.group_id,
         message_ms(message.id),
-        number.account,
-        int(VIAS[number.via]),
+        number.account if number is not None else "",
+        int(VIAS[number.via] if number is not None else Via.NONE),
         int(numbering),
         part.reference,
         part.total,

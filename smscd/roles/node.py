@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
-from smscd.core.ids import NODE_MAX, IdSource
+from smscd.core.ids import AHEAD_MS_MAX, NODE_MAX, IdSource, message_ms
 from smscd.roles.leases import LeaseKeeper
 from storage.redis.session import RoleSession
+
+AHEAD_TRIES: Final = 8
+"""How many nodes, whose last id is of a time to come, are passed over for another."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,13 +61,24 @@ class Node:
     async def start(self) -> None:
         """Lease a node id: the one that the owner's name points to, or the next that is free.
 
+        When the clock has stepped back since its last message, that one can give no ids before it has caught up: then
+        it is left for the next.
+
         Raises StorageUnavailable, NoNodeFree.
         """
         first = zlib.crc32(self._owner.encode())
+        passed_over = 0
         for offset in range(NODE_MAX + 1):
             number = (first + offset) % (NODE_MAX + 1)
             session = self._open_session(f"ingress:{number}")
             if await session.take():
+                ahead_ms = message_ms(session.top_id) - session.redis_ms()
+                if session.top_id and ahead_ms > AHEAD_MS_MAX and passed_over < AHEAD_TRIES:
+                    passed_over += 1
+                    _log.warning("node.ahead", node=number, ahead_seconds=ahead_ms // 1000)
+                    await self._leases.give_up([session])
+                    await session.link.close()
+                    continue
                 self._session = session
                 self._ids = IdSource(number, session.top_id)
                 self._leases.add(session, self._on_lost)

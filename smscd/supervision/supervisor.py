@@ -276,6 +276,8 @@ class Supervisor:
         api = AdminApi(
             database=prepared.pool,
             balances=balances,
+            link=prepared.link,
+            keys=prepared.keys,
             operators=Operators(prepared.pool, time.monotonic),
             tell=self._tell_of_change,
             waiting=partial(waiting, prepared.link, prepared.keys),

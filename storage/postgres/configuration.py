@@ -17,6 +17,7 @@ from smscd.core.directory import (
     ApiKey,
     Cost,
     Credential,
+    Halt,
     MoNumber,
     Price,
     Route,
@@ -31,7 +32,7 @@ from storage.postgres.statements import load
 _SQL = load("configuration")
 PIECE_ROWS = 500
 _JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats", "status_delays"})
-_Row = TypeVar("_Row", Account, ApiKey, Credential, MoNumber, Route, Upstream)
+_Row = TypeVar("_Row", Account, ApiKey, Credential, Halt, MoNumber, Route, Upstream)
 
 
 class ConfigurationInvalid(Exception):
@@ -63,6 +64,7 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
             prices=prices,
             costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
+            halts=await _rows(connection, "load_halts", Halt),
         )
 
 
@@ -217,11 +219,6 @@ async def add_prices(database: Database, prices: Iterable[Price]) -> None:
 async def add_mo_number(database: Database, number: MoNumber) -> None:
     """Give a number of ours to an account."""
     await _execute(database, "add_mo_number", *_values(number))
-
-
-async def delete_mo_number(database: Database, number: str) -> bool:
-    """Take a number from its account; False when it was nobody's."""
-    return await _execute(database, "delete_mo_number", number) == "DELETE 1"
 
 
 async def _execute(database: Database, statement: str, *arguments: object) -> str:

@@ -73,6 +73,7 @@ _ARRAY_HEAD = Struct(">iiiiii")
 _INTEGER = Struct(">ii")
 _INT4_OID = 23
 _ONE_SEGMENT = _SMALLINT.pack(2, 1) + NULL
+_CANCELED = int(State.CANCELED)
 _FALSE, _TRUE = b"\0\0\0\1\0", b"\0\0\0\1\1"
 _LENGTHS = [size.to_bytes(4, "big") for size in range(1024)]
 _Key = TypeVar("_Key")
@@ -339,7 +340,7 @@ class RowBuilder:
                 ),
                 _BIGINT.pack(8, found.refunded_micros),
                 bigint(found.refund_entry),
-                _TRUE if found.maybe_duplicate or record.resends else _FALSE,
+                _TRUE if (found.maybe_duplicate and found.state != _CANCELED) or record.resends else _FALSE,
                 _text(found.error_code),
                 self._name(found.upstream or record.upstream),
             )

@@ -530,14 +530,30 @@ CREATE TRIGGER prices_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pr
 CREATE TRIGGER prices_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON upstream_costs
     FOR EACH STATEMENT EXECUTE FUNCTION prices_changed();
 
+-- keyword: the first word of the text, in small letters; empty: every text. is_prefix: of all numbers that begin so.
 CREATE TABLE mo_numbers (
-    number text PRIMARY KEY,
+    number text NOT NULL,
     account text NOT NULL REFERENCES accounts (id),
-    via text NOT NULL DEFAULT 'smpp' CHECK (via IN ('smpp', 'webhook'))
+    via text NOT NULL DEFAULT 'smpp' CHECK (via IN ('smpp', 'webhook')),
+    keyword text NOT NULL DEFAULT '' CHECK (keyword ~ '^\S{0,40}$'),
+    is_prefix boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (number, is_prefix, keyword)
+);
+
+-- What operators have paused or drained: an upstream, an account, or a route, which is a prefix and its account.
+CREATE TABLE halts (
+    kind text NOT NULL CHECK (kind IN ('upstream', 'route', 'account')),
+    name text NOT NULL,
+    account text NOT NULL DEFAULT '' CHECK (account = '' OR kind = 'route'),
+    state text NOT NULL CHECK (state IN ('paused', 'drained') AND (state = 'paused' OR kind <> 'account')),
+    since timestamptz NOT NULL DEFAULT now(),
+    operator text NOT NULL,
+    PRIMARY KEY (kind, name, account)
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE
-    ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, upstream_costs, mo_numbers TO smscd;
+    ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, upstream_costs, mo_numbers,
+       halts TO smscd;
 GRANT SELECT, UPDATE ON prices_version TO smscd;
 
 -- ============================================================ operators

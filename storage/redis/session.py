@@ -77,6 +77,10 @@ class RoleSession:
         """True while the lease, as this process knows it, still runs."""
         return self.epoch > 0 and time.monotonic() < self.deadline
 
+    def redis_ms(self) -> int:
+        """Redis TIME as it was at the last take(), and has gone on since by this machine's monotonic clock."""
+        return int(time.monotonic() * 1000) + self.clock_offset_ms
+
     @property
     def is_unanswered(self) -> bool:
         """True when the last call's outcome is not known yet; resume() finds out."""

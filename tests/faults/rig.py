@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -121,15 +121,16 @@ def running_rig(
     *carrier_options: str,
     environment: Mapping[str, str] | None = None,
     demo_options: Sequence[str] = (),
+    upstream: Callable[[CarrierChild], str] = lambda carrier: carrier.upstream_url,
 ) -> Iterator[Rig]:
     """A carrier that answers after 20 ms, so that there is always something in flight, and a demo bound to it.
 
-    environment: settings of the demo, SMSCD_... each.
+    environment: settings of the demo, SMSCD_... each. upstream: the URL at which the demo finds the carrier.
     """
     directory.chmod(0o755)
     carrier = CarrierChild(directory, "--latency=0.02", *carrier_options)
     carrier.start()
-    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", carrier.upstream_url, *demo_options))
+    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", upstream(carrier), *demo_options))
     rig.demo.environment.update(environment or {})
     with ending(carrier, rig.demo):
         rig.demo.start()

@@ -34,6 +34,8 @@ class Api:
         self.api = AdminApi(
             database=rig.database,
             balances=rig.balances,
+            link=rig.link,
+            keys=KEYS,
             operators=Operators(rig.database, time.monotonic),
             tell=self._tell,
             waiting=partial(waiting, rig.link, KEYS),

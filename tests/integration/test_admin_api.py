@@ -6,15 +6,20 @@ import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 
 from smscd.admin import operators
 from smscd.admin.api import BODY_BYTES_MAX
 from smscd.admin.operators import UNKNOWN_SECONDS
-from smscd.core.directory import Upstream
+from smscd.core.directory import Halt, Route, Upstream
 from storage.postgres import configuration
+from storage.postgres.configuration import add_route, add_upstream, load_snapshot
+from storage.redis.keys import ID_EPOCH_MS, ID_TIME_SHIFT
 from tests.integration.admin_api_rig import METRICS_TOKEN, Api
+from tests.integration.admin_rig import KEYS
 from tests.integration.writer_fixture import until
+from tests.unit.smscd.egress.doubles import message
 
 pytest_plugins = ("tests.integration.postgres_fixture", "tests.integration.admin_api_fixture")
 
@@ -263,3 +268,102 @@ async def test_routes_are_put_shown_explained_and_deleted_and_each_change_is_log
     assert (await api.ask("GET", "/admin/v1/routes"))[1] == {"routes": [], "is_cut": False}
     actions = [row for row in await api.rig.logged() if row[1].startswith("route.")]
     assert actions == [("ann", "route.add", "*/44/x"), ("ann", "route.remove", "*/44/x")]
+
+
+async def test_an_upstream_a_route_and_an_account_are_paused_and_resumed_and_who_did_it_is_written_down(
+    api: Api,
+) -> None:
+    await add_upstream(api.rig.database, Upstream(id="one", host="h", port=1, system_id="s", password="p"))
+    await add_route(api.rig.database, Route(prefix="44", upstreams=("one",)))
+    await add_route(api.rig.database, Route(prefix="", upstreams=("one",), account="acme"))
+    halts = "/admin/v1/halts"
+    status, body, _ = await api.ask("POST", f"{halts}/upstreams/one/pause")
+    assert (status, body) == (200, {"upstream": "one", "state": "paused", "changed": True, "told": True})
+    assert (await api.ask("POST", f"{halts}/upstreams/one/pause"))[1]["changed"] is False
+    assert (await api.ask("POST", f"{halts}/upstreams/one/drain"))[1]["state"] == "drained"
+    status, body, _ = await api.ask("POST", f"{halts}/routes/*/pause?account=acme")
+    assert (status, body["route"], body["account"], body["state"]) == (200, "*", "acme", "paused")
+    assert (await api.ask("POST", f"{halts}/routes/44/drain"))[0] == 200
+    assert (await api.ask("POST", f"{halts}/accounts/demo/pause", by="ben"))[0] == 403
+    assert (await api.ask("POST", f"{halts}/accounts/demo/pause"))[0] == 200
+    status, body, _ = await api.ask("GET", halts, by="ben")
+    named = [(halt.get("upstream") or halt.get("route") or halt["account"], halt["state"]) for halt in body["halts"]]
+    assert named == [("demo", "paused"), ("*", "paused"), ("44", "drained"), ("one", "drained")]
+    snapshot = await load_snapshot(api.rig.database)
+    assert Halt(kind="route", name="", state="paused", account="acme") in snapshot.halts
+    api.is_deaf = True
+    status, body, _ = await api.ask("POST", f"{halts}/accounts/demo/resume")
+    assert (status, body["state"], body["told"]) == (200, "running", False)
+    logged = [entry for entry in await api.rig.logged() if entry[0] == "ann"]
+    assert logged == [
+        ("ann", "upstream.pause", "one"), ("ann", "upstream.drain", "one"), ("ann", "route.pause", "* of account acme"),
+        ("ann", "route.drain", "44"), ("ann", "account.pause", "demo"), ("ann", "account.resume", "demo"),
+    ]  # fmt: skip
+
+
+async def test_what_cannot_be_halted_is_refused_and_a_suspended_account_is_pointed_out(api: Api) -> None:
+    for path in ("upstreams/none/pause", "routes/99/drain", "accounts/none/pause", "routes/44/pause?account=none"):
+        status, body, _ = await api.ask("POST", f"/admin/v1/halts/{path}")
+        assert (status, body["code"]) == (404, "not_found"), path
+    status, body, _ = await api.ask("POST", "/admin/v1/halts/accounts/demo/drain")
+    assert (status, body["code"]) == (422, "not_drainable")
+    assert "smscd account suspend demo" in body["detail"]
+    await api.ask("POST", "/admin/v1/accounts/demo/suspend")
+    status, body, _ = await api.ask("POST", "/admin/v1/halts/accounts/demo/resume")
+    assert (status, body["changed"]) == (200, False) and "smscd account resume demo" in body["note"]
+    assert (await load_snapshot(api.rig.database)).halts == ()
+
+
+async def test_queues_are_listed_with_what_waits_and_since_when(api: Api) -> None:
+    await add_upstream(api.rig.database, Upstream(id="one", host="h", port=1, system_id="s", password="p"))
+    await api.ask("POST", "/admin/v1/halts/upstreams/one/pause")
+    await api.ask("POST", "/admin/v1/halts/accounts/acme/pause")
+    records = [message(number, upstream="one", account="acme") for number in range(1, 251)]
+    queue, now_ms = KEYS.queue("one", 1, "acme"), int(time.time() * 1000)
+    oldest = msgspec.structs.replace(records[0], id=(now_ms - 90_000 - ID_EPOCH_MS) << ID_TIME_SHIFT)
+    for record in [oldest, *records[1:]]:
+        await api.rig.link.command("XADD", queue, "*", "b", msgspec.msgpack.encode([record]))
+    await api.rig.link.command("SADD", KEYS.ready("one"), queue)
+    await api.rig.link.command("HSET", KEYS.depth, "one", 251)
+    await api.rig.link.command("ZADD", KEYS.later("one"), now_ms, "x")
+    status, body, _ = await api.ask("GET", "/admin/v1/queues", by="ben")
+    [view] = body["upstreams"]
+    [shown] = view.pop("queues")
+    assert (status, view) == (200, {"upstream": "one", "state": "paused", "waiting": 251, "retries": 1})
+    assert 89 <= shown.pop("oldest_seconds") <= 120
+    assert shown == {
+        "priority": 1, "account": "acme", "waiting": 250, "is_estimated": True, "account_state": "paused",
+    }  # fmt: skip
+
+
+async def test_rules_of_messages_from_phones_are_added_listed_and_removed(api: Api) -> None:
+    rule = {"number": "+12345", "account": "acme", "keyword": "STOP!", "via": "webhook"}
+    status, body, _ = await api.ask("POST", "/admin/v1/mo", rule)
+    kept = {"number": "12345", "prefix": False, "keyword": "stop", "account": "acme", "via": "webhook"}
+    assert (status, body) == (201, {**kept, "changed": True, "told": True})
+    status, body, _ = await api.ask("POST", "/admin/v1/mo", {**rule, "account": "demo"})
+    assert (status, body["account"], body["changed"]) == (200, "demo", True)
+    assert (await api.ask("POST", "/admin/v1/mo", {"number": "*", "account": "acme", "prefix": True}))[0] == 201
+    rules = (await api.ask("GET", "/admin/v1/mo", by="ben"))[1]["rules"]
+    assert [(found["number"], found["keyword"], found["account"]) for found in rules] == [
+        ("*", None, "acme"), ("12345", "stop", "demo"),
+    ]  # fmt: skip
+    assert (await load_snapshot(api.rig.database)).mo_numbers[1].keyword == "stop"
+    assert (await api.ask("DELETE", "/admin/v1/mo/12345"))[0] == 404
+    assert (await api.ask("DELETE", "/admin/v1/mo/12345?keyword=Stop"))[1]["account"] == "demo"
+    assert (await api.ask("DELETE", "/admin/v1/mo/*?prefix=true"))[0] == 200
+    assert (await api.ask("GET", "/admin/v1/mo"))[1]["rules"] == []
+    for wrong, code in (
+        ({"number": "1", "account": "none"}, "not_found"),
+        ({"number": "1", "account": "acme", "keyword": "two words"}, "validation_failed"),
+        ({"number": "*", "account": "acme"}, "validation_failed"),
+        ({"number": "1 2", "account": "acme"}, "validation_failed"),
+    ):
+        assert (await api.ask("POST", "/admin/v1/mo", wrong))[1]["code"] == code
+    status, body, _ = await api.ask("POST", "/admin/v1/mo", {"via": "fax", "more": 1})
+    assert (status, {error["pointer"] for error in body["errors"]}) == (422, {"/number", "/account", "/via", "/more"})
+    actions = [entry[1:] for entry in await api.rig.logged() if entry[0] == "ann"]
+    assert actions == [
+        ("mo.add", "12345 stop"), ("mo.add", "12345 stop"), ("mo.add", "*"),
+        ("mo.remove", "12345 stop"), ("mo.remove", "*"),
+    ]  # fmt: skip

@@ -220,6 +220,7 @@ REFUSED = [
     ("[accounts.acme]\ncurrency = 'USD'", "accounts.acme.plan", "the plan default is in EUR, not USD"),
     ("[accounts.acme]\nallowed_countries = ['XX']", "accounts.acme", "XX"),
     ("[mo_numbers.1]\naccount = 'x'", "mo_numbers.1.account", "there is no account x"),
+    ("[mo_numbers.1]\naccount = 'x'\nkeyword = 'stop'", "mo_numbers.1", "`smscd mo add` makes it"),
     ("[mo_numbers.'+1']\naccount = 'x'", "mo_numbers.+1", "without +"),
     ("[accounts.a]\n[mo_numbers.1]\naccount = 'a'\nvia = 'pigeon'", "mo_numbers.1.via", "is smpp or webhook"),
 ]

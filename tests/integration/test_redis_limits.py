@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -192,3 +193,23 @@ async def test_another_window_than_the_callers_does_nothing_and_uses_no_number_u
     store.clock_offset_ms += DAY_MS
     assert (await store.admit([to(b"447700900123")], BASE, not_after_ms=2**50, timeout=2.0)).verdicts == b"A"
     assert await rig.raw.command("KEYS", "*:used:*") == [KEYS.used("demo", store.redis_ms() // DAY_MS).encode()]
+
+
+async def test_a_clock_that_steps_back_takes_neither_rate_nor_velocity_from_an_account(
+    rig: Rig, set_time: Callable[[int], None]
+) -> None:
+    store = await rig.admission()
+    limits = Limits(velocity_per_minute=3)
+    noon = (int(time.time() * 1000) // DAY_MS + 1) * DAY_MS + DAY_MS // 2
+
+    async def send(at_ms: int, count: int) -> bytes:
+        set_time(at_ms)
+        items = [replace(to(b"447700900123", limits=limits), rate=10, burst=3) for _ in range(count)]
+        return (await admit(store, *items, at_ms=at_ms)).verdicts
+
+    assert await send(noon, 4) == b"AAAT"
+    back = noon - 3_600_000
+    assert await send(back, 1) == b"T", "the burst is used up, whatever the clock says"
+    assert await send(back + 99, 1) == b"T"
+    assert await send(back + 100, 2) == b"AT"
+    assert await send(back + 1_000, 3) == b"AAV", "and the minute has 3 again"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
 
+from smscd.core.ids import EPOCH_MS, NODE_MAX, TIME_SHIFT, ClockSteppedError
 from smscd.core.records import (
     HeldPart,
     InboundRecord,
@@ -22,6 +24,8 @@ from smscd.core.records import (
     State,
     Via,
 )
+from smscd.roles.leases import LeaseKeeper
+from smscd.roles.node import Node
 from storage.redis import receipts as receipts_module
 from storage.redis.accounts import AmountOutOfRange, Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply, Refusal
@@ -621,6 +625,41 @@ async def test_a_lease_that_ran_out_may_be_taken_and_renewal_tells_the_loser(rig
             await asyncio.sleep(0.01)
     assert not old.is_held
     assert await renew([old], rig.raw) == [old]
+
+
+async def test_a_lease_from_before_the_clock_stepped_back_does_not_outlive_its_owner(rig: Rig) -> None:
+    old = RoleSession(rig.link(), KEYS, "hooks", "a/0")
+    assert await old.take()
+    await rig.raw.command("HSET", old.key, "until", old.redis_ms() + 3_600_000)
+    new = RoleSession(rig.link(), KEYS, "hooks", "b/0", ttl_seconds=0.5)
+    assert not await new.take(), "its owner may live, and has as long as ever to say so"
+    async with asyncio.timeout(5):
+        while not await new.take():
+            await asyncio.sleep(0.05)
+    assert await renew([old], rig.raw) == [old]
+
+
+async def test_a_node_whose_last_id_is_of_a_time_to_come_is_left_for_the_next(rig: Rig) -> None:
+    first = zlib.crc32(b"a/0") % (NODE_MAX + 1)
+    second = (first + 1) % (NODE_MAX + 1)
+    hour = (int(time.time() * 1000) + 3_600_000 - EPOCH_MS) << TIME_SHIFT
+    await rig.raw.command("HSET", KEYS.session(f"ingress:{first}"), "top1", hour)
+
+    def open_session(role: str) -> RoleSession:
+        return RoleSession(rig.link(), KEYS, role, "a/0")
+
+    node = Node("a/0", open_session, LeaseKeeper(rig.raw), lambda: None)
+    await node.start()
+    assert node.session.role == f"ingress:{second}"
+    assert node.take_ids(node.session.redis_ms(), 1)
+    await node.stop()
+    for number in range(NODE_MAX + 1):
+        await rig.raw.command("HSET", KEYS.session(f"ingress:{number}"), "top1", hour)
+    await node.start()
+    assert node.session.role == f"ingress:{(first + 8) % (NODE_MAX + 1)}", "where all are so, it waits with one of them"
+    with pytest.raises(ClockSteppedError):
+        node.take_ids(node.session.redis_ms(), 1)
+    await node.stop()
 
 
 async def test_the_highest_id_of_a_node_survives_its_process(rig: Rig) -> None:

@@ -108,8 +108,8 @@ async def test_failures_refunds_and_doubts_are_recorded(
     record_database: RecordDatabase, daemon: Connection, limits: WriterLimits
 ) -> None:
     journal = FakeJournal()
-    failed, doubted, expired = (message(message_id(NOW_MS, number)) for number in range(3))
-    journal.append(b"A", [failed, doubted, expired])
+    failed, doubted, expired, canceled = (message(message_id(NOW_MS, number)) for number in range(4))
+    journal.append(b"A", [failed, doubted, expired, canceled])
     retry = sent(
         failed, NOW_MS + 1, outcome=Outcome.RETRIED, upstream_message_id=b"", command_status=0x58, state=State.QUEUED,
         attempt=1,
@@ -119,7 +119,7 @@ async def test_failures_refunds_and_doubts_are_recorded(
         failed, NOW_MS + 1, outcome=Outcome.UNANNOUNCED, upstream_message_id=b"", state=State.SCHEDULED
     )  # fmt: skip
     journal.append(b"T", [retry, doubt])
-    journal.append(b"T", [unannounced])
+    journal.append(b"T", [unannounced, sent(canceled, NOW_MS + 1, outcome=Outcome.UNANNOUNCED, state=State.SCHEDULED)])
     end = sent(
         failed, NOW_MS + 2, outcome=Outcome.FAILED, upstream_message_id=b"", command_status=0x0B, state=State.FAILED,
         attempt=1, refund_micros=10_000, account="demo", due=True,
@@ -128,7 +128,8 @@ async def test_failures_refunds_and_doubts_are_recorded(
         expired, NOW_MS + 2, outcome=Outcome.EXPIRED, upstream_message_id=b"", state=State.EXPIRED,
         refund_micros=10_000, account="demo", due=True,
     )  # fmt: skip
-    journal.append(b"T", [sent(doubted, NOW_MS + 2), end, over], b"10")
+    withheld = sent(canceled, NOW_MS + 2, outcome=Outcome.CANCELED, state=State.CANCELED)
+    journal.append(b"T", [sent(doubted, NOW_MS + 2), end, over, withheld], b"10")
     lost = delivered_callback(
         failed, NOW_MS + 9, outcome=CallbackOutcome.DEAD, attempts=10, detail="HTTP 500\0 from x.example"
     )
@@ -140,9 +141,10 @@ async def test_failures_refunds_and_doubts_are_recorded(
         " callbacks_open, callback_state FROM messages ORDER BY id",
     )
     assert [list(row.values()) for row in found] == [
-        [State.FAILED, "0x0000000b", 10_000, True, False, 1, 0, CallbackState.DEAD],
+        [State.FAILED, "0x0000000b", 10_000, True, True, 1, 0, CallbackState.DEAD],
         [State.SENT, None, 0, False, True, 0, 0, CallbackState.NONE],
         [State.EXPIRED, None, 0, False, False, 0, 1, CallbackState.DUE],
+        [State.CANCELED, None, 0, False, False, 0, 0, CallbackState.NONE],
     ]
     stored = await messages.get_message(daemon, failed.id, with_timeline=True)
     assert stored is not None
@@ -156,7 +158,7 @@ async def test_failures_refunds_and_doubts_are_recorded(
     ]
     head, fault = await ledger.verify(daemon, "demo")
     assert fault is None
-    assert head.balance_micros == -30_000 + 10_000
+    assert head.balance_micros == -40_000 + 10_000
 
 
 @BATCHES

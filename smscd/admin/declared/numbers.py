@@ -1,4 +1,7 @@
-"""The section `mo_numbers` of a declaration: [mo_numbers.NUMBER], whose messages from phones are whose."""
+"""The section `mo_numbers` of a declaration: [mo_numbers.NUMBER], whose messages from phones are whose.
+
+Rules by keyword or by the beginning of a number are `smscd mo`'s, and stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import msgspec
 
 from smscd.admin.declared.steps import Planning, Step, Verb, differences, read, tables
 from smscd.core.directory import MoNumber
-from storage.postgres import configuration, operators
+from storage.postgres import configuration, mo_rules, operators
 from storage.postgres.pool import Connection
 
 SECTION = "mo_numbers"
@@ -17,13 +20,15 @@ NUMBER = re.compile(r"[0-9A-Za-z]{1,20}")
 
 def steps(declared: object, planning: Planning) -> list[Step]:
     """What makes the numbers those that are declared."""
-    held = {number.number: number for number in planning.held.mo_numbers}
+    held = {rule.number: rule for rule in planning.held.mo_numbers if not rule.keyword and not rule.is_prefix}
     wanted = tables(declared, SECTION, planning)
     planned: list[Step] = []
     for name, table in wanted.items():
         where, before = f"{SECTION}.{name}", held.get(name)
         if not NUMBER.fullmatch(name):
             planning.refuse(where, "is a number of up to 20 digits or letters, without +")
+        if "keyword" in table or "is_prefix" in table:
+            planning.refuse(where, "is a rule by keyword or prefix: `smscd mo add` makes it")
         number = read(MoNumber, before, {**table, "number": name}, where, planning)
         if number is None:
             continue
@@ -51,7 +56,7 @@ def _written(before: MoNumber | None, number: MoNumber) -> Step:
 
 def _removed(number: MoNumber) -> Step:
     async def write(connection: Connection, operator: str) -> None:
-        await configuration.delete_mo_number(connection, number.number)
+        await mo_rules.remove(connection, number.number, "", is_prefix=False)
         await operators.log(connection, operator, "number.remove", number.number, old=msgspec.to_builtins(number))
 
     return Step(section=SECTION, name=number.number, verb="remove", differences={}, write=write)

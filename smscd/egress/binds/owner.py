@@ -17,6 +17,7 @@ from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.binds.ports import Dial
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.dispatch.failover import Failover
+from smscd.egress.dispatch.halting import Halting, halting_of
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
 from smscd.egress.receipts.record import ColdRecord
@@ -88,6 +89,7 @@ class UpstreamOwner:
         self._around = around
         self._stores = around.open_stores(profile.id)
         self._breaker = Breaker(breaker_config(profile))
+        self._halting = halting_of(profile.id, around.directory(), around.wall_ms)
         self._dispatcher: Dispatcher | None = None
         self._receipts: Receipts | None = None
         self.pool: UpstreamPool | None = None
@@ -123,6 +125,16 @@ class UpstreamOwner:
             self.pool.reconfigure(profile)
             if self.door is not None:
                 self.door.changed()
+
+    def halt(self, halting: Halting) -> None:
+        """Follow what operators paused, drained and resumed."""
+        if halting == self._halting:
+            return
+        if (halting.is_paused, halting.is_drained) != (self._halting.is_paused, self._halting.is_drained):
+            _log.info("upstream.halted", upstream=self.profile.id, paused=halting.is_paused, drained=halting.is_drained)
+        self._halting = halting
+        if self._dispatcher is not None:
+            self._dispatcher.halt(halting)
 
     async def run(self) -> None:
         """Own the upstream again and again, until end() is called."""
@@ -235,6 +247,7 @@ class UpstreamOwner:
         for session in sessions:
             self._around.leases.add(session, self._over.set)
         dispatcher, receipts, pool = self._build()
+        dispatcher.halt(self._halting)
         self._dispatcher, self._receipts, self.pool = dispatcher, receipts, pool
         self.is_owner = True
         _log.info("upstream.owned", upstream=self.profile.id, epoch=sessions[0].epoch)

@@ -18,6 +18,8 @@ from smscd.egress.figures import UpstreamFigures
 
 BURST_SECONDS: Final = 0.1
 UNBIND_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 2.0
+"""The same at the end, when answers were waited for before: a process that stops has a tenth of its time left then."""
 OTHER_STATUS: Final = "other"
 _STATUSES: Final = frozenset(map(int, CommandStatus))
 
@@ -124,7 +126,7 @@ class UpstreamPool:
         """Unbind all and close."""
         self._is_ending = True
         links = [*self.links, *self._leaving.values()]
-        await asyncio.gather(*(link.stop(UNBIND_SECONDS) for link in links))
+        await asyncio.gather(*(link.stop(STOP_SECONDS) for link in links))
         await self._finish_tasks()
 
     async def cut(self) -> None:

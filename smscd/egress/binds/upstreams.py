@@ -11,6 +11,7 @@ import structlog
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.egress.binds.owner import Surroundings, UpstreamOwner
+from smscd.egress.dispatch.halting import halting_of
 from smscd.egress.figures import UpstreamFigures
 from smscd.transport.trace import Traceable, traceable_by_address
 
@@ -41,15 +42,17 @@ class Upstreams:
         self._owners: dict[str, UpstreamOwner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._is_started = False
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Begin to take roles; returns at once."""
+        """Begin to take roles; returns at once. What owners need of the process is there by now, and not before."""
+        self._is_started = True
         self.reconfigure(self._around.directory())
 
     def reconfigure(self, directory: DirectoryIndex) -> None:
         """Follow a new directory. To be put into DirectoryFeed.on_change."""
-        if self._is_stopping:
+        if self._is_stopping or not self._is_started:
             return
         wanted = {profile.id: profile for profile in directory.snapshot.upstreams}
         for name in [name for name in self._owners if name not in wanted]:
@@ -58,8 +61,10 @@ class Upstreams:
             owner = self._owners.get(name)
             if owner is None:
                 self._begin(profile)
-            elif owner.profile != profile:
+                continue
+            if owner.profile != profile:
                 owner.reconfigure(profile)
+            owner.halt(halting_of(name, directory, self._around.wall_ms))
 
     def wake(self, upstream: str) -> None:
         """The admitter of this process has just queued messages for it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from smscd.egress.dispatch.blobs import Item
+from smscd.egress.dispatch.halting import Held, Waits
 
 TURN_OF_ACCOUNT: Final = 8
 BLOB_MESSAGES_GUESS: Final = 100.0
@@ -17,13 +18,15 @@ QUEUES_READ_MAX: Final = 64
 class Backlog:
     """What was claimed and not yet assigned to a bind.
 
-    `begun` holds messages that go first: those with segments on the way already, and those sent again.
+    `begun` holds messages that go first: those with segments on the way already, and those sent again. `held` are those
+    that wait for a paused account or route, and do not count here.
     """
 
-    __slots__ = ("_by_queue", "_rings", "begun", "size")
+    __slots__ = ("_by_queue", "_rings", "begun", "held", "size")
 
     def __init__(self) -> None:
         self.begun: deque[Item] = deque()
+        self.held = Held()
         self.size = 0
         self._by_queue: dict[str, deque[Item]] = {}
         self._rings: dict[str, deque[str]] = {}
@@ -33,6 +36,10 @@ class Backlog:
 
     def add(self, queue: str, priority: str, items: Iterable[Item]) -> None:
         """Add claimed messages of one queue, in order."""
+        if self.held.waits is not None:
+            items = self.held.sift(queue, priority, items)
+            if not items:
+                return
         waiting = self._by_queue.get(queue)
         if waiting is None:
             waiting = self._by_queue[queue] = deque()
@@ -60,6 +67,22 @@ class Backlog:
             item.is_queued = True
         self.begun.extendleft(reversed(items))
         self.size += len(items)
+
+    def halt(self, accounts: frozenset[str], waits: Waits | None) -> None:
+        """Judge anew what is to wait, of all that was not begun. accounts: those that are paused as a whole."""
+        held = self.held
+        queues, lone = held.take()
+        for priority, ring in self._rings.items():
+            queues += [(queue, priority, list(self._by_queue[queue])) for queue in ring]
+        self._rings.clear()
+        self._by_queue.clear()
+        self.size = len(self.begun)
+        held.accounts, held.waits = accounts, waits
+        for queue, priority, items in queues:
+            self.add(queue, priority, [item for item in items if not item.is_over])
+        for item in lone:
+            if not item.is_over and not held.keeps(item):
+                self.add_begun(item)
 
     def claimed(self, queue: str) -> int:
         """How many messages of a queue wait here."""

@@ -68,11 +68,13 @@ class Claims:
             except BaseException:
                 self._is_rung = True
                 raise
-            marker = f":q:{self._upstream}:"
-            self._unread = {name: name.split(marker, 1)[1].split(":", 1)[0] for name in names}
+            self._unread = {name: self._owner(name)[0] for name in names}
         if not self._unread:
             return []
-        chosen, count = self._plan.choose(list(self._unread.items()), backlog, wanted)
+        queues = list(self._unread.items())
+        if backlog.held.waits is not None:
+            queues = [found for found in queues if backlog.held.may_read(found[0], self._owner(found[0])[1])]
+        chosen, count = self._plan.choose(queues, backlog, wanted)
         if not chosen:
             return []
         entries = await self._store.read({name: self._cursors.get(name, START) for name in chosen}, count)
@@ -81,6 +83,11 @@ class Claims:
         lost = self._add(backlog, new, marks, now_ms)
         self._note_ends(chosen, entries, count)
         return lost
+
+    def _owner(self, queue: str) -> tuple[str, str]:
+        """Priority and account of a queue."""
+        priority, _, account = queue.split(f":q:{self._upstream}:", 1)[1].partition(":")
+        return priority, account
 
     async def _marks(self, entries: list[QueueEntry]) -> dict[tuple[str, str], dict[bytes, bytes]]:
         """What the owner before noted of entries in queues that were not yet read to their end since the takeover."""

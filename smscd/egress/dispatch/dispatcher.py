@@ -27,6 +27,7 @@ from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
 from smscd.egress.dispatch.failover import Failover
 from smscd.egress.dispatch.gate import AnswerGate
+from smscd.egress.dispatch.halting import NOTHING_HALTED, Halting
 from smscd.egress.dispatch.outcomes import outcomes
 from smscd.egress.dispatch.resting import Resting
 from smscd.egress.dispatch.submits import SubmitEncoder
@@ -103,6 +104,7 @@ class Dispatcher:
         self._next_sweep = 0.0
         self._next_promote_ms = 0
         self._is_draining = False
+        self._halting = NOTHING_HALTED
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
@@ -177,6 +179,17 @@ class Dispatcher:
         self._is_draining = True
         self._wake.set()
 
+    def halt(self, halting: Halting) -> None:
+        """Follow what operators paused and resumed: what was not begun waits, or goes on."""
+        before, self._halting = self._halting, halting
+        if before.waits is not None or halting.waits is not None:
+            self._backlog.halt(halting.accounts, halting.waits)
+        self.wake()
+
+    @property
+    def _takes_new(self) -> bool:
+        return not (self._is_draining or self._halting.is_paused)
+
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
         self.profile = profile
@@ -232,7 +245,7 @@ class Dispatcher:
         if self._must_look and self._failover is not None:
             await self._look(self._failover, now, now_ms)
         for item in self._resting.take_due(now_ms):
-            self._backlog.add_begun(item)
+            self._begin_again(item)
         if now_ms >= self._next_promote_ms:
             await self._promote(now_ms)
         if draft.correlated:
@@ -240,14 +253,16 @@ class Dispatcher:
         self.gate.correlated(taken)
         links = self._senders.senders() if self._may_write() else []
         free = sum(link.free for link in links)
-        if not self._is_draining:
+        held = self._backlog.held.size
+        if self._takes_new:
             await self._claim(draft, free)
         await self._changes.take(self._store, draft, self._held)
         self._send_again(draft)
         lots = self._assign(draft, links)
         turn = draft.finish()
         if turn.is_empty:
-            return not await self._move_on(now, now_ms)
+            has_more = self._backlog.held.size > held  # what may go stands behind what waits
+            return not (await self._move_on(now, now_ms) or has_more)
         reply = await self._store.turn(turn)
         self._recorded(draft, reply)
         self._write(lots, reply)
@@ -286,6 +301,7 @@ class Dispatcher:
         figures = self.figures
         figures.doubts, oldest_ms = self._doubts.prune()
         figures.doubt_oldest_seconds = (draft.now_ms - oldest_ms) / 1000 if figures.doubts else 0.0
+        self._backlog.held.prune()
         self._changes.prune(draft.now_ms)
         self._changes.ring()
         self._senders.count()
@@ -294,10 +310,13 @@ class Dispatcher:
         figures.breaker_state = self.breaker.state.value
 
     async def _count_queued(self) -> None:
+        before = self.figures.queued
         try:
             self.figures.queued = await self._store.depth()
         except StorageUnavailable:
-            pass  # the gauge stays what it was; whatever else needs Redis waits for it
+            return  # the gauge stays what it was; whatever else needs Redis waits for it
+        if self._halting.is_drained and before and not self.figures.queued:
+            _log.info("upstream.drained", upstream=self.profile.id)
 
     async def _look(self, failover: Failover, now: float, now_ms: int) -> None:
         """Judge whether the upstream is out, and say so."""
@@ -308,7 +327,7 @@ class Dispatcher:
     async def _move_on(self, now: float, now_ms: int) -> bool:
         """While the upstream is out: what it was never sent goes to the next of its route. True when some did."""
         failover = self._failover
-        if failover is None or self._is_draining or not failover.is_moving(now):
+        if failover is None or not self._takes_new or not failover.is_moving(now):
             return False
         finished = await failover.move(self._backlog.fresh(), now_ms)
         if finished is None:
@@ -355,19 +374,23 @@ class Dispatcher:
                 self._resting.add(item)
             else:
                 item.due_ms = 0
-                self._backlog.add_begun(item)
+                self._begin_again(item)
+
+    def _begin_again(self, item: Item) -> None:
+        if not self._backlog.held.keeps(item):
+            self._backlog.add_begun(item)
 
     def _assign(self, draft: Draft, links: list[Link]) -> list[Lot]:
         """Choose what goes out next; its intents become part of the turn."""
         begun = any(link.begun for link in links)
-        if not links or not (self._backlog.size or begun):
+        if not links or not ((self._backlog.size and self._takes_new) or begun):
             return []
         now = self._clock()
         rate = self._senders.take_rate(min(sum(link.room(now) for link in links), SEGMENTS_A_TURN), now)
         if not rate:
             return []
         permitted = self.breaker.permit(rate, now)
-        source = None if self._is_draining else self._backlog
+        source = self._backlog if self._takes_new else None
         lots, used = assign(draft, source, links, min(rate, permitted), self._encoder, now)
         self._senders.give_back_rate(rate - used)
         if not used and self.breaker.state is BreakerState.HALF_OPEN and permitted:
@@ -446,10 +469,11 @@ class Dispatcher:
     def _pause(self, now: float) -> float:
         """How long nothing can become due by itself."""
         until = self._next_sweep
-        room_at = self._senders.next_room_at(now) if self._backlog.size else None
+        has_work = self._backlog.size and self._takes_new
+        room_at = self._senders.next_room_at(now) if has_work else None
         if room_at is not None:
             until = min(until, room_at)
-        probe_at = self.breaker.next_probe_at if self._backlog.size else None
+        probe_at = self.breaker.next_probe_at if has_work else None
         if probe_at is not None:
             until = min(until, probe_at)
         due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)

@@ -10,7 +10,7 @@ import msgspec
 
 from protocols.smpp.longform import Carried
 from protocols.smpp.pdu import DeliverSm
-from smscd.core.callbacks import VIAS, inbound_callback
+from smscd.core.callbacks import VIAS, inbound_callback, text_of
 from smscd.core.directory import MoNumber, Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.joining import Ended, Waits, may_be_part, part_of, reader_of_wholes, whole_of
@@ -41,7 +41,8 @@ class InboundReader:
     """Reads the messages of one upstream, as long as its profile is this one.
 
     The record and a webhook have the text as we write it, an ESME gets it as its account does. A destination that is
-    no number of ours is recorded with an empty account, and nobody is called back.
+    no number of ours is recorded with an empty account, and nobody is called back. Where a keyword decides, parts wait
+    with no account for their whole, whatever its account wants: they are nobody's before its first word is read.
     """
 
     def __init__(self, profile: Upstream) -> None:
@@ -62,11 +63,17 @@ class InboundReader:
         taken, spare = Taken(), iter(ids)
         for pdu in pdus:
             came = self._reader.message(pdu)
-            number = directory.mo_number(pdu.destination_addr)
-            part = None
-            if number is not None and may_be_part(pdu.esm_class, pdu.tlvs) and self._joins_for(number, directory):
-                part = self._part(pdu, came, number, spare, now_ms)
+            rules, dest, part = directory.mo_rules, pdu.destination_addr, None
+            has_keywords = rules.has_keywords(dest)
+            number = None if has_keywords else rules.find(dest)
+            if may_be_part(pdu.esm_class, pdu.tlvs):
+                if has_keywords and self._joins:
+                    part = self._part(pdu, came, "", Via.NONE, spare, now_ms)
+                elif number is not None and self._joins_for(number, directory):
+                    part = self._part(pdu, came, number.account, VIAS[number.via], spare, now_ms)
             if part is None:
+                if has_keywords:
+                    number = rules.find(dest, _text_of(self._reader.plain(came)))
                 taken.items.append(self._message(next(spare), pdu, came, number, directory, now_ms))
                 continue
             ended = waits.take(part)
@@ -93,7 +100,7 @@ class InboundReader:
         return account is not None and account.mo_delivery == "whole"
 
     def _part(
-        self, pdu: Delivered, came: Carried, number: MoNumber, spare: Iterator[int], now_ms: int
+        self, pdu: Delivered, came: Carried, account: str, via: Via, spare: Iterator[int], now_ms: int
     ) -> HeldPart | None:
         found = part_of(came, self._reader.dialect)
         if found is None:
@@ -102,8 +109,8 @@ class InboundReader:
         return HeldPart(
             next(spare),
             now_ms,
-            number.account,
-            int(VIAS[number.via]),
+            account,
+            int(via),
             int(numbering),
             part.reference,
             part.total,
@@ -162,9 +169,15 @@ class InboundReader:
         reader, first = self._whole_reader, ended.parts[0]
         came = whole_of(ended.parts, reader.dialect)
         ours = reader.plain(came)
+        account, via = first.account, first.via
+        if not account:
+            # Who does not have the beginning does not know its first word.
+            text = _text_of(ours) if first.sequence == 1 else ""
+            number = directory.mo_rules.find(first.dest, text)
+            account, via = (number.account, int(VIAS[number.via])) if number is not None else ("", int(Via.NONE))
         record = InboundRecord(
             first.whole,
-            first.account,
+            account,
             reader.upstream,
             first.source_ton,
             first.source_npi,
@@ -178,15 +191,21 @@ class InboundReader:
             ours.short_message,
             now_ms,
             ours.tlvs,
-            first.via,
+            via,
         )
+        if not account:
+            return InboundItem(record, is_whole=True)
         callback = inbound_callback(
             _told(record, came, ours, reader, directory),
             reader.named_tlvs(came.tlvs),
             parts=len(ended.parts),
             parts_total=first.total,
         )
-        return InboundItem(record, first.via, _encode(callback), is_whole=True)
+        return InboundItem(record, via, _encode(callback), is_whole=True)
+
+
+def _text_of(ours: Carried) -> str:
+    return text_of(ours.short_message, ours.data_coding, ours.esm_class) or ""
 
 
 def _protocol_id(pdu: Delivered) -> int:

@@ -78,7 +78,7 @@ class MobileMessages:
             taken = reader.take(fresh, ids, waits, self._directory(), now_ms)
             figures = self._figures
             figures.inbound += len(taken.items) - taken.joined - taken.partial
-            figures.inbound_unknown += sum(not item.record.account for item in taken.items)
+            figures.inbound_unknown += sum(not (item.record.account or item.record.group_id) for item in taken.items)
             figures.inbound_repeated += taken.repeated
             self._fill(batch, taken, waits)
         return marks

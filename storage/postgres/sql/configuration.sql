@@ -65,7 +65,10 @@ SELECT upstream, currency, prefix, cost_micros, (extract(epoch FROM valid_from) 
   FROM upstream_costs ORDER BY upstream, currency, prefix, valid_from NULLS FIRST;
 
 -- name: load_mo_numbers
-SELECT number, account, via FROM mo_numbers ORDER BY number;
+SELECT number, account, via, keyword, is_prefix FROM mo_numbers ORDER BY number, is_prefix, keyword;
+
+-- name: load_halts
+SELECT kind, name, state, account FROM halts ORDER BY kind, name, account;
 
 -- name: add_account
 INSERT INTO accounts
@@ -191,8 +194,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
 ON CONFLICT (plan, prefix, valid_from) DO UPDATE SET price_micros = excluded.price_micros, valid_until = NULL;
 
 -- name: add_mo_number
-INSERT INTO mo_numbers (number, account, via) VALUES ($1, $2, $3)
-ON CONFLICT (number) DO UPDATE SET account = excluded.account, via = excluded.via;
+INSERT INTO mo_numbers (number, account, via, keyword, is_prefix) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (number, is_prefix, keyword) DO UPDATE SET account = excluded.account, via = excluded.via;
 
 -- name: revoke_api_keys
 UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT is_revoked;
@@ -217,5 +220,3 @@ SELECT EXISTS (SELECT FROM messages WHERE upstream = $1 AND id >= $2 AND state =
 -- name: price_plans
 SELECT id, currency FROM price_plans ORDER BY id;
 
--- name: delete_mo_number
-DELETE FROM mo_numbers WHERE number = $1;

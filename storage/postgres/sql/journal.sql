@@ -69,7 +69,8 @@ UPDATE messages m
        callback_attempts = CASE WHEN s.callback_ms = 0 THEN m.callback_attempts ELSE s.callback_attempts END,
        refunded_micros = m.refunded_micros + s.refunded_micros,
        refund_entry = coalesce(nullif(s.refund_entry, 0), m.refund_entry),
-       maybe_duplicate = m.maybe_duplicate OR s.maybe_duplicate
+       maybe_duplicate = (m.maybe_duplicate OR s.maybe_duplicate)
+                         AND (CASE WHEN m.state >= 4 THEN m.state ELSE greatest(m.state, s.state) END) <> 9
   FROM unnest($1::bigint[], $2::bigint[]) AS u (id, shape)
   JOIN unnest($3::smallint[], $4::bigint[], $5::text[], $6::smallint[], $7::smallint[], $8::smallint[], $9::bigint[],
               $10::smallint[], $11::bigint[], $12::bigint[], $13::text[], $14::boolean[])

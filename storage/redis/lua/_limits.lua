@@ -38,6 +38,8 @@ local function read_limits(at, name, name_before)
       if value then
         local total, last, a, b, c, d, e, f, g = struct.unpack('>IIHHHHHHH', value)
         if held[p] then in_day[p] = total end
+        -- Spans of a time to come are from before the clock stepped back.
+        if last > span then a, b, c, d, e, f, g = 0, 0, 0, 0, 0, 0, 0 end
         for _ = last + 1, math.min(span, last + SPANS) do a, b, c, d, e, f, g = 0, a, b, c, d, e, f end
         spans_of[p] = {a, b, c, d, e, f, g}
         in_minute[p] = a + b + c + d + e + f + g

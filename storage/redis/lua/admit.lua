@@ -46,10 +46,13 @@ for i = 1, accounts do
     return redis.error_reply('CORRUPT ' .. name)
   end
   local burst = tonumber(ARGV[arg + 1])
-  if tat > now_us + burst then tat = now_us + burst end
+  -- A time further ahead is from before the clock stepped back, or the burst became less. It is kept at the end of the
+  -- burst from now on, also when nothing is admitted: else it would be there again at the next call.
+  local is_ahead = tat > now_us + burst
+  if is_ahead then tat = now_us + burst end
   if tat < now_us then tat = now_us end
-  local payer = {key = name, balance = balance, tat = tat, interval = tonumber(ARGV[arg]), burst = burst,
-    floor = tonumber(ARGV[arg + 2]), cost = tonumber(ARGV[arg + 3]), price = tonumber(ARGV[arg + 4])}
+  local payer = {key = name, balance = balance, tat = tat, is_ahead = is_ahead, interval = tonumber(ARGV[arg]),
+    burst = burst, floor = tonumber(ARGV[arg + 2]), cost = tonumber(ARGV[arg + 3]), price = tonumber(ARGV[arg + 4])}
   fits = fits and tat + payer.cost * payer.interval <= now_us + burst and balance - payer.price >= payer.floor
   account[i] = payer
   arg = arg + 5
@@ -254,5 +257,9 @@ if total > 0 then
     end
   end
   redis.call('HSET', KEYS[1], 'top', ARGV[4])
+end
+for i = 1, accounts do
+  local payer = account[i]
+  if payer.is_ahead and payer.cost == 0 then redis.call('HSET', payer.key, 'tat', whole(payer.tat)) end
 end
 return finish({verdicts, whole(now_ms), journal_id, unpack(extras)})

@@ -67,6 +67,13 @@ async def test_a_batch_waits_until_its_oldest_entry_is_old_enough() -> None:
     assert list(batch.admitted) == [1, 2]
 
 
+async def test_an_entry_of_a_clock_that_stepped_ahead_waits_no_longer_than_another() -> None:
+    journal = FakeJournal(now_ms=AT + 86_400_000)
+    journal.append(b"A", [record(1)])
+    batch = await asyncio.wait_for(writer(journal, lambda: AT, WriterLimits(linger_seconds=0.1))._collect("0-0"), 5)
+    assert batch is not None and list(batch.admitted) == [1]
+
+
 async def test_an_old_entry_is_not_made_to_wait() -> None:
     journal = FakeJournal(now_ms=AT)
     journal.append(b"A", [record(1)])

@@ -107,8 +107,8 @@ def test_everything_is_found_by_its_key() -> None:
     assert directory.credential(b"esme") is credential and directory.credential(b"\xff") is None
     assert directory.api_key(b"k") is key and directory.api_key(b"r") is None
     assert directory.upstream("off") == upstream("off", is_enabled=False) and directory.upstream("z") is None
-    assert directory.mo_number(b"12345") is number and directory.mo_number(b"+12345") is number
-    assert directory.mo_number(b"123456") is None
+    assert directory.mo_rules.find(b"12345") is number and directory.mo_rules.find(b"+12345") is number
+    assert directory.mo_rules.find(b"123456") is None
 
 
 def test_an_offer_is_remembered_only_as_long_as_its_price_is_valid() -> None:

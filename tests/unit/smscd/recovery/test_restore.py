@@ -12,6 +12,7 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import (
     CallbackKind,
     CallbackRecord,
+    HeldPart,
     InboundRecord,
     MessageRecord,
     SentContext,
@@ -21,6 +22,7 @@ from smscd.core.records import (
 )
 from smscd.egress.dispatch.blobs import ACCEPTED, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
+from smscd.recovery.callbacks import waiting_part
 from smscd.recovery.recover import horizons
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
@@ -29,7 +31,7 @@ from storage.postgres.recovery import EventRow, Found, SentRow
 from storage.postgres.rows import EventKind
 from storage.redis.keys import DAY_MS, HOUR_MS
 from storage.redis.recovery import Restored
-from tests.unit.smscd.egress.doubles import NOW_MS, message
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, message
 from tests.unit.smscd.recovery.stored_rows import inbound_stored, stored
 
 SYSTEM_ERROR, MESSAGE_QUEUE_FULL, INVALID_DESTINATION = 0x08, 0x14, 0x0B
@@ -341,3 +343,25 @@ def test_what_no_upstream_took_whole_is_told_of_no_acceptance() -> None:
     )
     [callback] = told(restored, Via.WEBHOOK)
     assert (callback.state, callback.err) == (State.FAILED, b"011")
+
+
+def test_a_part_whose_first_word_decides_waits_for_the_others_with_no_account_as_before() -> None:
+    numbers = (
+        MoNumber(number="12345", account="acme"),
+        MoNumber(number="12345", account="votes", keyword="vote"),
+        MoNumber(number="777", account="acme", via="webhook"),
+    )
+    upstream = Upstream(id="carrier", host="h", port=1, system_id="s", password="p")
+    directory = DirectoryIndex(Snapshot(upstreams=(upstream,), mo_numbers=numbers))
+
+    def part_to(dest: bytes) -> HeldPart | None:
+        record = InboundRecord(
+            FIRST_ID + 2, "", "carrier", 1, 1, b"4917", 0, 0, dest, 0x40, 0, 0, b"\5\0\3\7\2\1vote", NOW_MS,
+            group_id=FIRST_ID + 1,
+        )  # fmt: skip
+        return waiting_part(inbound_stored(record), directory)
+
+    whole, other = part_to(b"12345"), part_to(b"777")
+    assert whole is not None and (whole.account, whole.via, whole.body) == ("", Via.NONE, b"vote")
+    assert other is not None and (other.account, other.via) == ("acme", Via.WEBHOOK)
+    assert part_to(b"999") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import format_receipt
 from smscd.core.records import Outcome, State
 from smscd.egress.binds import owner as module
+from smscd.egress.binds import pool as pool_module
 from smscd.egress.binds.owner import UpstreamOwner
 from smscd.egress.figures import UpstreamFigures
 from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, message, profile
@@ -102,6 +104,22 @@ async def test_a_fenced_call_ends_the_ownership() -> None:
         whole.redis.fenced = False
         whole.dispatch_role.is_free = True
         await until(lambda: owner.is_owner)
+
+
+async def test_an_end_does_not_wait_again_for_answers_that_draining_waited_for_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "STOP_SECONDS", 0.05)
+    whole = Whole()
+    whole.smsc.answers = lambda pdu: None
+    whole.redis.admit(message(1))
+    async with running(whole) as owner:
+        await until(lambda: whole.smsc.submits)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await owner.drain()
+        began = time.monotonic()
+    assert time.monotonic() - began < 2.0
 
 
 async def test_draining_waits_for_answers_and_records_them() -> None:

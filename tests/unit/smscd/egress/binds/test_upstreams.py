@@ -43,6 +43,13 @@ async def test_every_upstream_of_the_directory_has_an_owner_that_its_bell_wakes(
         upstreams.wake("unknown")
 
 
+async def test_a_directory_that_comes_before_the_start_makes_no_owner() -> None:
+    whole = Whole()
+    upstreams = Upstreams(whole.around, subscribe=whole.subscribe, unsubscribe=whole.unsubscribe)
+    upstreams.reconfigure(whole.directory)
+    assert upstreams.owner("carrier") is None and not whole.bells
+
+
 async def test_an_upstream_that_is_new_is_taken_and_one_that_went_is_left() -> None:
     whole = Whole()
     async with running(whole) as upstreams:

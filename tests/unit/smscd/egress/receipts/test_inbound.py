@@ -12,7 +12,7 @@ from smscd.core.directory import Account, MoNumber, Snapshot, VendorTlv
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.joining import Waits
 from smscd.core.records import CallbackKind, Via
-from smscd.egress.receipts.inbound import InboundReader
+from smscd.egress.receipts.inbound import InboundReader, Taken
 from storage.redis.receipts import InboundItem
 from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
 
@@ -114,3 +114,72 @@ def test_quirk_44_named_tlvs_are_told_and_all_are_kept() -> None:
     assert item.record.tlvs == tlvs
     assert decode_callback(item.callback).named_tlvs == {"mccmnc": 26201}
     assert decode_callback(item_of(pdu).callback).named_tlvs is None
+
+
+KEYWORDS = DirectoryIndex(
+    Snapshot(
+        accounts=(Account(id="acme"), Account(id="votes"), Account(id="spring")),
+        mo_numbers=(
+            MoNumber(number="12345", account="acme"),
+            MoNumber(number="12345", account="votes", keyword="vote", via="webhook"),
+            MoNumber(number="12345", account="spring", keyword="весна"),
+            MoNumber(number="99", account="votes", keyword="vote", is_prefix=True),
+        ),
+    )
+)
+SPRING = "Весна, 1".encode("utf-16-be")
+
+
+def owners(*pdus: DeliverSm, **changes: object) -> list[tuple[str, int, bool, bool]]:
+    """Account and via of each item, whether it is a part, and whether somebody is called back."""
+    reader, waits = InboundReader(profile(**changes)), Waits()
+    taken = reader.take(pdus, range(1, 1 + reader.ids_wanted(pdus)), waits, KEYWORDS, NOW_MS)
+    return [
+        (item.record.account, item.record.via, item.record.group_id > 0, item.callback is not None)
+        for item in taken.items
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dest", "body", "data_coding", "changes", "owner"),
+    [
+        (b"12345", b"VOTE 7", 0, {}, ("votes", int(Via.WEBHOOK), False, True)),
+        (b"12345", b"Vote 7", 3, {"default_alphabet": "latin1"}, ("votes", int(Via.WEBHOOK), False, True)),
+        (b"12345", SPRING, 8, {}, ("spring", int(Via.SMPP), False, True)),
+        (b"12345", b"hello", 0, {}, ("acme", int(Via.SMPP), False, True)),
+        (b"12345", b"vote", 4, {}, ("acme", int(Via.SMPP), False, True)),
+        (b"+9912", b"vote", 0, {}, ("votes", int(Via.SMPP), False, True)),
+        (b"9912", b"hello", 0, {}, ("", int(Via.NONE), False, False)),
+    ],
+)
+def test_the_first_word_of_the_text_decides_in_every_alphabet(
+    dest: bytes, body: bytes, data_coding: int, changes: dict[str, object], owner: tuple[str, int, bool, bool]
+) -> None:
+    pdu = DeliverSm(destination_addr=dest, short_message=body, data_coding=data_coding)
+    assert owners(pdu, **changes) == [owner]
+
+
+def part(sequence: int, text: bytes, dest: bytes = b"12345", data_coding: int = 0) -> DeliverSm:
+    body = bytes((5, 0, 3, 7, 2, sequence)) + text
+    return DeliverSm(destination_addr=dest, esm_class=0x40, short_message=body, data_coding=data_coding)
+
+
+def test_quirk_33_the_first_word_is_that_of_the_joined_message_and_parts_are_nobodys() -> None:
+    nobody = ("", int(Via.NONE), True, False)
+    assert owners(part(2, b"te 7"), part(1, b"vo")) == [nobody, nobody, ("votes", int(Via.WEBHOOK), False, True)]
+    spring = part(1, SPRING[:6], data_coding=8), part(2, SPRING[6:], data_coding=8)
+    assert owners(*spring)[-1] == ("spring", int(Via.SMPP), False, True)
+    assert owners(part(1, b"a ", b"9912"), part(2, b"b", b"9912"))[-1] == ("", int(Via.NONE), False, False)
+
+
+def test_quirk_33_who_lacks_the_beginning_has_no_keyword() -> None:
+    reader, waits, taken = InboundReader(profile()), Waits(), Taken()
+    reader.take([part(2, b"vote")], [1, 2], waits, KEYWORDS, NOW_MS)
+    reader.tell(waits.overdue(NOW_MS + 1_000_000, 1_000, 10), taken, KEYWORDS, NOW_MS)
+    [item] = taken.items
+    assert (item.record.account, taken.partial) == ("acme", 1)
+
+
+def test_without_joining_each_part_is_routed_by_itself() -> None:
+    parts = part(1, b"vote "), part(2, b"seven")
+    assert [owner for owner, *_ in owners(*parts, mo_join_seconds=0)] == ["votes", "acme"]
