@@ -159,14 +159,16 @@ MUTANTS: Final = (
         "a price for each segment refunded, and one charged",
         (
             Edit(
-                TURNS, "return record.price_micros if item", "return record.price_micros * len(record.segments) if item"
+                TURNS,
+                "return record.price_micros if is_unsent",
+                "return record.price_micros * len(record.segments) if is_unsent",
             ),
         ),
         (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
     ),
     Mutant(
         "a long message is refunded when only a part of it failed",
-        (Edit(TURNS, "if item.is_untouched or record.tariff", "if True or record.tariff"),),
+        (Edit(TURNS, "if is_unsent or record.tariff", "if True or record.tariff"),),
         (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
     ),
     Mutant(

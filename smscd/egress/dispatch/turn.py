@@ -393,7 +393,8 @@ def refund_of(item: Item) -> int:
     """What goes back for a message that failed or expired: nothing once a segment was accepted, or may have been,
     unless the tariff charges delivery only."""
     record = item.record
-    return record.price_micros if item.is_untouched or record.tariff == Tariff.ON_DELIVERY else 0
+    is_unsent = item.is_untouched and not item.resends
+    return record.price_micros if is_unsent or record.tariff == Tariff.ON_DELIVERY else 0
 
 
 def sent_context(record: MessageRecord, segment: int) -> SentContext:
