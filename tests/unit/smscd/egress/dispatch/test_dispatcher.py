@@ -640,6 +640,16 @@ async def test_the_breaker_opens_and_lets_one_probe_through() -> None:
     assert len(rig.link.written) == 11
 
 
+async def test_while_the_breaker_is_open_nothing_turns_for_the_room_that_binds_have() -> None:
+    rig = Rig()
+    rig.redis.admit(*[message(number) for number in range(20)])
+    rig.link.window = 5
+    await rig.work()
+    await rig.answer(*[(RSYSERR, b"")] * 5)
+    assert rig.breaker_state() is BreakerState.OPEN and rig.link.free == 5
+    assert rig.dispatcher._pause(rig.clock.now) > 0.1
+
+
 async def test_higher_priority_goes_first_even_when_others_were_claimed_before() -> None:
     rig = Rig()
     rig.link.window = 2
