@@ -83,7 +83,8 @@ class Draft:
                 continue
             accepted += 1
             record, states = item.record, item.states
-            if states[segment] == LATE:
+            before = states[segment]
+            if before == LATE:
                 self.tally.late += 1
             states[segment] = ACCEPTED
             is_whole = len(states) == 1 or states.count(ACCEPTED) == len(states)
@@ -119,6 +120,8 @@ class Draft:
                 whole += 1
             elif item.refusal:
                 self._conclude(item)
+            elif before == DOUBTED:
+                self.again.append(item)
         self.turn.depth_delta -= whole
         self.tally.accepted += accepted
 

@@ -426,6 +426,19 @@ async def test_a_receipt_between_the_same_addresses_settles_the_one_doubt() -> N
     assert (key, context.id, receipts) == (b"abc", FIRST_ID + 1, [parked])
 
 
+async def test_the_rest_of_a_long_message_goes_out_once_its_doubt_is_settled() -> None:
+    rig = Rig(upstream=profile(in_doubt="hold"))
+    rig.redis.admit(message(1, segments=[b"one", b"two"]))
+    rig.link.window = 1
+    await rig.work()
+    heir = Rig(rig.redis, upstream=profile(in_doubt="hold"))
+    await heir.work()
+    assert heir.outcomes() == [Outcome.DOUBTED] and not heir.link.written
+    heir.dispatcher.reported(b"Sender", message(1).dest, b"abc")
+    await heir.work()
+    assert [pdu.short_message for pdu in heir.sent()] == [b"two"]
+
+
 async def test_a_receipt_that_fits_two_doubts_or_an_awaited_answer_settles_nothing() -> None:
     rig = await doubted(message(1), message(2, dest=message(1).dest))
     rig.dispatcher.reported(b"Sender", message(1).dest, b"abc")
