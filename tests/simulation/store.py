@@ -239,7 +239,7 @@ class Connection:
             self.break_off()
             return
         replies = redis.run(packed)
-        if self.host is not None and packed[4:12] == b"$7\r\nEVAL" and not self.host.is_dead:
+        if self.host is not None and b"EVALSHA" in packed[:20] and not self.host.is_dead:
             redis.ran(self.host)
         if back < 0:
             self.break_off()
