@@ -295,19 +295,6 @@ MUTANTS: Final = (
         (SIMULATION,),
     ),
     Mutant(
-        "simulated: correlated after the turn",
-        (
-            Edit(DISPATCHER, "        if draft.correlated:\n            await self._correlate(draft)\n", ""),
-            Edit(
-                DISPATCHER,
-                "        self._recorded(draft, reply)\n",
-                "        self._recorded(draft, reply)\n"
-                "        if draft.correlated:\n            await self._correlate(draft)\n",
-            ),
-        ),
-        (SIMULATION,),
-    ),
-    Mutant(
         "simulated: two probes at once",
         (Edit("smscd/core/breaker.py", "        return 1\n", "        return min(wanted, 2)\n"),),
         (SIMULATION,),
@@ -343,17 +330,6 @@ MUTANTS: Final = (
                 "smscd/egress/binds/links.py",
                 "self.profile.window_size - connection.session.pending_count",
                 "self.profile.window_size + 1 - connection.session.pending_count",
-            ),
-        ),
-        (SIMULATION,),
-    ),
-    Mutant(
-        "simulated: the rest is dropped at a takeover",
-        (
-            Edit(
-                DISPATCHER,
-                "for message_id, blob in blobs.items():",
-                "for message_id, blob in dict[int, bytes]().items():",
             ),
         ),
         (SIMULATION,),
@@ -395,11 +371,6 @@ MUTANTS: Final = (
     Mutant(
         "simulated: a successor does not look for intents",
         (Edit("smscd/egress/dispatch/claims.py", "        if not asked:\n", "        if True:\n"),),
-        (SIMULATION,),
-    ),
-    Mutant(
-        "simulated: bytes after the lease has run out",
-        (Edit(DISPATCHER, "return self._clock() < self._session.deadline", "return True"),),
         (SIMULATION,),
     ),
 )
