@@ -4,6 +4,7 @@
 # make bench-codec  the SMPP codec beside other people's, in one run
 # make bench-admission  the Redis CPU of admission beside that of appending the same blobs alone, in one run
 # make fuzz    mutate SMPP octets, guided by coverage (options: make fuzz ARGS="-max_total_time=600")
+# make simulate worlds by seed, on virtual time (options: make simulate ARGS="--seeds 2000 --first 100 --story")
 # make mutants plant known bugs in a copy of the tree, and see that the suite finds each (make mutants ARGS="refund")
 #
 # Nothing but Python 3.11 to 3.13, make and git is needed. A second call of anything does only what has changed.
@@ -11,7 +12,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz mutants lint lock clean
+.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz simulate mutants lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +80,9 @@ fuzz: dev $(VENV)/.installed-fuzz
 
 faults: dev
 	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults tests/integration/test_money_machine.py $(PYTEST_ARGS)
+
+simulate: dev
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 mutants: dev
 	$(BIN)/python -m tools.checks.mutants $(ARGS)

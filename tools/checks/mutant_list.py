@@ -9,6 +9,7 @@ MONEY = "tests/integration/test_redis_money.py"
 DISPATCH = "tests/unit/smscd/egress/dispatch"
 WHOLE = "tests/integration/test_admission_of_whole_batches.py"
 MACHINE = "tests/integration/test_money_machine.py"
+SIMULATION = "tests/simulation/test_simulation.py"
 
 
 class Edit(NamedTuple):
@@ -37,6 +38,8 @@ COMMIT: Final = "smscd/archive/commit.py"
 RECEIPTS: Final = "smscd/egress/receipts/receipts.py"
 TURNS: Final = "smscd/egress/dispatch/turn.py"
 RESTORE: Final = "smscd/recovery/restore.py"
+ADMISSION: Final = "smscd/ingress/admission.py"
+DISPATCHER: Final = "smscd/egress/dispatch/dispatcher.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -164,14 +167,16 @@ MUTANTS: Final = (
         "a price for each segment refunded, and one charged",
         (
             Edit(
-                TURNS, "return record.price_micros if item", "return record.price_micros * len(record.segments) if item"
+                TURNS,
+                "return record.price_micros if is_unsent",
+                "return record.price_micros * len(record.segments) if is_unsent",
             ),
         ),
         (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
     ),
     Mutant(
         "a long message is refunded when only a part of it failed",
-        (Edit(TURNS, "if item.is_untouched or record.tariff", "if True or record.tariff"),),
+        (Edit(TURNS, "if is_unsent or record.tariff", "if True or record.tariff"),),
         (f"{DISPATCH}/test_turn.py", f"{DISPATCH}/test_dispatcher.py"),
     ),
     Mutant(
@@ -278,5 +283,152 @@ MUTANTS: Final = (
             ),
         ),
         ("tests/unit/smscd/archive/test_overflow.py",),
+    ),
+    Mutant(
+        "simulated: yes before it is admitted",
+        (
+            Edit(
+                ADMISSION,
+                "        try:\n            reply = await self._store.admit(",
+                "        ids = [each.record.id for each in chosen]\n"
+                "        self._deliver(parts, at, [Accepted(id, 0, 1) for id in ids])\n"
+                "        parts = []\n"
+                "        try:\n            reply = await self._store.admit(",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: what was admitted after a refusal is not cancelled",
+        (Edit(ADMISSION, "        if admitted:\n", "        if False:\n"),),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a receipt acknowledged before it is durable",
+        (
+            Edit(
+                RECEIPTS,
+                "            await self._make_durable(receipts, messages)\n",
+                "            kept = asyncio.ensure_future(self._make_durable(receipts, messages))\n"
+                "            kept.add_done_callback(lambda done: done.cancelled() or done.exception())\n",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a refund without its id",
+        (
+            Edit(
+                TURN,
+                "local known = asked[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
+                "local known = false",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: sent again when no answer came in time",
+        (
+            Edit(
+                TURNS,
+                "                item.states[segment] = LATE\n",
+                "                item.states[segment] = WAITING\n                self.again.append(item)\n",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: the intent after the bytes",
+        (
+            Edit(
+                DISPATCHER,
+                "        reply = await self._store.turn(turn)\n"
+                "        self._recorded(draft, reply)\n"
+                "        self._write(lots, reply)\n",
+                '        self._write(lots, TurnReply(0, "", set(), [], []))\n'
+                "        reply = await self._store.turn(turn)\n"
+                "        self._recorded(draft, reply)\n",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: two probes at once",
+        (Edit("smscd/core/breaker.py", "        return 1\n", "        return min(wanted, 2)\n"),),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: nobody is fenced",
+        (
+            Edit(SESSION, "if session[1] ~= ARGV[1] then", "if false then"),
+            Edit(SESSION, "if tonumber(ARGV[2]) ~= tonumber(session[2]) + 1 then", "if false then"),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: callbacks leave the outbox when they are read",
+        (
+            Edit(
+                "smscd/egress/esme/account_outbox.py",
+                "            self._cursor = entry_id\n",
+                "            self._cursor = entry_id\n            self._work.finished.append(entry_id)\n",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a receipt is applied each time that it comes",
+        (Edit(RECEIPT, "    if values[id] then\n      effect = '0'", "    if false then\n      effect = '0'"),),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a window of one more",
+        (
+            Edit(
+                "smscd/egress/binds/links.py",
+                "self._pace.window - connection.session.pending_count",
+                "self.profile.window_size + 1 - connection.session.pending_count",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a doubt that is not put on record",
+        (
+            Edit(
+                TURNS,
+                "            self._journal(item, Outcome.DOUBTED, State.SENDING, segment=segment)\n",
+                "",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a retry stays in its queue as well",
+        (
+            Edit(
+                TURNS,
+                "        self.turn.later.append((due_ms, blob.queue, _encode(record)))\n"
+                "        self._settle_all(item, blob)\n",
+                "        self.turn.later.append((due_ms, blob.queue, _encode(record)))\n",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: what is promoted stays where it was",
+        (
+            Edit(
+                "storage/redis/lua/promote.lua",
+                "if redis.call('ZREM', KEYS[2], ARGV[at + 1]) == 1 then",
+                "if redis.call('ZSCORE', KEYS[2], ARGV[at + 1]) then",
+            ),
+        ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a successor does not look for intents",
+        (Edit("smscd/egress/dispatch/claims.py", "        if not asked:\n", "        if True:\n"),),
+        (SIMULATION,),
     ),
 )

@@ -472,10 +472,8 @@ class Dispatcher:
         has_work = self._backlog.size and self._takes_new
         room_at = self._senders.next_room_at(now) if has_work else None
         if room_at is not None:
-            until = min(until, room_at)
-        probe_at = self.breaker.next_probe_at if has_work else None
-        if probe_at is not None:
-            until = min(until, probe_at)
+            probe_at = self.breaker.next_probe_at
+            until = min(until, room_at if probe_at is None else max(room_at, probe_at))
         due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)
         return max(0.001, min(until - now, (due_ms - self._wall_ms()) / 1000))
 

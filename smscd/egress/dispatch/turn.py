@@ -87,7 +87,8 @@ class Draft:
                 continue
             accepted += 1
             record, states = item.record, item.states
-            if states[segment] == LATE:
+            before = states[segment]
+            if before == LATE:
                 self.tally.late += 1
             states[segment] = ACCEPTED
             is_whole = len(states) == 1 or states.count(ACCEPTED) == len(states)
@@ -125,8 +126,12 @@ class Draft:
                 whole += 1
             elif item.refusal:
                 self._conclude(item)
-            elif item.doubted_ms:
+            elif item.doubted_ms and DOUBTED in states:
                 self._give_up(item)
+            elif item.doubted_ms:
+                item.doubted_ms = 0
+                if WAITING in states:
+                    self.again.append(item)
         self.turn.depth_delta -= whole
         self.tally.accepted += accepted
 
@@ -447,7 +452,8 @@ def refund_of(item: Item) -> int:
     """What goes back for a message that failed or expired: nothing once a segment was accepted, or may have been,
     unless the tariff charges delivery only."""
     record = item.record
-    return record.price_micros if item.is_untouched or record.tariff == Tariff.ON_DELIVERY else 0
+    is_unsent = item.is_untouched and not item.resends
+    return record.price_micros if is_unsent or record.tariff == Tariff.ON_DELIVERY else 0
 
 
 def sent_context(record: MessageRecord, segment: int) -> SentContext:

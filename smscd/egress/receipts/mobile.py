@@ -95,7 +95,7 @@ class MobileMessages:
         """How long until add_overdue() has something to add."""
         latest_ms = now_ms + int(at_most * 1000)
         due_ms = self._waits.next_due_ms(self._window_ms, latest_ms) if self._waits is not None else latest_ms
-        return min(max(0.0, (due_ms - now_ms) / 1000), at_most)
+        return at_most if due_ms >= latest_ms else max(0.0, (due_ms - now_ms) / 1000)
 
     async def remember(self, marks: Sequence[bytes], now_ms: int) -> None:
         """Those that add() returned are durable now."""

@@ -485,7 +485,7 @@ class FakeSenders:
         pass
 
     def next_room_at(self, now: float) -> float | None:
-        return None
+        return now if any(link.can_send and link.free for link in self.links) else None
 
 
 class FakeParkedSink:

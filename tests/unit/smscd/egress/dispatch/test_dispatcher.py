@@ -428,6 +428,19 @@ async def test_a_receipt_between_the_same_addresses_settles_the_one_doubt() -> N
     assert (key, context.id, receipts) == (b"abc", FIRST_ID + 1, [parked])
 
 
+async def test_the_rest_of_a_long_message_goes_out_once_its_doubt_is_settled() -> None:
+    rig = Rig(upstream=profile(in_doubt="hold"))
+    rig.redis.admit(message(1, segments=[b"one", b"two"]))
+    rig.link.window = 1
+    await rig.work()
+    heir = Rig(rig.redis, upstream=profile(in_doubt="hold"))
+    await heir.work()
+    assert heir.outcomes() == [Outcome.DOUBTED] and not heir.link.written
+    heir.dispatcher.reported(b"Sender", message(1).dest, b"abc", NOW_MS)
+    await heir.work()
+    assert [pdu.short_message for pdu in heir.sent()] == [b"two"]
+
+
 async def test_a_receipt_that_fits_two_doubts_or_an_awaited_answer_settles_nothing() -> None:
     rig = await doubted(message(1), message(2, dest=message(1).dest))
     rig.dispatcher.reported(b"Sender", message(1).dest, b"abc", NOW_MS)
@@ -685,6 +698,16 @@ async def test_slow_responses_are_failures_to_the_breaker_when_the_profile_has_a
         await rig.answer(*[(ROK, b"%d" % number) for number in range(5)])
         assert rig.breaker_state() is state
         assert rig.figures.tally.accepted == 5
+
+
+async def test_while_the_breaker_is_open_nothing_turns_for_the_room_that_binds_have() -> None:
+    rig = Rig()
+    rig.redis.admit(*[message(number) for number in range(20)])
+    rig.link.window = 5
+    await rig.work()
+    await rig.answer(*[(RSYSERR, b"")] * 5)
+    assert rig.breaker_state() is BreakerState.OPEN and rig.link.free == 5
+    assert rig.dispatcher._pause(rig.clock.now) > 0.1
 
 
 async def test_higher_priority_goes_first_even_when_others_were_claimed_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from smscd.core.callbacks import receipt_callback, result_callback
 from smscd.core.error_table import ErrorTable
@@ -122,6 +123,15 @@ def test_a_doubt_of_a_message_that_was_refused_for_good_is_not_sent_again() -> N
     made.lost([(item, 1)])
     assert not made.again and made.turn.finals == [(item.record.id, State.FAILED)]
     assert bytes(item.states) == bytes((WAITING, DOUBTED))
+
+
+@pytest.mark.parametrize(("tariff", "refunds"), [(Tariff.ON_ACCEPT, 0), (Tariff.ON_DELIVERY, 1)])
+def test_a_doubt_that_is_sent_again_and_refused_may_have_been_accepted_before(tariff: Tariff, refunds: int) -> None:
+    item = sending(tariff=int(tariff))
+    made = draft()
+    made.lost([(item, 0)])
+    made.answered([((item, 0), RINVDSTADR, b"")])
+    assert made.turn.finals == [(item.record.id, State.FAILED)] and len(made.turn.refunds) == refunds
 
 
 def test_a_doubt_beside_a_temporary_refusal_is_tried_again_later_as_a_whole() -> None:
