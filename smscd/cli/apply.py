@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from smscd.supervision.locate import Location
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
-_SINGULAR = {"upstreams": "upstream", "routes": "route for", "accounts": "account", "mo_numbers": "number"}
+_SINGULAR = {"upstreams": "upstream", "routes": "route", "accounts": "account", "mo_numbers": "number"}
 
 
 @click.command()

@@ -28,6 +28,7 @@ from tools.children import wait_until
 
 ROUNDS = 40 if IS_FULL else 6
 PAID_IN = 10**12
+DEPTH_MAX = 10**9
 SLOW_REWRITE_MICROSECONDS = 200_000
 """Each key takes so long: a rewrite is under way for as long as the test needs."""
 
@@ -68,7 +69,7 @@ async def served(directory: Path) -> AsyncIterator[tuple[EmbeddedValkey, Shard]]
     """A Valkey of the test's own, and a shard on it with money for one account."""
     server = EmbeddedValkey(directory)
     await server.start()
-    shard = Shard(server, directory)
+    shard = Shard(server, directory, in_redis_max=DEPTH_MAX)
     try:
         await begin(shard)
         yield server, shard
@@ -116,7 +117,7 @@ async def run_rounds(directory: Path, power: Power, chance: random.Random, polic
             await begin(shard)
             if policy:
                 await shard.raw.command("CONFIG", "SET", "appendfsync", policy)
-            traffic = Traffic(shard, Model(10**9, {"payer": Account(0, 0)}))
+            traffic = Traffic(shard, Model(DEPTH_MAX, DEPTH_MAX, {"payer": Account(0, 0)}))
             nodes = [asyncio.create_task(traffic.node(n)) for n in (0, 1)]
             await asyncio.sleep(chance.uniform(0.1, 0.4))
             if number % 2:
@@ -126,7 +127,8 @@ async def run_rounds(directory: Path, power: Power, chance: random.Random, polic
             octets, was_rewriting = await lose_power(server, power, directory)
             for node in nodes:
                 node.cancel()
-            await asyncio.gather(*nodes, return_exceptions=True)
+            ended = await asyncio.gather(*nodes, return_exceptions=True)
+            assert all(isinstance(end, StorageUnavailable | asyncio.CancelledError) for end in ended), ended
             await until_back(shard)
             await shard.take()
             figures["octets_cut"] += octets
@@ -167,7 +169,7 @@ async def test_negative_control_everysec_loses_what_was_acknowledged(tmp_path: P
 async def test_a_script_torn_at_the_end_of_the_file_leaves_exact_sums_over_two_restarts(tmp_path: Path) -> None:
     """P3: torn at several places, each time a second restart follows at once, and traffic after it."""
     directory = tmp_path / "valkey"
-    model = Model(10**9, {"payer": Account(0, 0)})
+    model = Model(DEPTH_MAX, DEPTH_MAX, {"payer": Account(0, 0)})
     async with served(directory) as (_, shard):
         last = 0
         for share in (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0):

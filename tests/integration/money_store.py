@@ -53,8 +53,15 @@ encode = msgspec.msgpack.Encoder().encode
 class Shard(View):
     """Two nodes that admit, one dispatcher, one reader of receipts, on a server that can be killed, and lost."""
 
-    def __init__(self, server: EmbeddedValkey, directory: Path, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        server: EmbeddedValkey,
+        directory: Path,
+        record: Record | None = None,
+        in_redis_max: int = IN_REDIS_MAX,
+    ) -> None:
         self.server = server
+        self.in_redis_max = in_redis_max
         self.directory = directory
         self.record = record
         self.last_ms = 0
@@ -75,7 +82,7 @@ class Shard(View):
         for link in self.links[1:]:
             await link.close()
         del self.links[1:]
-        self.nodes = [AdmissionStore(KEYS, await self._role(f"ingress:{node}"), IN_REDIS_MAX) for node in (1, 2)]
+        self.nodes = [AdmissionStore(KEYS, await self._role(f"ingress:{node}"), self.in_redis_max) for node in (1, 2)]
         self.overflow = OverflowStore(KEYS, await self._role("overflow"), self.raw)
         self.dispatch = DispatchStore(UPSTREAM, KEYS, UPSTREAM_KEYS, await self._role("dispatch:u1"), self.raw)
         self.receipts = ReceiptStore(

@@ -129,7 +129,7 @@ def test_a_file_is_applied_after_a_look_at_its_plan(demo: DemoProcess, tmp_path:
     file.write_text("[accounts.bulk]\nrate_per_second = 5\n[[routes]]\nprefix = '99'\nupstreams = ['carrier']\n")
     place = f"--data-dir={demo.ready_file.parent / 'data'}"
     done = demo.command("apply", str(file), place, "--dry-run")
-    plan = "+ account bulk\n    rate_per_second: 5.0\n+ route for 99\n    upstreams: carrier\n"
+    plan = "+ account bulk\n    rate_per_second: 5.0\n+ route */99\n    upstreams: carrier\n"
     assert (done.returncode, done.stdout) == (0, plan)
     assert demo.command("apply", str(file), place).returncode == 1, "nobody has said yes"
     status, applied = command(demo, "apply", str(file), "--yes")

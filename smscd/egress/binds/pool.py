@@ -117,10 +117,10 @@ class UpstreamPool:
         self.profile = profile
         self._is_alerted = False
         self._set_rate()
+        if self._sink is not None:
+            self._match_links()  # first, so that a bind which is to go does not dial the new address
         for link in self.links:
             link.reconfigure(profile)
-        if self._sink is not None:
-            self._match_links()
 
     async def stop(self) -> None:
         """Unbind all and close."""
