@@ -173,7 +173,7 @@ class Faults:
 def stop_processes(faults: Faults) -> None:
     """S1."""
     rig, seconds, before = faults.rig, {}, faults.flagged()
-    generator = faults.generate(OWNER_STOP_SECONDS + (4 * (STOP_SECONDS + 4.0) if IS_FULL else 4 * STOP_SECONDS))
+    generator = faults.generate(OWNER_STOP_SECONDS + 4 * (STOP_SECONDS + (4.0 if IS_FULL else 2.0)))
     index, epoch = faults.owner()
     with faults.stopped([faults.workers()[index]]):
         began = time.monotonic()
@@ -198,7 +198,7 @@ def stop_processes(faults: Faults) -> None:
 def cut_links(faults: Faults) -> None:
     """S2."""
     before = faults.flagged()
-    generator = faults.generate(4 * (DARK_SECONDS + 4) if IS_FULL else 6.0)
+    generator = faults.generate(4 * (DARK_SECONDS + 4) if IS_FULL else 10.0)
     noticed = _cut(faults, faults.carrier, "near") + _cut(faults, faults.esmes, "far")
     faults.finished(generator, "S2", noticed=[round(seconds, 2) for seconds in noticed])
     assert faults.flagged() - before <= 2 * WINDOW, "more than a window is in doubt for each link that was lost"
@@ -228,7 +228,7 @@ def _cut(faults: Faults, proxy: Proxy, side: str) -> list[float]:
 def step_clocks(faults: Faults) -> None:
     """C1: messages wait while the clock goes ahead and back, and then a daemon starts with an older clock."""
     before = faults.flagged()
-    generator = faults.generate(12.0 if IS_FULL else 4.0)
+    generator = faults.generate(12.0 if IS_FULL else 6.0)
     for seconds in STEPS:
         faults.halt("paused")
         faults.wait_for_answers(RATE // 4)

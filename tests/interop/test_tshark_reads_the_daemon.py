@@ -246,13 +246,20 @@ def submits(recorded: Recorded, source: str, data_coding: int, *, to: str = NUMB
     ]
 
 
-def segments(pdus: list[Dissected]) -> dict[str, list[Dissected]]:
-    """Those with a concatenation header, by its reference; each message's segments are in order and complete."""
-    found: dict[str, list[Dissected]] = {}
+def segments(pdus: list[Dissected]) -> list[list[Dissected]]:
+    """Those with a concatenation header, by message; each message's segments are in order and complete.
+
+    Of 256 references two messages may have the same: the first part begins another one.
+    """
+    found: list[list[Dissected]] = []
+    latest: dict[str, list[Dissected]] = {}
     for pdu in pdus:
         for reference in pdu.shown("gsm_sms.udh.mm.msg_id"):
-            found.setdefault(reference, []).append(pdu)
-    for parts in found.values():
+            if pdu.shown("gsm_sms.udh.mm.msg_part") == ["1"]:
+                found.append([])
+                latest[reference] = found[-1]
+            latest[reference].append(pdu)
+    for parts in found:
         assert [pdu.shown("gsm_sms.udh.mm.msg_part") for pdu in parts] == [[str(n + 1)] for n in range(len(parts))]
         assert {tuple(pdu.shown("gsm_sms.udh.mm.msg_parts")) for pdu in parts} == {(str(len(parts)),)}
         assert {tuple(pdu.shown("smpp.esm.submit.features")) for pdu in parts} == {("0x01",)}
@@ -342,12 +349,12 @@ def test_a_ucs2_message_is_read_with_its_surrogates(recorded: Recorded) -> None:
 
 
 def test_a_long_text_goes_out_in_segments_with_a_header(recorded: Recorded) -> None:
-    (gsm,) = segments(submits(recorded, "HTTP", 0)).values()
+    (gsm,) = segments(submits(recorded, "HTTP", 0))
     escaped = LONG.translate({ord(char): f"\x1b{octet}" for char, octet in zip("[]{}", "<>()", strict=True)})
     assert text_of(gsm) == escaped.encode("ascii")
     assert all(len(pdu.octets_of("smpp.message")[0][6:]) <= 153 for pdu in gsm)
     assert not any(pdu.octets_of("smpp.message")[0].endswith(b"\x1b") for pdu in gsm)
-    (ucs2,) = segments(submits(recorded, "HTTP", 8)).values()
+    (ucs2,) = segments(submits(recorded, "HTTP", 8))
     assert text_of(ucs2).decode("utf-16-be") == LONG_UCS2
     assert all(len(pdu.octets_of("smpp.message")[0]) <= 140 for pdu in ucs2)
     assert len(gsm) == len(ucs2) == 2
@@ -355,8 +362,8 @@ def test_a_long_text_goes_out_in_segments_with_a_header(recorded: Recorded) -> N
 
 def test_segments_of_an_esme_and_its_payload_keep_their_text(recorded: Recorded) -> None:
     found = segments(submits(recorded, "TSHARK", 0))
-    assert [pdu.octets_of("smpp.message")[0] for pdu in found.pop(str(UDH_PARTS[0][3]))] == list(UDH_PARTS)
-    (payload,) = found.values()
+    parts, payload = sorted(found, key=len)
+    assert [pdu.octets_of("smpp.message")[0] for pdu in parts] == list(UDH_PARTS)
     assert (text_of(payload), len(payload)) == (PAYLOAD, 3)
 
 
