@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from smscd.core.records import MessageRecord
+from smscd.core.records import MessageRecord, State
 from storage.redis.dispatch import QueueEntry
 
 WAITING: Final = 0
@@ -107,6 +107,11 @@ class Item:
     def is_untouched(self) -> bool:
         """True when no segment was accepted or can have been."""
         return not any(self.states)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True when it left this blob alive: for its next attempt, or to another upstream."""
+        return self.is_over and self.state == State.QUEUED
 
     @property
     def is_stuck(self) -> bool:

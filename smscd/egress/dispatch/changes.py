@@ -61,7 +61,7 @@ class Changes:
         items = {
             item.record.id: item
             for item in held()
-            if item.record.id in wanted and (item.blob is None or item.record.id not in gone)
+            if item.record.id in wanted and not item.is_elsewhere and (item.blob is None or item.record.id not in gone)
         }
         for request in requests:
             message_id = request.message.id
@@ -81,7 +81,8 @@ class Changes:
         """Queues were read: look for what is gone, and for what is absent no longer."""
         if self._absent:
             for item in items():
-                self._absent.pop(item.record.id, None)
+                if not item.is_elsewhere:
+                    self._absent.pop(item.record.id, None)
         if self.gone:
             draft.gone(item for item in items() if item.record.id in self.gone)
             self.gone.difference_update(draft.turn.dropped)
