@@ -55,10 +55,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 
 # SMPP software, Redis and PostgreSQL that this project did not build. Root gets what is missing from Debian; for others
 # the tests that need it are skipped, each with the command that would bring it.
-peers: dev
+peers:
 	@sh tests/peers.sh
 
-test: dev peers
+# The virtual environment comes first: it may ask Debian for a package of its own.
+test: $(HERE)
+	@$(MAKE) --no-print-directory -j 2 dev peers
 	SMSCD_TEST_REDIS=embedded,debian SMSCD_TEST_POSTGRES=embedded,debian $(BIN)/python -m pytest $(SHARED) $(PYTEST_ARGS)
 
 bench: install
