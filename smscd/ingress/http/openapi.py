@@ -15,6 +15,22 @@ from smscd.ingress.http.described.parts import COMPONENTS, HEADERS, Node
 from smscd.ingress.http.problems import HTTP_CODES, ProblemDocument
 
 GROUPS: Final = (messages, account, service)
+TAGS: Final = {
+    "messages": "Send them, ask what they would cost, and learn what became of them.",
+    "account": "What there is to spend, and what it was spent on.",
+    "service": "The service itself; these need no key.",
+}
+_ABOUT: Final = """\
+A `202` is sent after the message is on disk and paid for: what was accepted is not lost, and is charged once.
+
+Every request needs `X-Api-Key`. Give each message an `X-Request-ID` of your own, and repeat it as often as you like: \
+the same key with the same body is one message and one charge, and has the same answer for 24 hours.
+
+Every refusal is an RFC 9457 document (`application/problem+json`) whose `type` is a page that says what to do; all \
+fields at fault are named at once. What has `Retry-After` is worth another try after so many seconds.
+
+Money is a decimal string, ids are 64-bit numbers as decimal strings, and times are RFC 3339."""
+_KEY: Final = "Your API key, `smk_live_...`. It is shown once, when it is made."
 
 
 def document(version: str) -> bytes:
@@ -28,16 +44,18 @@ def document(version: str) -> bytes:
                 "title": "smscd",
                 "version": version,
                 "summary": "Send text messages, and learn what became of them.",
-                "description": "A 202 is sent after the message is on disk and paid for. Refusals follow RFC 9457.",
+                "description": _ABOUT,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
             "security": [{"ApiKey": []}],
-            "tags": [{"name": "messages"}, {"name": "account"}, {"name": "service"}],
+            "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
             "paths": _paths(),
             "components": {
                 "schemas": schemas,
-                "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}},
+                "securitySchemes": {
+                    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": _KEY}
+                },
                 "headers": HEADERS,
             },
         }

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from smscd.core.reasons import Reason
+from smscd.ingress.http.described import message_examples as examples
 from smscd.ingress.http.described.parts import (
     BODY_CODES,
     LIST_CODES,
+    NEXT_CURSOR,
+    RATE_HEADERS,
     Node,
     answer,
     body,
+    link,
     paging,
     query,
     refusals,
     request_keys,
+    words,
 )
-from smscd.ingress.http.listing import PATH, MessagePage
+from smscd.ingress.http.listing import ADDRESS_PATTERN, PATH, MessagePage
 from smscd.ingress.http.messages import SendRequest
-from smscd.ingress.http.problems import METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED, UNAVAILABLE
+from smscd.ingress.http.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED, UNAVAILABLE
 from smscd.ingress.http.views import DIRECTIONS, STATUSES, Estimate, Message, MessageDetail
 
 KINDS: Final = (SendRequest, Message, Estimate, MessageDetail, MessagePage)
@@ -61,29 +66,36 @@ def paths() -> Node:
 
 
 def _send() -> Node:
-    names = ("Location", "RateLimit", "RateLimit-Policy", "Idempotent-Replayed", "X-Request-ID")
-    accepted = answer("On disk and paid for; on its way.", Message, headers=names)
-    accepted["links"] = {
-        "message": {"operationId": "getMessage", "parameters": {"id": "$response.body#/id"}},
-    }
+    accepted = answer(
+        "On disk and paid for; on its way.",
+        Message,
+        examples.SENT,
+        headers=("Location", *RATE_HEADERS, "Idempotent-Replayed"),
+        links={"message": link("getMessage", "What became of it.", id="$response.body#/id")},
+    )
     return {
         "operationId": "sendMessage",
         "tags": [TAG],
         "summary": "Send a message.",
+        "description": "Give each request a key of your own, and it is safe to repeat: whatever was lost on the way, "
+        "the message is sent and charged once.",
         "parameters": request_keys(),
-        "requestBody": body(SendRequest),
-        "responses": {"202": accepted, **refusals(BODY_CODES, SENDING)},
+        "requestBody": body(SendRequest, examples.REQUESTS),
+        "responses": {"202": accepted, **refusals(BODY_CODES, SENDING, headers=RATE_HEADERS)},
     }
 
 
 def _estimate() -> Node:
+    send = link("sendMessage", "The same body sends it.", body="$request.body")
     return {
         "operationId": "estimateMessage",
         "tags": [TAG],
         "summary": "What a message would be charged now. Nothing is sent, and the balance is not looked at.",
-        "requestBody": body(SendRequest),
+        "requestBody": body(SendRequest, examples.REQUESTS),
         "responses": {
-            "200": answer("Its encoding, its segments and their price.", Estimate),
+            "200": answer(
+                "Its encoding, its segments and their price.", Estimate, examples.ESTIMATED, links={"send": send}
+            ),
             **refusals(BODY_CODES, PLANNING),
         },
     }
@@ -94,25 +106,27 @@ def _message() -> Node:
         "operationId": "getMessage",
         "tags": [TAG],
         "summary": "A message and its timeline.",
+        "description": "A message can be looked at from the moment that its 202 was sent.",
         "parameters": [
             {
                 "name": "id",
                 "in": "path",
                 "required": True,
+                "description": "The id that the 202 had.",
                 "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
             }
         ],
         "responses": {
-            "200": answer("The message.", MessageDetail),
-            **refusals((UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, UNAVAILABLE)),
+            "200": answer("The message.", MessageDetail, examples.SHOWN),
+            **refusals((UNAUTHORIZED, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL, UNAVAILABLE)),
         },
     }
 
 
 def _messages() -> Node:
-    address = {"type": "string", "minLength": 1, "maxLength": 22}
-    statuses = {"type": "array", "items": {"type": "string", "enum": list(STATUSES)}}
+    address = {"type": "string", "pattern": ADDRESS_PATTERN}
     direction = {"type": "string", "enum": list(DIRECTIONS)}
+    links = {"next": link("listMessages", "The next page, where next_cursor is not null.", cursor=NEXT_CURSOR)}
     return {
         "operationId": "listMessages",
         "tags": [TAG],
@@ -121,10 +135,10 @@ def _messages() -> Node:
         "created_after they are those of 30 days.",
         "parameters": [
             *paging(),
-            query("status", statuses, "Only these. A page may then hold fewer than limit and not be the last."),
+            query("status", words(STATUSES), "Only these. A page may then hold fewer than limit and not be the last."),
             query("direction", direction, "Only those that you sent, or that were sent to you.", "outbound"),
             query("to", address, "Only those to this address, with or without its plus sign.", "447700900123"),
             query("from", address, "Only those from this address.", "ACME"),
         ],
-        "responses": {"200": answer("A page.", MessagePage), **refusals(LIST_CODES)},
+        "responses": {"200": answer("A page.", MessagePage, examples.PAGES, links=links), **refusals(LIST_CODES)},
     }

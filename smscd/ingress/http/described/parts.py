@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec import to_builtins
 
 from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.problems import (
@@ -17,17 +19,20 @@ from smscd.ingress.http.problems import (
     PROBLEM_JSON,
     REQUEST_TIMEOUT,
     TOO_LARGE,
+    TYPE_BASE,
     UNAUTHORIZED,
     UNAVAILABLE,
     UNSUPPORTED,
     Code,
+    FieldError,
     ProblemDocument,
 )
-from smscd.ingress.http.queries import LIMIT_DEFAULT, LIMIT_MAX
+from smscd.ingress.http.queries import CURSOR_PATTERN, LIMIT_DEFAULT, LIMIT_MAX, REPEATS_MAX
 from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
 
 JSON: Final = "application/json"
 COMPONENTS: Final = "#/components/schemas/{name}"
+NEXT_CURSOR: Final = "$response.body#/next_cursor"
 Node: TypeAlias = dict[str, Any]
 """A part of the document."""
 
@@ -47,20 +52,63 @@ BODY_CODES: Final = (
 LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 """What every list may be refused with."""
 
-HEADERS: Final = {
-    "Location": {"description": "Where the message can be read.", "schema": {"type": "string"}},
+_TEXT: Final = {"type": "string"}
+HEADERS: Final[dict[str, Node]] = {
+    "Location": {"description": "Where the message can be read.", "schema": _TEXT, "example": "/v1/messages/42"},
     "RateLimit": {
-        "description": "What is left of the account's rate, as this process sees it.",
-        "schema": {"type": "string"},
+        "description": "What is left of the account's rate, as this process sees it: messages, and the seconds until "
+        "there are more.",
+        "schema": {"type": "string", "pattern": '^"default";r=[0-9]+;t=[0-9]+$'},
+        "example": '"default";r=98;t=1',
     },
-    "RateLimit-Policy": {"description": "The account's rate.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit-Policy": {
+        "description": "The account's rate: so many messages in so many seconds.",
+        "schema": {"type": "string", "pattern": '^"default";q=[0-9]+;w=[0-9]+$'},
+        "example": '"default";q=100;w=1',
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the same request is worth another try.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 1,
+    },
     "Idempotent-Replayed": {
-        "description": "true: this is the stored answer of an earlier copy.",
-        "schema": {"type": "string"},
+        "description": "Only there when this is the stored answer of an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+        "example": "true",
     },
-    "X-Request-ID": {"description": "The key of the request.", "schema": {"type": "string"}},
+    "X-Request-ID": {
+        "description": "The key of the request, or of a refusal without one what its document has as request_id.",
+        "schema": _TEXT,
+        "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+    },
+    "Allow": {"description": "The methods of this resource.", "schema": _TEXT, "example": "GET, HEAD"},
+    "WWW-Authenticate": {
+        "description": "Where the key belongs.",
+        "schema": _TEXT,
+        "example": 'X-Api-Key realm="smscd"',
+    },
+    "Accept-Encoding": {
+        "description": "identity, where a content encoding was refused.",
+        "schema": {"type": "string", "enum": ["identity"]},
+        "example": "identity",
+    },
 }
+RATE_HEADERS: Final = ("RateLimit", "RateLimit-Policy")
+_REFUSAL_HEADERS: Final = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    409: ("Retry-After",),
+    415: ("Accept-Encoding",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+
+
+class Example(NamedTuple):
+    """A request or an answer, shown by its name. value: a struct, or what JSON has. A request is taken as it stands."""
+
+    summary: str
+    value: object
 
 
 def ref(kind: type[msgspec.Struct]) -> Node:
@@ -68,36 +116,86 @@ def ref(kind: type[msgspec.Struct]) -> Node:
     return {"$ref": COMPONENTS.format(name=kind.__name__)}
 
 
-def body(kind: type[msgspec.Struct]) -> Node:
+def body(kind: type[msgspec.Struct], examples: Mapping[str, Example]) -> Node:
     """A request body."""
-    return {"required": True, "content": {JSON: {"schema": ref(kind)}}}
+    return {"required": True, "content": {JSON: {"schema": ref(kind), "examples": _shown(examples)}}}
 
 
-def answer(description: str, kind: type[msgspec.Struct], *, headers: tuple[str, ...] = ()) -> Node:
-    """A response that is no refusal. headers: names out of HEADERS."""
-    node: Node = {"description": description, "content": {JSON: {"schema": ref(kind)}}}
-    if headers:
-        node["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
-    return node
+def answer(
+    description: str,
+    kind: type[msgspec.Struct],
+    examples: Mapping[str, Example],
+    *,
+    headers: Iterable[str] = (),
+    links: Node | None = None,
+) -> Node:
+    """A response that is no refusal. headers: names out of HEADERS. links: by name, as link() makes them."""
+    content = {JSON: {"schema": ref(kind), "examples": _shown(examples)}}
+    node: Node = {"description": description, "content": content, "headers": _headers((*headers, "X-Request-ID"))}
+    return node if links is None else {**node, "links": links}
 
 
-def refusals(codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> Node:
-    """One response for each status, naming the codes that it may carry."""
-    by_status: dict[int, list[tuple[str, str]]] = {}
+def link(operation: str, description: str, *, body: str | None = None, **parameters: str) -> Node:
+    """What can be asked next. operation: its operationId. body, parameters: expressions such as $response.body#/id."""
+    node: Node = {"operationId": operation, "description": description, "parameters": parameters}
+    return node if body is None else {**node, "requestBody": body}
+
+
+def refusals(codes: Iterable[Code], reasons: Iterable[Reason] = (), *, headers: Iterable[str] = ()) -> Node:
+    """One response for each status, with the codes that it may carry, each as an example.
+
+    headers: of what the reasons are refused with, beside those that every refusal of the status has.
+    """
+    found: dict[int, dict[str, tuple[str, str]]] = {}
     for code in codes:
-        by_status.setdefault(code.status, []).append((code.code, code.detail))
+        found.setdefault(code.status, {})[code.code] = (code.title, code.detail)
+    decided = set()
     for reason in reasons:
         row = REASONS[reason]
-        by_status.setdefault(row.http_status, []).append((row.code, row.detail))
-    return {str(status): _refusal(status, sorted(set(found))) for status, found in sorted(by_status.items())}
+        decided.add(row.http_status)
+        found.setdefault(row.http_status, {}).setdefault(row.code, (row.title, row.detail))
+    return {
+        str(status): _refusal(status, by_code, tuple(headers) if status in decided else ())
+        for status, by_code in sorted(found.items())
+    }
 
 
-def _refusal(status: int, found: list[tuple[str, str]]) -> Node:
-    described = "\n".join(f"- `{code}`: {detail}" for code, detail in found)
-    response: Node = {"description": described, "content": {PROBLEM_JSON: {"schema": ref(ProblemDocument)}}}
-    if status in (409, 429, 503):
-        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
-    return response
+def _refusal(status: int, by_code: dict[str, tuple[str, str]], headers: tuple[str, ...]) -> Node:
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": sorted(by_code)}}}
+    examples = {
+        code: Example(detail, _problem_example(status, code, title, detail))
+        for code, (title, detail) in sorted(by_code.items())
+    }
+    return {
+        "description": "\n".join(f"- `{code}`: {detail}" for code, (_, detail) in sorted(by_code.items())),
+        "content": {
+            PROBLEM_JSON: {"schema": {"allOf": [ref(ProblemDocument), narrowed]}, "examples": _shown(examples)}
+        },
+        "headers": _headers((*headers, *_REFUSAL_HEADERS.get(status, ()), "X-Request-ID")),
+    }
+
+
+def _problem_example(status: int, code: str, title: str, detail: str) -> ProblemDocument:
+    errors = (FieldError("/to", "must be E.164"), FieldError("/foo", "unknown field"))
+    is_of_fields = code == INVALID.code
+    return ProblemDocument(
+        kind=TYPE_BASE + code,
+        title=title,
+        status=status,
+        code=code,
+        detail="2 fields are invalid" if is_of_fields else detail,
+        instance="/v1/messages",
+        request_id="8e03978e-40d5-43e8-bc93-6894a57f9324",
+        errors=errors if is_of_fields else (),
+    )
+
+
+def _shown(examples: Mapping[str, Example]) -> Node:
+    return {name: {"summary": shown.summary, "value": to_builtins(shown.value)} for name, shown in examples.items()}
+
+
+def _headers(names: Iterable[str]) -> Node:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def query(name: str, schema: Node, description: str, example: object = None) -> Node:
@@ -106,13 +204,19 @@ def query(name: str, schema: Node, description: str, example: object = None) -> 
     return parameter if example is None else {**parameter, "example": example}
 
 
+def words(values: Iterable[str]) -> Node:
+    """The schema of a parameter that may stand several times, each time with one of these words."""
+    return {"type": "array", "items": {"type": "string", "enum": list(values)}, "maxItems": REPEATS_MAX}
+
+
 def paging() -> list[Node]:
     """The parameters that every list has."""
     moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+    cursor = {"type": "string", "pattern": CURSOR_PATTERN}
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     return [
         query("limit", limit, "How many at most.", 50),
-        query("cursor", {"type": "string"}, "The next_cursor of an earlier answer, with the same filters."),
+        query("cursor", cursor, "The next_cursor of an earlier answer, with the same filters."),
         query("created_after", moment, "From this moment on; a date begins at midnight UTC.", "2026-11-01"),
         query("created_before", moment, "Before this moment.", "2026-11-22T14:48:34Z"),
     ]
