@@ -17,7 +17,7 @@ from smscd.ingress.http.queries import read_moment
 from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
 
 TEXT_MAX: Final = 600
-TLVS: Final = {"dlt_entity_id": "1101234567890", "campaign": 7, "trace": "00ff"}
+_TLVS: Final = {"dlt_entity_id": "1101234567890", "campaign": 7, "trace": "00ff"}
 
 
 @schemathesis.hook
@@ -71,4 +71,4 @@ def _mend_message(body: dict[str, Any]) -> None:
     if body.get("callback_url") is not None and not is_callback_url(body["callback_url"]):
         body["callback_url"] = "https://app.example/dlr"
     if body.get("tlvs"):
-        body["tlvs"] = dict(TLVS)
+        body["tlvs"] = dict(_TLVS)

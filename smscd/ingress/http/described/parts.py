@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -116,21 +117,21 @@ def ref(kind: type[msgspec.Struct]) -> Node:
     return {"$ref": COMPONENTS.format(name=kind.__name__)}
 
 
-def body(kind: type[msgspec.Struct], examples: Mapping[str, Example]) -> Node:
+def body(kind: type[msgspec.Struct], examples: Mapping[str, Example] = MappingProxyType({})) -> Node:
     """A request body."""
-    return {"required": True, "content": {JSON: {"schema": ref(kind), "examples": _shown(examples)}}}
+    return {"required": True, "content": {JSON: _content(ref(kind), examples)}}
 
 
 def answer(
     description: str,
     kind: type[msgspec.Struct],
-    examples: Mapping[str, Example],
+    examples: Mapping[str, Example] = MappingProxyType({}),
     *,
     headers: Iterable[str] = (),
     links: Node | None = None,
 ) -> Node:
     """A response that is no refusal. headers: names out of HEADERS. links: by name, as link() makes them."""
-    content = {JSON: {"schema": ref(kind), "examples": _shown(examples)}}
+    content = {JSON: _content(ref(kind), examples)}
     node: Node = {"description": description, "content": content, "headers": _headers((*headers, "X-Request-ID"))}
     return node if links is None else {**node, "links": links}
 
@@ -168,9 +169,7 @@ def _refusal(status: int, by_code: dict[str, tuple[str, str]], headers: tuple[st
     }
     return {
         "description": "\n".join(f"- `{code}`: {detail}" for code, (_, detail) in sorted(by_code.items())),
-        "content": {
-            PROBLEM_JSON: {"schema": {"allOf": [ref(ProblemDocument), narrowed]}, "examples": _shown(examples)}
-        },
+        "content": {PROBLEM_JSON: _content({"allOf": [ref(ProblemDocument), narrowed]}, examples)},
         "headers": _headers((*headers, *_REFUSAL_HEADERS.get(status, ()), "X-Request-ID")),
     }
 
@@ -190,8 +189,9 @@ def _problem_example(status: int, code: str, title: str, detail: str) -> Problem
     )
 
 
-def _shown(examples: Mapping[str, Example]) -> Node:
-    return {name: {"summary": shown.summary, "value": to_builtins(shown.value)} for name, shown in examples.items()}
+def _content(schema: Node, examples: Mapping[str, Example]) -> Node:
+    shown = {name: {"summary": each.summary, "value": to_builtins(each.value)} for name, each in examples.items()}
+    return {"schema": schema, "examples": shown} if shown else {"schema": schema}
 
 
 def _headers(names: Iterable[str]) -> Node:
