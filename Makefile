@@ -4,6 +4,7 @@
 # make bench-codec  the SMPP codec beside other people's, in one run
 # make bench-admission  the Redis CPU of admission beside that of appending the same blobs alone, in one run
 # make fuzz    mutate SMPP octets, guided by coverage (options: make fuzz ARGS="-max_total_time=600")
+# make fuzz-http   schemathesis on the running service, hundreds of examples for each operation (EXAMPLES=500 SEED=7)
 # make simulate worlds by seed, on virtual time (options: make simulate ARGS="--seeds 2000 --first 100 --story")
 # make mutants plant known bugs in a copy of the tree, and see that the suite finds each (make mutants ARGS="refund")
 #
@@ -12,7 +13,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz simulate mutants lint lock clean
+.PHONY: help demo install dev test peers bench bench-codec bench-admission faults fuzz fuzz-http simulate mutants lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +80,10 @@ $(VENV)/.installed-fuzz: $(VENV)/.installed-dev tools/fuzz-requirements.lock
 
 fuzz: dev $(VENV)/.installed-fuzz
 	$(BIN)/python -m tools.fuzz_smpp $(ARGS)
+
+fuzz-http: dev
+	SMSCD_HTTP_EXAMPLES=$(or $(EXAMPLES),300) SMSCD_HTTP_SEED=$(or $(SEED),$$(date +%s)) $(BIN)/python -m pytest -q \
+	  --timeout 3600 tests/integration/test_http_as_documented.py $(PYTEST_ARGS)
 
 faults: dev
 	SMSCD_FAULTS=full $(BIN)/python -m pytest tests/faults tests/integration/test_money_machine.py $(PYTEST_ARGS)

@@ -38,7 +38,8 @@ READS_MAX: Final = 2
 SPAN_MS: Final = 30 * 86_400_000
 """How far back is looked where nobody says: partitions before that are left alone."""
 
-_ADDRESS: Final = re.compile(r"\+?[ -~]{1,21}")
+ADDRESS_PATTERN: Final = r"^\+?[ -~]{1,21}$"
+_ADDRESS: Final = re.compile(ADDRESS_PATTERN)
 _encode = msgspec.json.Encoder().encode
 
 

@@ -19,18 +19,21 @@ from storage.postgres.account_entries import ID_MAX
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
-PARAMETERS_MAX: Final = 20
+PARAMETERS_MAX: Final = 50
+REPEATS_MAX: Final = 20
 WAIT_SECONDS: Final = 2.0
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d))?")
 _CURSOR: Final = struct.Struct(">BQ")
 _CURSOR_VERSION: Final = 1
+CURSOR_PATTERN: Final = "^A[Q-X][A-Za-z0-9_-]{10}$"
+"""What every text that write_cursor() makes matches, and no other text does."""
 
 
 class Parameter(NamedTuple):
     """One that a list takes. read: its value, None when it is not valid; rule: what is said then.
 
-    is_list: it may stand more than once, and its value is a list without repeats.
+    is_list: it may stand up to REPEATS_MAX times, and its value is a list without repeats.
     """
 
     read: Callable[[str], Any]
@@ -58,7 +61,9 @@ def read_query(
     for name, given in texts.items():
         read, rule, is_list = parameters[name]
         found = [read(text) for text in given]
-        if None in found:
+        if len(given) > REPEATS_MAX:
+            errors.append(FieldError(pointer(name), f"must stand at most {REPEATS_MAX} times"))
+        elif None in found:
             errors.append(FieldError(pointer(name), rule))
         values[name] = list(dict.fromkeys(found)) if is_list else found[0]
     after, before = values.get("created_after"), values.get("created_before")

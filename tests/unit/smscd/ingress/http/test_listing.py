@@ -45,6 +45,15 @@ def test_a_value_that_cannot_be_meant_is_told(name: str, text: str) -> None:
     assert [(error.pointer, error.detail) for error in errors] == [("/" + name, PARAMETERS[name].rule)]
 
 
+def test_a_parameter_may_stand_twenty_times_and_no_more() -> None:
+    statuses = [("status", "sent")] * 20
+    asked = parse_query(statuses, NOON_MS)
+    assert isinstance(asked, Asked) and asked.wanted.states == (State.SENT,)
+    errors = parse_query([*statuses, ("status", "sent")], NOON_MS)
+    assert not isinstance(errors, Asked)
+    assert [(error.pointer, error.detail) for error in errors] == [("/status", "must stand at most 20 times")]
+
+
 async def test_a_list_needs_a_key_and_a_query_that_is_valid() -> None:
     async with service() as http:
         assert (await http.get(PATH, key=None)).status == 401

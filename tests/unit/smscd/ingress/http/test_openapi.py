@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jsonschema_rs
+
 from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.messages import SendRequest
@@ -59,6 +61,42 @@ async def test_every_reference_leads_somewhere() -> None:
             node = node[part]
     operations = set(values(found["paths"], "operationId"))
     assert len(operations) == 8
+
+
+async def test_every_answer_has_examples_and_they_are_what_its_schema_says() -> None:
+    found = await document()
+    shown = 0
+    for path, method, operation in (
+        (path, method, each) for path, methods in found["paths"].items() for method, each in methods.items()
+    ):
+        contents = [content for response in operation["responses"].values() for content in response["content"].values()]
+        for content in [*contents, *operation.get("requestBody", {"content": {}})["content"].values()]:
+            if content["schema"] == {"type": "object"}:
+                assert operation["operationId"] == "getOpenapi"
+                continue
+            assert content["examples"], (path, method)
+            for example in content["examples"].values():
+                jsonschema_rs.validate(content["schema"] | {"components": found["components"]}, example["value"])
+                shown += 1
+    assert shown > 60
+
+
+async def test_every_operation_is_described_for_its_reader() -> None:
+    found = await document()
+    tags = {tag["name"] for tag in found["tags"] if tag["description"]}
+    used = set()
+    for operation in (each for methods in found["paths"].values() for each in methods.values()):
+        assert operation["summary"].endswith(".")
+        assert all(parameter["description"] for parameter in operation.get("parameters", ()))
+        used |= set(operation["tags"])
+        for status, response in operation["responses"].items():
+            assert response["description"]
+            if status in ("409", "429"):
+                assert "Retry-After" in response["headers"]
+        operations = {each["operationId"] for methods in found["paths"].values() for each in methods.values()}
+        links = [link for response in operation["responses"].values() for link in response.get("links", {}).values()]
+        assert {link["operationId"] for link in links} <= operations
+    assert used == tags
 
 
 async def test_its_examples_run_as_they_stand() -> None:
