@@ -183,15 +183,15 @@ class HttpRig:
         record = LedgerRecord(account, "topup", micros, f"first of {account}", time.time_ns() // 1_000_000)
         await self.balances.top_up(record)
 
-    async def send(self, body: Any = None, *, account: str = "acme", key: str = "") -> Reply:
-        """POST /v1/messages on a connection of its own."""
+    async def send(
+        self, body: Any = None, *, account: str = "acme", key: str = "", path: str = "/v1/messages"
+    ) -> Reply:
+        """POST /v1/messages, or to another path, on a connection of its own."""
         connection = await self._connect()
         headers = {"Content-Type": "application/json", "X-Api-Key": f"key-of-{account}"}
         if key:
             headers["X-Request-ID"] = key
-        return await connection.ask(
-            "POST", "/v1/messages", headers, json.dumps(BODY if body is None else body).encode()
-        )
+        return await connection.ask("POST", path, headers, json.dumps(BODY if body is None else body).encode())
 
     async def get(self, path: str, *, account: str = "acme") -> Reply:
         return await (await self._connect()).ask("GET", path, {"X-Api-Key": f"key-of-{account}"})

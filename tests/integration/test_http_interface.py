@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from smscd.ingress.http.batches import PATH as BATCH
 from storage.embedded.process import unprivileged_user
 from storage.embedded.valkey import EmbeddedValkey
 from tests.integration.http_rig import BODY, KEYS, HttpRig, http_rig
@@ -110,6 +111,58 @@ async def test_refusals_come_with_the_documented_codes_and_cost_nothing(
         assert [reply.status for reply in full] == [202, 202, 503]
         assert (full[2].problem["code"], full[2].headers["retry-after"]) == ("queue_full", "1")
         assert await balance(rig, "small") == "9.9800"
+
+
+async def test_a_batch_is_admitted_together_charged_once_and_the_same_for_a_copy(
+    valkey_url: str, record_database: RecordDatabase
+) -> None:
+    async with http_rig(valkey_url, record_database.dsn) as rig:
+        await rig.write()
+        whole = {"messages": [BODY | {"client_ref": f"order-{number}"} for number in range(1_000)]}
+        copies = await asyncio.gather(*(rig.send(whole, key="b", path=BATCH) for _ in range(4)))
+        assert [reply.status for reply in copies] == [202] * 4
+        shown = [[item["message"] for item in reply.json["results"]] for reply in copies]
+        assert len({message["id"] for message in shown[0]}) == 1_000
+        assert [messages == shown[0] for messages in shown] == [True] * 4
+        assert sum(reply.headers.get("idempotent-replayed") == "true" for reply in copies) == 3
+        assert await balance(rig, "acme") == "0.0000"
+        assert journalled(valkey_url) <= 4
+        read = await rig.get(f"/v1/messages/{shown[0][-1]['id']}")
+        assert (read.status, read.json["client_ref"]) == (200, "order-999")
+
+        await rig.restart()
+        longer = {"messages": [BODY | {"text": "another"}, *whole["messages"][1:3], BODY]}
+        again = (await rig.send(longer, key="b", path=BATCH)).json
+        assert (again["accepted"], again["refused"]) == (2, 2)
+        assert [item["message"]["id"] for item in again["results"][1:3]] == [each["id"] for each in shown[0][1:3]]
+        assert again["results"][0]["problem"]["code"] == "idempotency_key_reused"
+        assert again["results"][3]["problem"]["code"] == "idempotency_key_reused"
+
+
+async def test_the_excess_of_a_batch_is_refused_and_costs_nothing(
+    valkey_url: str, record_database: RecordDatabase
+) -> None:
+    async with http_rig(valkey_url, record_database.dsn) as rig:
+        five = {"messages": [BODY] * 5}
+        slow = await rig.send(five, account="slow", key="s", path=BATCH)
+        assert (slow.status, slow.json["accepted"], slow.headers["retry-after"]) == (202, 3, "1")
+        assert [item["problem"]["code"] for item in slow.json["results"][3:]] == ["rate_limited"] * 2
+        assert slow.headers["ratelimit"] == '"default";r=0;t=1'
+        assert await balance(rig, "slow") == "9.9700"
+
+        await rig.top_up("poor", 20_000)
+        poor = await rig.send(five, account="poor", path=BATCH)
+        assert (poor.status, poor.json["accepted"], poor.json["refused"]) == (202, 2, 3)
+        assert poor.json["results"][2]["problem"]["code"] == "insufficient_balance"
+        assert (await rig.send(five, account="poor", path=BATCH)).status == 402
+        full = await rig.send({"messages": [BODY | {"to": "+46700000001"}] * 3 + [BODY]}, account="small", path=BATCH)
+        assert [item.get("problem", {}).get("code") for item in full.json["results"]] == [
+            None,
+            None,
+            "queue_full",
+            None,
+        ]
+        assert await balance(rig, "small") == "9.9700"
 
 
 async def test_concurrent_submits_spend_exactly_the_balance(valkey_url: str, record_database: RecordDatabase) -> None:

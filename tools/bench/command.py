@@ -153,6 +153,7 @@ def smpp(
 @click.option("--text-length", default=60, show_default=True, type=click.IntRange(24, 160), help="Characters.")
 @click.option("--sender", default="BENCH", show_default=True, help="The from of each message.")
 @click.option("--keys", is_flag=True, help="Send an X-Request-ID with every request.")
+@click.option("--batch", default=0, type=click.IntRange(0, 1000), help="Messages of a request to /v1/messages/batch.")
 @click.option("--callback-url", help="The callback_url of each message.")
 @click.option("--record", type=FILE, help="Append a line for each message sent and answered.")
 @json_option
@@ -168,11 +169,12 @@ def http(
     text_length: int,
     sender: str,
     keys: bool,
+    batch: int,
     callback_url: str | None,
     record: Path | None,
     as_json: bool,
 ) -> None:
-    """Submit messages with POST /v1/messages and time every answer. Exits with 1 when one is missing."""
+    """Submit messages with POST /v1/messages, or in batches, and time the answers. Exits with 1 when one is missing."""
     if url is None:
         ready = ready_of(ready_file, config_file, data_dir, as_json=as_json)
         url, api_key = (ready.http.url, api_key or ready.http.api_key) if ready else (None, api_key)
@@ -187,6 +189,7 @@ def http(
         text_length=text_length,
         sender=sender,
         with_keys=keys,
+        batch=batch,
         callback_url=callback_url,
         record=record,
     )

@@ -28,6 +28,7 @@ class HttpOptions:
     """What to send and where. rate: requests a second over all connections, 0 as fast as answers come.
 
     with_keys: every request carries its token as X-Request-ID. timeout_seconds: for the whole run.
+    batch: messages in each request to /v1/messages/batch; 0 sends each by itself.
     """
 
     url: str
@@ -38,6 +39,7 @@ class HttpOptions:
     text_length: int = 60
     sender: str = "BENCH"
     with_keys: bool = False
+    batch: int = 0
     callback_url: str | None = None
     run: str = field(default_factory=new_run)
     record: Path | None = None
@@ -45,7 +47,10 @@ class HttpOptions:
 
 
 class HttpReport(TypedDict):
-    """The result of a run over HTTP. unanswered: the connection ended before the response came."""
+    """The result of a run over HTTP. unanswered: the connection ended before the response came.
+
+    latency: of requests; all other figures are of messages.
+    """
 
     run: str
     sent: int
@@ -82,7 +87,7 @@ class HttpRun:
         self._idle: deque[HttpConnection] = deque()
         self._busy: set[HttpConnection] = set()
         self._dialling: set[asyncio.Task[None]] = set()
-        self._pace = Pace(options.rate)
+        self._pace = Pace(options.rate / max(1, options.batch))
         self._tail = text_tail(options.run, options.text_length)
         self._destinations = destinations()
         self._record = RecordWriter(options.record) if options.record else None
@@ -100,7 +105,7 @@ class HttpRun:
             async with asyncio.timeout(self.options.timeout_seconds):
                 await self._finished.wait()
         except TimeoutError:
-            self.unanswered += len(self._busy)
+            self.unanswered += sum(map(self._messages_of, self._busy))
         finally:
             self._finished.set()
             for task in (ticker, *self._dialling):
@@ -142,7 +147,7 @@ class HttpRun:
 
     def _fill(self) -> None:
         """Start as many requests as there are idle connections, messages left and pace."""
-        wanted = min(len(self._idle), self.options.count - self.sent)
+        wanted = min(len(self._idle), -(-(self.options.count - self.sent) // max(1, self.options.batch)))
         if wanted <= 0:
             return
         now = time.monotonic()
@@ -162,30 +167,44 @@ class HttpRun:
 
     def _request_template(self) -> bytes:
         """A whole request with marks where destination and token go; they are as long as what replaces them."""
+        return request_bytes("POST", "/v1/messages", self._headers(TOKEN_MARK.decode()), self._message_template())
+
+    def _headers(self, token: str) -> dict[str, str]:
         headers = {
             "Host": f"{self.host}:{self.port}",
             "X-Api-Key": self.options.api_key,
             "Content-Type": "application/json",
         }
-        token = TOKEN_MARK.decode()
         if self.options.with_keys:
             headers["X-Request-ID"] = token
-        body = {"to": "+" + DESTINATION_MARK.decode(), "from": self.options.sender, "text": token + self._tail}
+        return headers
+
+    def _message_template(self) -> bytes:
+        """A message with the same marks."""
+        text = TOKEN_MARK.decode() + self._tail
+        body = {"to": "+" + DESTINATION_MARK.decode(), "from": self.options.sender, "text": text}
         if self.options.callback_url:
             body["callback_url"] = self.options.callback_url
-        return request_bytes("POST", "/v1/messages", headers, msgspec.json.encode(body))
+        return msgspec.json.encode(body)
 
     def _on_response(self, connection: HttpConnection, status: int, body: bytes) -> None:
         self.latencies.samples.append(time.monotonic() - connection.sent_at)
-        self.statuses[status] += 1
         self._busy.discard(connection)
         self._idle.append(connection)
+        self._count(connection, status, body)
+        self._settle()
+
+    def _count(self, connection: HttpConnection, status: int, body: bytes) -> None:
+        self.statuses[status] += 1
         if self._record:
             id = msgspec.json.decode(body, type=_Answer).id if status == 202 else ""
             token = token_at(self.options.run, connection.slot).encode()
             line = b"answer\t%d\t%b\t%b\t%d\n" % (time.time() * 1000, token, id.encode() or b"-", status)
             self._record.add([line])
-        self._settle()
+
+    def _messages_of(self, connection: HttpConnection) -> int:
+        """How many messages the request has that is under way there; `slot` is the number of the first."""
+        return min(max(1, self.options.batch), self.options.count - connection.slot)
 
     def _settle(self) -> None:
         if self.sent >= self.options.count and not self._busy:
@@ -202,7 +221,7 @@ class HttpRun:
             return
         if connection in self._busy:
             self._busy.discard(connection)
-            self.unanswered += 1
+            self.unanswered += self._messages_of(connection)
         elif connection in self._idle:
             self._idle.remove(connection)
         task = self._loop.create_task(self._redial())
@@ -222,6 +241,62 @@ class HttpRun:
             return
 
 
+class _Result(msgspec.Struct):
+    """What is read of a message of a batch."""
+
+    message: _Answer | None = None
+    problem: _Problem | None = None
+
+
+class _Problem(msgspec.Struct):
+    status: int
+
+
+class _BatchAnswer(msgspec.Struct):
+    """What is read of the answer to a batch."""
+
+    results: list[_Result] = []
+
+
+class BatchRun(HttpRun):
+    """A run over /v1/messages/batch: a request has as many messages as the options say, the last one the rest."""
+
+    def _send(self, connection: HttpConnection, now: float) -> None:
+        first = connection.slot = self.sent
+        connection.sent_at = now
+        self.sent += self._messages_of(connection)
+        self._busy.add(connection)
+        run, numbers, count = self.options.run, self._destinations, len(self._destinations)
+        tokens = [token_at(run, index).encode() for index in range(first, self.sent)]
+        if self._record:
+            ms = time.time() * 1000
+            self._record.add([b"sent\t%d\t%b\n" % (ms, token) for token in tokens])
+        template = self._message
+        messages = [
+            template.replace(TOKEN_MARK, token).replace(DESTINATION_MARK, numbers[index % count].encode())
+            for index, token in enumerate(tokens, first)
+        ]
+        body = b'{"messages":[%b]}' % b",".join(messages)
+        connection.send(request_bytes("POST", "/v1/messages/batch", self._headers(token_at(run, first)), body))
+
+    def _request_template(self) -> bytes:
+        self._message = self._message_template()
+        return b""
+
+    def _count(self, connection: HttpConnection, status: int, body: bytes) -> None:
+        results = msgspec.json.decode(body, type=_BatchAnswer).results
+        if not results:
+            self.statuses[status] += self._messages_of(connection)
+        for result in results:
+            self.statuses[result.problem.status if result.problem is not None else 202] += 1
+        if self._record:
+            ms, run = time.time() * 1000, self.options.run
+            for index, result in enumerate(results, connection.slot):
+                id = result.message.id if result.message is not None else "-"
+                said = result.problem.status if result.problem is not None else 202
+                self._record.add([b"answer\t%d\t%b\t%b\t%d\n" % (ms, token_at(run, index).encode(), id.encode(), said)])
+
+
 async def run_http(options: HttpOptions) -> HttpReport:
     """Run the HTTP load generator in the running loop."""
-    return await HttpRun(options, asyncio.get_running_loop()).run()
+    return await (BatchRun if options.batch else HttpRun)(options, asyncio.get_running_loop()).run()

@@ -17,7 +17,7 @@ from tools.bench.instance import KINDS, Measured, running_instance
 from tools.bench.processes import load_average
 from tools.children import ChildFailed
 
-SECTIONS = ("smpp", "burst", "queued", "http", "stages")
+SECTIONS = ("smpp", "burst", "queued", "http", "batches", "stages")
 
 
 @click.command(name="run")
@@ -61,6 +61,11 @@ def run(
                 for name, connections in HTTP_LOADS.items():
                     _say(as_json, f"HTTP, {connections} connections: {runs} runs of {http_count:,}")
                     results[name] = sections.http(instance, http_count, runs, connections)
+                    _say(as_json, f"a bare aiohttp handler that echoes the same, {connections} connections")
+                    results[f"{name}_echo"] = sections.echo(directory, http_count, connections)
+            if "batches" in wanted:
+                _say(as_json, f"batches of {sections.BATCH} over HTTP for {sections.BATCH_SECONDS} s")
+                results["batches"] = sections.batches(instance)
             if "queued" in wanted:
                 _say(as_json, f"{queue_count:,} queued while the carrier is down")
                 results["queued"] = sections.queued(instance, queue_count)
@@ -79,7 +84,7 @@ def run(
         print_json(results)
     else:
         print_results(results)
-    if any(results["checker"][name] for name in BAD):
+    if any(results["checker"][name] for name in BAD) or results.get("batches", {}).get("lost"):
         raise SystemExit(1)
 
 
@@ -121,6 +126,13 @@ def print_results(results: Mapping[str, Any]) -> None:
     for name, connections in HTTP_LOADS.items():
         if name in results:
             _print_runs(f"HTTP over {connections} connections", results[name]["runs"], results[name]["median"])
+            bare = results[f"{name}_echo"]["accepted_per_second"]
+            share = results[name]["median"]["report"]["accepted_per_second"] / bare
+            click.echo(f"a bare aiohttp handler that echoes the same JSON: {bare:,.0f}/s; the gateway has {share:.0%}")
+    if "batches" in results:
+        found = results["batches"]
+        _print_runs(f"Batches of {sections.BATCH} over HTTP", [found["measured"]], found["measured"])
+        click.echo(f"lost: {found['lost']}")
     if "queued" in results:
         queued = results["queued"]
         shown = {

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from tools.bench.instance import GENERATOR_SECONDS, Instance, Measured, running_instance
 from tools.bench.processes import cpu_between, load_average, read_cpu
 from tools.bench.stages import SAMPLER, ScriptTimes, heaviest, redis_seconds, stage_table, worker_seconds
-from tools.checker import summary
-from tools.children import ending
+from tools.checker import read_carrier, summary
+from tools.children import BenchChild, Child, ending
+from tools.record import read_record
 
+ECHO = (sys.executable, "-m", "tools.bench.echo")
 WARM_UP = 3_000
 BURST = 50_000
 QUEUED = 100_000
 SLOW_LOG_SECONDS = 0.25
+BATCH = 500
+BATCH_RATE = 25_000
+BATCH_SECONDS = 10
+ECHO_PROCESSES = os.cpu_count() or 1
 
 
 class LivesSection(TypedDict):
@@ -37,6 +44,13 @@ class QueuedSection(TypedDict):
     redis_megabytes: float
     drain_seconds: float
     drained_per_second: float
+
+
+class BatchesSection(TypedDict):
+    """Batches at a steady rate. lost: accepted, and unknown to the carrier when all queues had drained."""
+
+    measured: Measured
+    lost: int
 
 
 class StagesSection(TypedDict):
@@ -67,6 +81,36 @@ def http(instance: Instance, count: int, runs: int, connections: int) -> LivesSe
     measured = [instance.measure("http", *options) for _ in range(runs)]
     ranked = sorted(measured, key=lambda run: float(run["report"]["accepted_per_second"]))
     return LivesSection(runs=measured, median=ranked[len(ranked) // 2])
+
+
+def echo(directory: Path, count: int, connections: int) -> dict[str, Any]:
+    """The report of the HTTP generator against a bare aiohttp handler that echoes the same JSON."""
+    server = Child(directory, "echo", [*ECHO, f"--processes={ECHO_PROCESSES}"])
+    with ending(server):
+        url = server.start().decode()
+        generator = BenchChild(
+            directory,
+            f"echoed{connections}",
+            "http",
+            f"--url={url}",
+            "--api-key=none",
+            f"--count={count}",
+            f"--connections={connections}",
+        )
+        with ending(generator):
+            generator.start()
+            report = generator.report(GENERATOR_SECONDS)
+        server.stop()
+    return report
+
+
+def batches(instance: Instance, seconds: int = BATCH_SECONDS) -> BatchesSection:
+    """Batch sends for some seconds, then the drain of what they queued."""
+    options = (f"--count={BATCH_RATE * seconds}", f"--rate={BATCH_RATE}", f"--batch={BATCH}", "--connections=8")
+    measured = instance.measure("http", *options)
+    run = measured["report"]["run"].encode()
+    taken = read_carrier(line for line in read_record(instance.carrier.record) if line.token.startswith(run)).parts
+    return BatchesSection(measured=measured, lost=measured["messages"] - len(taken))
 
 
 def burst(instance: Instance, count: int = BURST) -> Measured:

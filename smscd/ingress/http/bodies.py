@@ -60,11 +60,11 @@ class BodyReader:
             )
         length = request.content_length
         if length is not None and length > self._bytes_max:
-            return problem(TOO_LARGE, closes=True)
+            return self._too_large(closes=True)
         content = request.content
         if content.is_eof() and content.exception() is None:
             body = content.read_nowait()
-            return body if len(body) <= self._bytes_max else problem(TOO_LARGE)
+            return body if len(body) <= self._bytes_max else self._too_large(closes=False)
         return None
 
     async def read(self, request: web.BaseRequest) -> bytes | Problem:
@@ -83,6 +83,9 @@ class BodyReader:
         except (web.RequestPayloadError, ValueError):
             return problem(BAD_REQUEST, "The body does not end where its head says.", closes=True)
 
+    def _too_large(self, *, closes: bool) -> Problem:
+        return problem(TOO_LARGE, f"The body is larger than {self._bytes_max:,} bytes.", closes=closes)
+
     async def _collect(self, request: web.BaseRequest) -> bytes | Problem:
         chunks: list[bytes] = []
         size = 0
@@ -91,7 +94,7 @@ class BodyReader:
                 size += len(chunk)
                 self._pending_bytes += len(chunk)
                 if size > self._bytes_max:
-                    return problem(TOO_LARGE, closes=True)
+                    return self._too_large(closes=True)
                 if self._pending_bytes > self._pending_bytes_max:
                     return problem(BUSY, headers=(("Retry-After", "1"),), closes=True)
                 chunks.append(chunk)

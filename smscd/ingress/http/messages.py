@@ -159,6 +159,35 @@ def submission_of(request: SendRequest, entry: AccountEntry, request_key: bytes 
     return submission
 
 
+def accepted_message(
+    planned: Planned,
+    message_id: int,
+    price_micros: int,
+    segments: int,
+    data_coding: int,
+    currency: str,
+    send_at: datetime | None = None,
+) -> Message:
+    """A message as the 202 shows it. What follows `planned` is what was stored under the request key, for a replay.
+
+    send_at: as it was asked for. A replay after that time says what the first answer said.
+    """
+    record, created_ms = planned.record, message_ms(message_id)
+    send_at_ms = to_ms(send_at) if send_at is not None else 0
+    return Message(
+        id=str(message_id),
+        status="scheduled" if send_at_ms > created_ms else "queued",
+        to=address_text(record.dest_ton, record.dest),
+        sender=address_text(record.source_ton, record.source),
+        encoding=encoding_name(data_coding),
+        segments=segments,
+        price=Money(money(price_micros), currency),
+        client_ref=record.client_ref,
+        created_at=moment(created_ms),
+        send_at=moment(send_at_ms) if send_at_ms > created_ms else UNSET,
+    )
+
+
 def queued_message(
     planned: Planned,
     message_id: int,
@@ -168,25 +197,9 @@ def queued_message(
     currency: str,
     send_at: datetime | None = None,
 ) -> bytes:
-    """The body of the 202. What follows `planned` is what was stored under the request key, for a replay.
-
-    send_at: as it was asked for. A replay after that time says what the first answer said.
-    """
-    record, created_ms = planned.record, message_ms(message_id)
-    send_at_ms = to_ms(send_at) if send_at is not None else 0
+    """The body of the 202: see accepted_message."""
     return _encoder.encode(
-        Message(
-            id=str(message_id),
-            status="scheduled" if send_at_ms > created_ms else "queued",
-            to=address_text(record.dest_ton, record.dest),
-            sender=address_text(record.source_ton, record.source),
-            encoding=encoding_name(data_coding),
-            segments=segments,
-            price=Money(money(price_micros), currency),
-            client_ref=record.client_ref,
-            created_at=moment(created_ms),
-            send_at=moment(send_at_ms) if send_at_ms > created_ms else UNSET,
-        )
+        accepted_message(planned, message_id, price_micros, segments, data_coding, currency, send_at)
     )
 
 

@@ -9,6 +9,7 @@ _LATER: Final = "Send the same request again, with the same X-Request-ID, after 
 ADVICE: Final = {
     "account_suspended": "Ask your gateway's operator why; nothing is accepted until he resumes the account.",
     "bad_request": "Check what sends the request, or what stands in between: this is not HTTP/1.1 as RFC 9112 has it.",
+    "batch_refused": "Look at results: each of them has the problem of one message, in the order of the request.",
     "busy": _LATER,
     "content_too_large": "Send a smaller body.",
     "country_not_allowed": "Ask for the country to be allowed for your account, or do not send there.",

@@ -61,8 +61,11 @@ UNAUTHORIZED: Final = Code(401, "unauthorized", "Unauthorized", "X-Api-Key is mi
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
-TOO_LARGE: Final = Code(413, "content_too_large", "Content Too Large", "The body is larger than 262,144 bytes.")
+TOO_LARGE: Final = Code(413, "content_too_large", "Content Too Large", "The body is larger than is taken here.")
 UNSUPPORTED: Final = Code(415, "unsupported_media_type", "Unsupported Media Type", "The body must be application/json.")
+BATCH_REFUSED: Final = Code(
+    422, "batch_refused", "Unprocessable Content", "No message of the batch was accepted, for different reasons."
+)
 EXPECTATION_FAILED: Final = Code(417, "expectation_failed", "Expectation Failed", "Only 100-continue may be expected.")
 INVALID: Final = Code(422, VALIDATION_FAILED, "Unprocessable Content", "The request is not valid.")
 HEADERS_TOO_LARGE: Final = Code(
@@ -83,6 +86,7 @@ HTTP_CODES: Final = (
     UNSUPPORTED,
     EXPECTATION_FAILED,
     INVALID,
+    BATCH_REFUSED,
     HEADERS_TOO_LARGE,
     INTERNAL,
     BUSY,

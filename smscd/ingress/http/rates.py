@@ -37,10 +37,10 @@ class RateHints:
     def __init__(self) -> None:
         self._allowances: dict[tuple[str, float, int], _Allowance] = {}
 
-    def admitted(self, account: Account, now: float) -> tuple[str, str]:
-        """(RateLimit-Policy, RateLimit) after one message was admitted."""
+    def admitted(self, account: Account, now: float, messages: int = 1) -> tuple[str, str]:
+        """(RateLimit-Policy, RateLimit) after messages were admitted."""
         allowance = self._of(account)
-        allowance.at = max(allowance.at, now) + allowance.interval
+        allowance.at = max(allowance.at, now) + messages * allowance.interval
         return allowance.policy, self._hint(allowance, now)
 
     def unchanged(self, account: Account, now: float) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from smscd.core.planning import Planned, plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.verdicts import Accepted, Admitter, Duplicate, Refused, Verdict
 from smscd.ingress.http.answers import Answer
+from smscd.ingress.http.batches import Batches
 from smscd.ingress.http.bodies import BodyReader
 from smscd.ingress.http.field_errors import problem_of
 from smscd.ingress.http.figures import HttpFigures
@@ -98,6 +99,15 @@ class Resources:
         )
         self._loop = asyncio.get_running_loop()
         self._rates = RateHints()
+        self._batches = Batches(
+            verdicts=self._verdicts,
+            rates=self._rates,
+            directory=directory,
+            ids=ids,
+            clock_ms=clock_ms,
+            figures=figures,
+            request_seconds=request_seconds,
+        )
         self._openapi = document(version)
         self._health_found: Health | None = None
         self._health_at = 0.0
@@ -107,6 +117,7 @@ class Resources:
         """The routes, as http_openapi documents them."""
         return [
             Route("/v1/messages", keyed={"POST": self.send}),
+            *self._batches.routes(),
             Route("/v1/messages/estimate", keyed={"POST": self.estimate}),
             Route("/v1/messages/{id}", keyed={"GET": self.message}),
             Route("/v1/balance", keyed={"GET": self.balance}),

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema_rs
 
 from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http.batches import PATH as BATCH
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.openapi import CODES
@@ -60,7 +61,7 @@ async def test_every_reference_leads_somewhere() -> None:
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
     operations = set(values(found["paths"], "operationId"))
-    assert len(operations) == 8
+    assert len(operations) == 9
 
 
 async def test_every_answer_has_examples_and_they_are_what_its_schema_says() -> None:
@@ -104,8 +105,11 @@ async def test_its_examples_run_as_they_stand() -> None:
     properties = found["components"]["schemas"]["SendRequest"]["properties"]
     body = {name: schema["examples"][0] for name, schema in properties.items() if "examples" in schema}
     assert {"to", "from", "text", "metadata", "callback_url", "tlvs"} <= set(body)
+    batch = found["paths"][BATCH]["post"]["requestBody"]["content"]["application/json"]["examples"]["two"]["value"]
     async with service() as http:
         assert (await http.send(body)).status == 202
+        reply = await http.send(batch, path=BATCH)
+        assert (reply.status, reply.json["refused"]) == (202, 0)
 
 
 async def test_every_field_that_is_taken_is_documented_with_an_example() -> None:
