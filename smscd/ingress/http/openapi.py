@@ -10,16 +10,19 @@ from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.listing import MessagePage
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.problems import (
+    ADDRESS_NOT_ALLOWED,
     BAD_REQUEST,
     BUSY,
     HTTP_CODES,
     INTERNAL,
     INVALID,
+    KEY_EXPIRED,
     MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     PROBLEM_JSON,
     REQUEST_TIMEOUT,
+    SCOPE_MISSING,
     TOO_LARGE,
     UNAUTHORIZED,
     UNAVAILABLE,
@@ -48,6 +51,7 @@ _BODY_CODES: Final = (
     BUSY,
     INTERNAL,
 )
+_KEY_CODES: Final = (KEY_EXPIRED, SCOPE_MISSING, ADDRESS_NOT_ALLOWED)
 _LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 _PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
@@ -257,7 +261,9 @@ def _query(name: str, schema: dict[str, Any], description: str, example: object 
 
 
 def _refusals(codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> dict[str, Any]:
-    """One response for each status, naming the codes that it may carry."""
+    """One response for each status, naming the codes that it may carry. What needs a key may refuse the key."""
+    if UNAUTHORIZED in codes:
+        codes += _KEY_CODES
     by_status: dict[int, list[tuple[str, str]]] = {}
     for code in codes:
         by_status.setdefault(code.status, []).append((code.code, code.detail))
