@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from smscd.core.limits import VELOCITY_MAX, Limits, countries_of
+from smscd.core.networks import parse_network
 
 ENVIRONMENT_PREFIX = "SMSCD_"
 
@@ -81,7 +82,11 @@ class OutbindConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The HTTP listener for customers."""
+    """The HTTP listener for customers.
+
+    trusted_proxies: addresses and networks, with commas, whose X-Forwarded-For is believed, here and by Kannel's and
+    Jasmin's listeners.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -89,6 +94,12 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     request_seconds: Seconds = 10.0
     keepalive_seconds: Seconds = 75.0
     connections_max: Count = 10_000
+    trusted_proxies: str = ""
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """trusted_proxies, read. Raises ValueError."""
+        return tuple(str(parse_network(part)) for part in self.trusted_proxies.split(",") if part.strip())
 
 
 class KannelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -349,6 +360,10 @@ def _contradictions(config: Config) -> list[str]:
             found.append("[outbind] host is set: say in [outbind] allowed_addresses who may call.")
     except ValueError as error:
         found.append(f"[outbind] allowed_addresses is wrong: {error}.")
+    try:
+        _ = config.http.proxies
+    except ValueError as error:
+        found.append(f"[http] trusted_proxies is wrong: {error}.")
     taken: dict[tuple[str, int], str] = {}
     for name in ("smpp", "http", "kannel", "jasmin", "admin"):
         listener = getattr(config, name)

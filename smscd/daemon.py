@@ -14,6 +14,7 @@ from smscd.egress.receipts.record import PostgresRecord
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from smscd.ingress.changes import MessageChanges
+from smscd.ingress.http.keys import KeyUses
 from smscd.ingress.record import RecordReader
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics, Sample
@@ -34,6 +35,7 @@ from smscd.worker.archive import Archive
 from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.doors import Doors
+from smscd.worker.key_uses import KeyUseWriter
 from smscd.worker.standings import Standings
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import ConfigurationInvalid
@@ -97,6 +99,7 @@ class Composition:
         self.outbox_figures = OutboxFigures()
         self.outbox = self._outbox()
         self.archive = Archive(self)
+        self.key_uses = KeyUses()
         self.doors = Doors(self)
 
     # --- what is shared ---------------------------------------------------------------------------------------------
@@ -151,6 +154,7 @@ class Composition:
             *self.archive.services(),
             self.upstreams,
             self._webhooks(),
+            self._key_uses(),
             self.doors,
             self.outbox,  # after the doors, so that it drains before they say goodbye to the ESMEs
             self._pulse(),
@@ -246,6 +250,10 @@ class Composition:
         self.bells.subscribe(b"h", webhooks.ring)
         self.metrics.add_source(lambda: webhook_samples(figures))
         return RoleService("hooks", session, self.leases, webhooks.run, webhooks.finish)
+
+    def _key_uses(self) -> Service:
+        writer = KeyUseWriter(self.key_uses, self.database.get)
+        return TaskService("key uses", writer.run, drain=writer.write)
 
     def _pulse(self) -> Service:
         pulse = Pulse(self.link("pulse"), self.keys, self.heartbeat)

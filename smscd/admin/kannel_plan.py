@@ -284,7 +284,8 @@ def _user(group: KannelGroup, plan: KannelPlan, global_sender: str, currency: st
             any_sender=not forced,
             senders=frozenset({sender} if sender else ()),
             segments_max=min(max(segments, 1), SEGMENTS_MAX),
-            allowed_networks=_networks(values),
+            allowed_networks=(networks := _networks(values)),
+            http_networks=networks,
             **terms,
         )
     )

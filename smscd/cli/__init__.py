@@ -15,6 +15,7 @@ COMMANDS = {
     "db": ("smscd.cli.db", "db", "The PostgreSQL schema: migrate, status."),
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup, suspend, ..."),
+    "key": ("smscd.cli.key", "key", "HTTP keys of customers: create, list, rotate, revoke."),
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
     "upstream": ("smscd.cli.upstream", "upstream", "Carriers: add, set, list, test, remove, ..."),
     "apply": ("smscd.cli.apply", "apply", "Make upstreams, routes, accounts and numbers what a file says."),

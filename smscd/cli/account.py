@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from protocols.gsm.national import Language
+from smscd.cli.allow import allow, kept
 from smscd.cli.durability import durability
 from smscd.cli.limits import limit_options, limited, limits
 from smscd.cli.money import Money as Money
@@ -73,6 +75,7 @@ def account() -> None:
     """Customers, their keys and their money."""
 
 
+account.add_command(allow)
 account.add_command(limits)
 account.add_command(durability)
 account.add_command(tags)
@@ -145,8 +148,9 @@ account.add_command(tags)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
+    from smscd.admin import keys
     from smscd.cli.storage import opened
-    from smscd.core.directory import Account, ApiKey, Credential
+    from smscd.core.directory import Account, Credential
     from smscd.supervision import seed as seeding
     from storage.postgres import configuration
     from storage.postgres.price_lists import plan_currency
@@ -207,7 +211,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
                 made_now = await limited(
                     database, await account_state.logged(database, made, as_json=as_json), location, options
                 )
-                await configuration.add_account(database, made_now)
+                await configuration.add_account(database, await kept(database, made_now))
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
@@ -216,10 +220,8 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
                     client_certificate=options["client_certificate"],
                 )
                 await configuration.add_credential(database, credential)
-                await configuration.add_api_key(
-                    database,
-                    ApiKey(key_hash=seeding.api_key_hash(key), account=name, prefix=seeding.api_key_prefix(key)),
-                )
+                if (refusal := await keys.add_first(database, name, key, datetime.now(UTC))) is not None:
+                    give_up(refusal.detail, as_json=as_json)
             if options["balance"]:
                 await account_money.first_balance(storage, name, options["balance"], as_json=as_json)
             await storage.tell_of_change()

@@ -6,6 +6,7 @@ These are plain values. storage.postgres loads them, core decides with them, and
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from smscd.core.limits import Limits
+from smscd.core.scopes import ALL, ScopeName
 
 AlphabetName: TypeAlias = Literal["unknown", "gsm", "gsm_packed", "latin1", "ascii"]
 """What data_coding 0 is to a peer; unknown: nobody has said, and its octets pass as they are (quirk 27)."""
@@ -72,6 +74,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     durability: "strict": the customer is told yes when PostgreSQL has the message too, and it is sent after that.
     allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
     tags: words of the operator's that routes may ask for.
+    http_networks: CIDR networks that its requests over HTTP may come from; empty: from everywhere.
     """
 
     id: str
@@ -112,6 +115,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     allowed_countries: frozenset[str] = frozenset()
     durability: Durability = "normal"
     tags: frozenset[Tag] = frozenset()
+    http_networks: frozenset[str] = frozenset()
 
     @property
     def limits(self) -> Limits | None:
@@ -134,12 +138,18 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP key; key_hash = SHA-256 of the whole key as the customer sends it."""
+    """An HTTP key; key_hash = SHA-256 of the whole key as the customer sends it.
+
+    prefix: how it is named, which is how it begins. expires_at: it is not valid from then on; None: it does not expire.
+    """
 
     key_hash: bytes
     account: str
     prefix: str = ""
     is_revoked: bool = False
+    scopes: frozenset[ScopeName] = ALL
+    label: str = ""
+    expires_at: datetime | None = None
 
 
 class VendorTlv(

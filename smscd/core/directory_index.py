@@ -20,6 +20,7 @@ from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import MessageRecord
 from smscd.core.routing import NONE_CLOSED, Judged, Rules, Why, drawn, in_order, is_varying, judge, why_not
+from smscd.core.scopes import bits_of
 
 OFFERS_MAX: Final = 65_536
 SOURCES_MAX: Final = 1_024
@@ -100,8 +101,8 @@ class AccountEntry:
     """
 
     __slots__ = (
-        "account", "converters", "countries", "dialect", "floor_micros", "is_strict", "languages", "limits", "made",
-        "networks", "offers", "rerouted", "senders", "sources", "varying",
+        "account", "converters", "countries", "dialect", "floor_micros", "http_networks", "is_strict", "languages",
+        "limits", "made", "networks", "offers", "rerouted", "senders", "sources", "varying",
     )  # fmt: skip
 
     def __init__(self, account: Account) -> None:
@@ -112,6 +113,7 @@ class AccountEntry:
         self.countries = account.allowed_countries
         self.senders = frozenset(sender.removeprefix("+").encode() for sender in account.senders)
         self.networks = Networks(account.allowed_networks)
+        self.http_networks = Networks(account.http_networks)
         self.dialect = dialect_of(account)
         self.languages = tuple(sorted(account.languages))
         self.converters: dict[str, tuple[Converter | None, Converter | None]] = {}
@@ -120,6 +122,21 @@ class AccountEntry:
         self.made: dict[tuple[str, int, int, int], Offer] = {}
         self.varying: dict[tuple[object, ...], _Varying] = {}
         self.sources: dict[tuple[int, int, bytes], PlannedSource | Rejected] = {}
+
+
+class KeyEntry:
+    """An HTTP key with its account, as requests ask about them.
+
+    scopes: bits of core.scopes. expires_ms: since the Unix epoch; 0: never.
+    """
+
+    __slots__ = ("entry", "expires_ms", "key_hash", "scopes")
+
+    def __init__(self, key: ApiKey, entry: AccountEntry) -> None:
+        self.key_hash = key.key_hash
+        self.entry = entry
+        self.scopes = bits_of(key.scopes)
+        self.expires_ms = int(key.expires_at.timestamp() * 1000) if key.expires_at is not None else 0
 
 
 class DirectoryIndex:
@@ -144,7 +161,11 @@ class DirectoryIndex:
         self._entries = {account.id: AccountEntry(account) for account in snapshot.accounts}
         self.has_strict = any(entry.is_strict for entry in self._entries.values())
         self._credentials = {credential.system_id.encode(): credential for credential in snapshot.credentials}
-        self._api_keys = {key.key_hash: key for key in snapshot.api_keys if not key.is_revoked}
+        self._keys = {
+            key.key_hash: KeyEntry(key, self._entries[key.account])
+            for key in snapshot.api_keys
+            if not key.is_revoked and key.account in self._entries
+        }
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}
         self.mo_rules = MoRules(snapshot.mo_numbers)
         self.halts = Halts(snapshot.halts) if snapshot.halts else NO_HALTS
@@ -167,9 +188,9 @@ class DirectoryIndex:
         """What an ESME with this system_id binds with."""
         return self._credentials.get(system_id)
 
-    def api_key(self, key_hash: bytes) -> ApiKey | None:
-        """The key with this SHA-256, unless it was revoked."""
-        return self._api_keys.get(key_hash)
+    def key(self, key_hash: bytes) -> KeyEntry | None:
+        """The key with this SHA-256, unless it was revoked; it may have expired."""
+        return self._keys.get(key_hash)
 
     def upstream(self, upstream: str) -> Upstream | None:
         """The upstream with this id, enabled or not."""

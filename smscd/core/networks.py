@@ -34,6 +34,11 @@ def peer_group(address: str) -> str:
     return str(found) if found is not None else address
 
 
+def is_address(text: str) -> bool:
+    """True for an IP address."""
+    return _parsed(text) is not None
+
+
 def parse_network(text: str) -> Network:
     """A CIDR network or a single address; IPv4 in its IPv6 form becomes IPv4. Raises ValueError."""
     network = ip_network(text.strip())
@@ -43,7 +48,7 @@ def parse_network(text: str) -> Network:
 
 
 class Networks:
-    """Networks that an account may bind from. None given: from everywhere. One that cannot be read allows nobody."""
+    """Networks that an account may come from. None given: from everywhere. One that cannot be read allows nobody."""
 
     __slots__ = ("_four", "_six", "is_open")
 
@@ -63,7 +68,7 @@ class Networks:
                 self._six.append(network)
 
     def allows(self, address: str) -> bool:
-        """True when a bind from this address is allowed."""
+        """True when who comes from this address is let in."""
         found = _parsed(address)
         if isinstance(found, IPv4Address):
             return self.is_open or any(found in network for network in self._four)

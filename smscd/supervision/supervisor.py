@@ -22,6 +22,7 @@ import structlog
 
 from smscd.admin.api import AdminApi
 from smscd.admin.carrier_side import carrier_side
+from smscd.admin.key_api import KeyResources
 from smscd.admin.listener import AdminListener
 from smscd.admin.low_balance import low_balance_samples
 from smscd.admin.operators import Operators
@@ -283,7 +284,10 @@ class Supervisor:
             waiting=partial(waiting, prepared.link, prepared.keys),
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=config.admin.ledger_seconds,
-            more=carrier_side(prepared.pool, prepared.keys, prepared.link).routes(),
+            more=[
+                *carrier_side(prepared.pool, prepared.keys, prepared.link).routes(),
+                *KeyResources(prepared.pool, self._tell_of_change).routes(),
+            ],
         )
         admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health, api=api)
         option = "--admin-port" if self._launch.demo else "[admin] port"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.keys import Keys
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
@@ -220,7 +222,7 @@ class Doors:
                 *Listing(parts.database.get, parts.redis_ms).routes(),
                 *Documents().routes(),
             ],
-            directory=parts.directory.get,
+            keys=Keys(parts.directory.get, parts.redis_ms, parts.key_uses, ClientAddresses(config.proxies)),
             figures=figures,
             limits=ConnectionLimits(
                 connections_max=config.connections_max,

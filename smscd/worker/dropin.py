@@ -9,6 +9,7 @@ from smscd.core.verdicts import Admitter
 from smscd.ingress.dropin.gatekeeper import Gatekeeper
 from smscd.ingress.dropin.routes import JasminDoor, KannelDoor
 from smscd.ingress.dropin.sending import Sender
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.figures import HttpFigures
 from smscd.ingress.http.server import HttpServer, Route
@@ -46,21 +47,23 @@ class DropinDoors:
             time.monotonic,
             guesses_max=max(1, guesses),
             window_seconds=config.smpp.bind_failures_window_seconds,
+            now_ms=parts.redis_ms,
+            uses=parts.key_uses,
         )
+        addresses = ClientAddresses(config.http.proxies)
         if config.kannel.host:
             bound = BoundUpstreams(parts.shared, parts.keys)
-            kannel = KannelDoor(sender, gatekeeper, bound.has, request_seconds=seconds)
+            kannel = KannelDoor(sender, gatekeeper, addresses, bound.has, request_seconds=seconds)
             self._add(kannel.routes(), config.kannel.host, config.kannel.port)
         if config.jasmin.host:
             balance = Balances(parts.keys, parts.shared).balance
-            jasmin = JasminDoor(sender, gatekeeper, balance, request_seconds=seconds)
+            jasmin = JasminDoor(sender, gatekeeper, addresses, balance, request_seconds=seconds)
             self._add(jasmin.routes(), config.jasmin.host, config.jasmin.port)
 
     def _add(self, routes: list[Route], host: str, port: int) -> None:
         config, figures = self._parts.config.http, HttpFigures()
         server = HttpServer(
             routes,
-            directory=self._parts.directory.get,
             figures=figures,
             limits=ConnectionLimits(
                 connections_max=config.connections_max,

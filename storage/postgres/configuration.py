@@ -120,11 +120,6 @@ async def add_api_key(database: Database, key: ApiKey) -> None:
     await _execute(database, "add_api_key", *_values(key))
 
 
-async def revoke_api_keys(database: Database, account: str, prefix: str) -> int:
-    """Revoke the keys of an account that are shown with this prefix; returns how many."""
-    return int((await _execute(database, "revoke_api_keys", account, prefix)).split()[-1])
-
-
 async def upstream_ids(database: Database) -> list[str]:
     """The ids of all upstreams, enabled or not."""
     async with acquired(database) as connection:

@@ -333,7 +333,8 @@ CREATE TABLE accounts (
     velocity_per_day integer NOT NULL DEFAULT 0 CHECK (velocity_per_day >= 0),
     allowed_countries text[] NOT NULL DEFAULT '{}',
     durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict')),
-    tags text[] NOT NULL DEFAULT '{}'
+    tags text[] NOT NULL DEFAULT '{}',
+    http_networks text[] NOT NULL DEFAULT '{}' CHECK (http_networks::cidr[] IS NOT NULL)
 );
 
 CREATE TABLE api_keys (
@@ -341,7 +342,12 @@ CREATE TABLE api_keys (
     account text NOT NULL REFERENCES accounts (id),
     prefix text NOT NULL DEFAULT '',
     is_revoked boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    scopes text[] NOT NULL DEFAULT '{send,read}'
+        CHECK (scopes <@ '{send,read,admin}' AND cardinality(scopes) > 0),
+    label text NOT NULL DEFAULT '' CHECK (length(label) <= 100),
+    expires_at timestamptz,
+    last_used_at timestamptz
 );
 CREATE INDEX api_keys_account ON api_keys (account);
 

@@ -11,6 +11,7 @@ import aiohttp
 
 from smscd.admin.api import AdminApi
 from smscd.admin.carrier_side import carrier_side
+from smscd.admin.key_api import KeyResources
 from smscd.admin.listener import AdminListener
 from smscd.admin.operators import Operators
 from smscd.monitoring.health import Health
@@ -41,7 +42,10 @@ class Api:
             waiting=partial(waiting, rig.link, KEYS),
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=0.3,
-            more=carrier_side(rig.database, KEYS, rig.link).routes(),
+            more=[
+                *carrier_side(rig.database, KEYS, rig.link).routes(),
+                *KeyResources(rig.database, self._tell).routes(),
+            ],
         )
         self.listener = AdminListener(token=METRICS_TOKEN, collect=self._collect, health=self._health, api=self.api)
 

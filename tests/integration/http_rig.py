@@ -19,8 +19,10 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.keys import Keys, KeyUses
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
@@ -132,7 +134,7 @@ class HttpRig:
                 *Listing(lambda: pool, store.redis_ms).routes(),
                 *Documents().routes(),
             ],
-            directory=lambda: self.index,
+            keys=Keys(lambda: self.index, store.redis_ms, KeyUses(), ClientAddresses()),
             figures=self.figures,
         )
         self.port = await self._server.start("127.0.0.1", 0)

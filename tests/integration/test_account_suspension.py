@@ -73,10 +73,19 @@ class Rig:
             with refused:
                 return refused.code
 
-    def send(self) -> int:
-        """Submit over HTTP, to the worker that the kernel chooses."""
+    def send(self, key: str = "") -> int:
+        """Submit over HTTP, to the worker that the kernel chooses. key: the account's first, unless it is given."""
         body = {"to": "+447700900123", "from": "ACME", "text": "hello"}
-        return self.ask(f"{self.demo.ready.http.url}/v1/messages", {"X-Api-Key": self.account["api_key"]}, body)
+        headers = {"X-Api-Key": key or self.account["api_key"]}
+        return self.ask(f"{self.demo.ready.http.url}/v1/messages", headers, body)
+
+    def refused(self, *arguments: str) -> str:
+        """What a command says that does not do it."""
+        command = [*SMSCD, *arguments, "--json", f"--data-dir={self.demo.data}"]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        assert done.returncode == 1
+        found: str = json.loads(done.stdout)["error"]
+        return found
 
     def suspend(self, verb: str = "suspend") -> int:
         """By the admin API."""
@@ -209,3 +218,28 @@ def test_a_command_for_an_account_that_is_not_there_is_refused_with_a_sentence(r
             capture_output=True, check=False, timeout=60, text=True,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (1, "smscd: There is no account nobody.\n")
+
+
+def test_keys_are_made_rotated_and_revoked_by_command_and_it_counts_at_once(rig: Rig) -> None:
+    reading = rig.command("key", "create", "acme", "--scope=read", "--expires=90d")
+    wait_until(lambda: rig.send(reading["api_key"]) == 403, SECONDS_MAX, "it is known, and may not send")
+    made = rig.command("key", "create", "acme", "--label=shop")
+    turned = rig.command("key", "rotate", "acme", made["key"])
+    assert (turned["label"], turned["scopes"], turned["replaces"]) == ("shop", ["send", "read"], made["key"])
+    wait_until(lambda: rig.send(turned["api_key"]) == 202, SECONDS_MAX, "the new key is valid")
+    assert rig.send(made["api_key"]) == 202, "so is the old one, for a day"
+    assert rig.command("key", "revoke", "acme", made["key"])["changed"]
+    wait_until(lambda: [rig.send(made["api_key"]) for _ in range(8)] == [401] * 8, SECONDS_MAX, "both workers know")
+    states = {row["key"]: row["status"] for row in rig.command("key", "list", "acme")}
+    assert [states[key["key"]] for key in (made, turned, reading)] == ["revoked", "valid", "valid"]
+    assert "smscd key list acme" in rig.refused("key", "revoke", "acme", "smk_live_none")
+
+
+def test_from_where_requests_may_come_is_changed_by_command_and_counts_at_once(rig: Rig) -> None:
+    assert rig.command("account", "allow", "acme", "--door=http", "--add=192.0.2.0/24")["http"] == ["192.0.2.0/24"]
+    wait_until(lambda: [rig.send() for _ in range(8)] == [403] * 8, SECONDS_MAX, "both workers know")
+    with rig.bound():
+        pass  # its ESMEs have a list of their own
+    assert "clear the list" in rig.refused("account", "allow", "acme", "--door=http", "--remove=192.0.2.0/24")
+    assert rig.command("account", "allow", "acme", "--door=http", "--clear")["http"] == []
+    wait_until(lambda: [rig.send() for _ in range(8)] == [202] * 8, SECONDS_MAX, "both workers know")

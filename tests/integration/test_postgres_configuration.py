@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -21,7 +22,7 @@ ACCOUNT = Account(
     allowed_networks=frozenset({"192.0.2.0/24", "2001:db8::/32"}), binds_rx_max=0, binds_trx_max=2,
     default_alphabet="latin1", languages=frozenset({1, 13}), is_little_endian=True, mo_delivery="whole",
     spend_per_day_micros=7, velocity_per_minute=50, velocity_per_day=500, allowed_countries=frozenset({"GB", "IE"}),
-    durability="strict",
+    durability="strict", http_networks=frozenset({"198.51.100.0/24"}),
 )  # fmt: skip
 UPSTREAM = Upstream(
     id="carrier", host="127.0.0.1", port=2776, system_id="s", password="p",
@@ -44,7 +45,7 @@ UPSTREAM = Upstream(
 SNAPSHOT = Snapshot(
     accounts=(ACCOUNT,),
     credentials=(Credential(system_id="acme", account="acme", password_hmac=b"\0" * 32, client_certificate="CN=acme"),),
-    api_keys=(ApiKey(key_hash=b"\1" * 32, account="acme", prefix="smk_a"),),
+    api_keys=(ApiKey(key_hash=b"\1" * 32, account="acme", prefix="smk_a", scopes=frozenset({"read"}), label="shop"),),
     upstreams=(UPSTREAM,),
     routes=(
         Route(prefix="44", upstreams=("carrier", "other")),
@@ -156,11 +157,27 @@ async def test_a_snapshot_is_loaded_from_a_pool_as_well(record_database: RecordD
         await pool.close()
 
 
-async def test_a_revoked_key_is_loaded_as_revoked(daemon: Connection) -> None:
+async def test_a_key_that_was_revoked_or_expired_a_month_ago_is_not_loaded(daemon: Connection) -> None:
     await add(daemon, SNAPSHOT)
-    assert await configuration.revoke_api_keys(daemon, "acme", "smk_a") == 1
-    assert await configuration.revoke_api_keys(daemon, "acme", "smk_a") == 0
-    assert (await configuration.load_snapshot(daemon)).api_keys[0].is_revoked
+    now = datetime.now(UTC).replace(microsecond=0)
+    ended = [
+        ApiKey(key_hash=b"\2" * 32, account="acme", is_revoked=True),
+        ApiKey(key_hash=b"\3" * 32, account="acme", expires_at=now - timedelta(days=31)),
+        ApiKey(key_hash=b"\4" * 32, account="acme", expires_at=now - timedelta(days=29)),
+    ]
+    for key in ended:
+        await configuration.add_api_key(daemon, key)
+    assert (await configuration.load_snapshot(daemon)).api_keys == (SNAPSHOT.api_keys[0], ended[2])
+
+
+async def test_nothing_makes_a_key_valid_again(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    now = datetime.now(UTC).replace(microsecond=0)
+    (key,) = SNAPSHOT.api_keys
+    ending = msgspec.structs.replace(key, expires_at=now)
+    for again in (ending, key, msgspec.structs.replace(key, expires_at=now + timedelta(days=1))):
+        await configuration.add_api_key(daemon, again)
+        assert (await configuration.load_snapshot(daemon)).api_keys == (ending,)
 
 
 async def test_a_deleted_route_is_gone(daemon: Connection) -> None:

@@ -57,7 +57,7 @@ def _is_possible(made: Account, before: Account | None, where: str, planning: Pl
         planning.refuse(f"{where}.plan", f"the plan {made.plan} is in {currency}, not {made.currency}")
     try:
         countries_of(sorted(made.allowed_countries))
-        for network in made.allowed_networks:
+        for network in made.allowed_networks | made.http_networks:
             parse_network(network)
     except ValueError as error:
         planning.refuse(where, str(error))

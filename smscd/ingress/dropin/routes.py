@@ -9,12 +9,14 @@ from aiohttp import web
 
 from smscd.core.directory_index import AccountEntry
 from smscd.core.reasons import Rejected
+from smscd.core.scopes import READ, SEND, name_of
 from smscd.ingress.dropin import jasmin, kannel
 from smscd.ingress.dropin.fields import FORM, Fields, media_type, parse_fields, query_of
-from smscd.ingress.dropin.gatekeeper import Gatekeeper
+from smscd.ingress.dropin.gatekeeper import Denied, Gatekeeper
 from smscd.ingress.dropin.sending import Said, Sender, Taken
 from smscd.ingress.http.answers import JSON, Answer
 from smscd.ingress.http.bodies import BodyReader
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.messages import BODY_BYTES_MAX
 from smscd.ingress.http.problems import METHOD_NOT_ALLOWED, FieldError, Problem, problem
 from smscd.ingress.http.request_keys import request_key
@@ -30,11 +32,14 @@ def _takes_all(_: str) -> bool:
 
 
 class _Door:
-    """What both doors have. request_seconds: for a body to come in."""
+    """What both doors have. request_seconds: for a body to come in. addresses: where requests come from."""
 
-    def __init__(self, sender: Sender, gatekeeper: Gatekeeper, *, request_seconds: float) -> None:
+    def __init__(
+        self, sender: Sender, gatekeeper: Gatekeeper, addresses: ClientAddresses, *, request_seconds: float
+    ) -> None:
         self._sender = sender
         self._gatekeeper = gatekeeper
+        self._addresses = addresses
         self._bodies = BodyReader(
             bytes_max=BODY_BYTES_MAX,
             pending_bytes_max=8 * 1024 * 1024,
@@ -46,8 +51,8 @@ class _Door:
         body = self._bodies.arrived(request)
         return await self._bodies.read(request) if body is None else body
 
-    def _entry(self, request: web.BaseRequest, user: bytes, password: bytes) -> AccountEntry | None:
-        return self._gatekeeper.account(request.remote or "", user, password)
+    def _entry(self, request: web.BaseRequest, user: bytes, password: bytes, scope: int) -> AccountEntry | Denied:
+        return self._gatekeeper.account(self._addresses.of(request), user, password, scope)
 
 
 class KannelDoor(_Door):
@@ -57,11 +62,12 @@ class KannelDoor(_Door):
         self,
         sender: Sender,
         gatekeeper: Gatekeeper,
+        addresses: ClientAddresses,
         is_upstream_bound: Callable[[str], Awaitable[bool]],
         *,
         request_seconds: float,
     ) -> None:
-        super().__init__(sender, gatekeeper, request_seconds=request_seconds)
+        super().__init__(sender, gatekeeper, addresses, request_seconds=request_seconds)
         self._is_upstream_bound = is_upstream_bound
 
     def routes(self) -> list[Route]:
@@ -93,8 +99,8 @@ class KannelDoor(_Door):
 
     async def _send(self, request: web.BaseRequest, fields: Fields) -> Answer:
         user, password = kannel.credentials_of(fields)
-        entry = self._entry(request, user, password)
-        if entry is None:
+        entry = self._entry(request, user, password, SEND)
+        if isinstance(entry, Denied):
             return _kannel_answer(Said(*kannel.UNAUTHORIZED))
         errors: list[FieldError] = []
         key = request_key(request.headers, errors)
@@ -115,11 +121,12 @@ class JasminDoor(_Door):
         self,
         sender: Sender,
         gatekeeper: Gatekeeper,
+        addresses: ClientAddresses,
         balance: Callable[[str], Awaitable[int | None]],
         *,
         request_seconds: float,
     ) -> None:
-        super().__init__(sender, gatekeeper, request_seconds=request_seconds)
+        super().__init__(sender, gatekeeper, addresses, request_seconds=request_seconds)
         self._balance = balance
 
     def routes(self) -> list[Route]:
@@ -194,9 +201,13 @@ class JasminDoor(_Door):
             elif body:
                 raise jasmin.Wrong(f"The body must be {FORM} or {JSON}.")
         jasmin.check_names(fields, known)
-        entry = self._entry(request, fields["username"], fields["password"])
-        if entry is None:
-            raise jasmin.Wrong("Authentication failure for username:" + jasmin.shown(fields["username"]), 403)
+        scope = READ if known is jasmin.BALANCE else SEND
+        entry = self._entry(request, fields["username"], fields["password"], scope)
+        shown = jasmin.shown(fields["username"])
+        if entry is Denied.CREDENTIALS:
+            raise jasmin.Wrong(f"Authentication failure for username:{shown}", 403)
+        if entry is Denied.SCOPE:
+            raise jasmin.Wrong(f"Authorization failed for username:{shown} (its key needs {name_of(scope)})", 403)
         return fields, entry
 
 

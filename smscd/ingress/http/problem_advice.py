@@ -8,6 +8,7 @@ _LATER: Final = "Send the same request again, with the same X-Request-ID, after 
 
 ADVICE: Final = {
     "account_suspended": "Ask your gateway's operator why; nothing is accepted until he resumes the account.",
+    "address_not_allowed": "Ask from an address that your account allows, or ask for this one to be allowed.",
     "bad_request": "Check what sends the request, or what stands in between: this is not HTTP/1.1 as RFC 9112 has it.",
     "batch_refused": "Look at results: each of them has the problem of one message, in the order of the request.",
     "busy": _LATER,
@@ -19,6 +20,7 @@ ADVICE: Final = {
     "idempotency_key_reused": "Take a new X-Request-ID for each new message, and an old one only to repeat the same.",
     "insufficient_balance": "Top the account up; GET /v1/balance says what it has, /v1/messages/estimate the price.",
     "internal_error": "Send the request again; if that fails too, give the request_id to your gateway's operator.",
+    "key_expired": "Ask for a new key; one that is rotated in time goes on beside the new one for a while.",
     "malformed_json": "Send JSON in UTF-8: one object, no trailing commas, every text in double quotes.",
     "method_not_allowed": "Use one of the methods that the Allow header names.",
     "missing_tlv": "Add the optional parameter that the detail names, under tlvs.",
@@ -31,6 +33,7 @@ ADVICE: Final = {
     "rate_limited": "Send no faster than RateLimit-Policy says; what is over it may come after Retry-After.",
     "record_behind": _LATER,
     "request_timeout": "Send the whole request within ten seconds.",
+    "scope_missing": "Use a key that has the scope which the detail names, or ask for one.",
     "sender_not_allowed": "Send from one of your own senders, or ask for this one to be allowed.",
     "spend_limit": "Wait for the next day (UTC), or ask for a higher limit.",
     "storage_unavailable": _LATER,

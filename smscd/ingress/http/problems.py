@@ -58,6 +58,11 @@ class Code(msgspec.Struct, frozen=True):
 MALFORMED_JSON: Final = Code(400, "malformed_json", "Bad Request", "The body is not valid JSON in UTF-8.")
 BAD_REQUEST: Final = Code(400, "bad_request", "Bad Request", "The request is not valid HTTP.")
 UNAUTHORIZED: Final = Code(401, "unauthorized", "Unauthorized", "X-Api-Key is missing or not valid.")
+KEY_EXPIRED: Final = Code(401, "key_expired", "Unauthorized", "This key has expired: use a newer one.")
+SCOPE_MISSING: Final = Code(403, "scope_missing", "Forbidden", "The key does not have the scope that this needs.")
+ADDRESS_NOT_ALLOWED: Final = Code(
+    403, "address_not_allowed", "Forbidden", "Requests of this account may not come from this address."
+)
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
@@ -79,6 +84,9 @@ HTTP_CODES: Final = (
     MALFORMED_JSON,
     BAD_REQUEST,
     UNAUTHORIZED,
+    KEY_EXPIRED,
+    SCOPE_MISSING,
+    ADDRESS_NOT_ALLOWED,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,

@@ -11,29 +11,28 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from smscd.core.directory_index import AccountEntry, DirectoryIndex
+from smscd.core.directory_index import AccountEntry
 from smscd.ingress.http.answers import Answer, wire
 from smscd.ingress.http.connections import BoundedServer, ConnectionLimits
 from smscd.ingress.http.figures import HttpFigures, RouteFigures
-from smscd.ingress.http.keys import entry_of_key
+from smscd.ingress.http.keys import Keys
 from smscd.ingress.http.problems import (
     INTERNAL,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     PROBLEM_JSON,
-    UNAUTHORIZED,
     Problem,
     encode,
     problem,
     unavailable,
 )
 from smscd.ingress.http.request_keys import is_request_key
+from smscd.ingress.http.scopes import scope_of
 from storage.postgres.pool import UNAVAILABLE as POSTGRES_UNAVAILABLE
 from storage.redis.errors import StorageUnavailable
 
 BACKLOG: Final = 1_024
 _STORAGE_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (StorageUnavailable, *POSTGRES_UNAVAILABLE)
-_CHALLENGE: Final = (("WWW-Authenticate", 'X-Api-Key realm="smscd"'),)
 _log = structlog.get_logger(__name__)
 
 
@@ -45,11 +44,13 @@ class Route(msgspec.Struct, frozen=True):
     """One resource. Exactly one of the dicts is filled: `keyed` needs an X-Api-Key and gets its account.
 
     template: as documents and metrics name it; a trailing {id} takes one path segment, handed over as text.
+    scopes: what a key needs, by method, where it is not what scopes.scope_of() says.
     """
 
     template: str
     open: Mapping[str, Open] = {}
     keyed: Mapping[str, Keyed] = {}
+    scopes: Mapping[str, int] = {}
 
     @property
     def methods(self) -> str:
@@ -59,25 +60,26 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def merged(routes: Iterable[Route]) -> list[Route]:
-    """One route for each template, with the methods of all of that template."""
+    """One route for each template, with the methods of all of that template, and the scope of each with a key."""
     found: dict[str, Route] = {}
     for route in routes:
-        known = found.get(route.template)
-        if known is not None:
-            route = Route(route.template, {**known.open, **route.open}, {**known.keyed, **route.keyed})
-        found[route.template] = route
+        needed = {method: scope_of(route.template, method) for method in route.keyed} | dict(route.scopes)
+        known = found.get(route.template, Route(route.template))
+        found[route.template] = Route(
+            route.template, {**known.open, **route.open}, {**known.keyed, **route.keyed}, {**known.scopes, **needed}
+        )
     return list(found.values())
 
 
 class HttpServer:
-    """Serves routes over bounded connections. directory: gives the process's present index."""
+    """Serves routes over bounded connections. keys: needed where a route needs a key."""
 
     def __init__(
         self,
         routes: list[Route],
         *,
-        directory: Callable[[], DirectoryIndex],
         figures: HttpFigures,
+        keys: Keys | None = None,
         limits: ConnectionLimits | None = None,
         request_seconds: float = 10.0,
     ) -> None:
@@ -86,7 +88,7 @@ class HttpServer:
         self._prefixed = {
             route.template[: route.template.index("{")]: route for route in routes if "{" in route.template
         }
-        self._directory = directory
+        self._keys = keys
         self._figures = figures
         self._by_route: dict[str, RouteFigures] = {route.template: figures.route(route.template) for route in routes}
         self._other = figures.route("other")
@@ -177,10 +179,10 @@ class HttpServer:
             if opened is not None:
                 return opened(request)
             return _given(problem(METHOD_NOT_ALLOWED, headers=(("Allow", route.methods),)))
-        given = request.headers.get("X-Api-Key", "")
-        entry = entry_of_key(self._directory(), given.encode("utf-8", "surrogateescape"))
-        if entry is None:
-            return _given(problem(UNAUTHORIZED, headers=_CHALLENGE))
+        assert self._keys is not None
+        entry = self._keys.admitted(request, route.scopes[method])
+        if isinstance(entry, Problem):
+            return _given(entry)
         return keyed(request, entry, argument)
 
 

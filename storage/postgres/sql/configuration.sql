@@ -8,14 +8,18 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        outbind_host, outbind_port, outbind_system_id, outbind_password,
        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros,
        mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries, durability,
-       tags
+       tags, http_networks
   FROM accounts ORDER BY id;
 
 -- name: load_credentials
 SELECT system_id, account, password_hmac, client_certificate FROM smpp_credentials ORDER BY system_id;
 
+-- One that has expired is told apart from one that nobody knows, for a month.
 -- name: load_api_keys
-SELECT key_hash, account, prefix, is_revoked FROM api_keys ORDER BY created_at, key_hash;
+SELECT key_hash, account, prefix, is_revoked, scopes, label, expires_at
+  FROM api_keys
+ WHERE NOT is_revoked AND (expires_at IS NULL OR expires_at > now() - interval '30 days')
+ ORDER BY created_at, key_hash;
 
 -- name: upstream_ids
 SELECT id FROM upstreams ORDER BY id;
@@ -78,9 +82,9 @@ INSERT INTO accounts
         outbind_host, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
         low_balance_micros, mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day,
-        allowed_countries, durability, tags)
+        allowed_countries, durability, tags, http_networks)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -98,7 +102,7 @@ ON CONFLICT (id) DO UPDATE SET
        mo_delivery = excluded.mo_delivery,
        spend_per_day_micros = excluded.spend_per_day_micros, velocity_per_minute = excluded.velocity_per_minute,
        velocity_per_day = excluded.velocity_per_day, allowed_countries = excluded.allowed_countries,
-       durability = excluded.durability;
+       durability = excluded.durability, http_networks = excluded.http_networks;
 
 -- name: limits_for_change
 SELECT spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries
@@ -123,10 +127,14 @@ ON CONFLICT (system_id) DO UPDATE SET
        account = excluded.account, password_hmac = excluded.password_hmac,
        client_certificate = excluded.client_certificate;
 
+-- Nothing makes a key valid again that was revoked or is to expire.
 -- name: add_api_key
-INSERT INTO api_keys (key_hash, account, prefix, is_revoked) VALUES ($1, $2, $3, $4)
+INSERT INTO api_keys (key_hash, account, prefix, is_revoked, scopes, label, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (key_hash) DO UPDATE SET
-       account = excluded.account, prefix = excluded.prefix, is_revoked = excluded.is_revoked;
+       account = excluded.account, prefix = excluded.prefix, is_revoked = api_keys.is_revoked OR excluded.is_revoked,
+       scopes = excluded.scopes, label = excluded.label,
+       expires_at = least(api_keys.expires_at, excluded.expires_at);
 
 -- name: add_upstream
 INSERT INTO upstreams
@@ -196,9 +204,6 @@ ON CONFLICT (plan, prefix, valid_from) DO UPDATE SET price_micros = excluded.pri
 -- name: add_mo_number
 INSERT INTO mo_numbers (number, account, via, keyword, is_prefix) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (number, is_prefix, keyword) DO UPDATE SET account = excluded.account, via = excluded.via;
-
--- name: revoke_api_keys
-UPDATE api_keys SET is_revoked = true WHERE account = $1 AND prefix = $2 AND NOT is_revoked;
 
 -- name: delete_route
 DELETE FROM routes WHERE account = $1 AND prefix = $2 AND name = $3;

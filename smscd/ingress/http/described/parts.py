@@ -11,14 +11,17 @@ from msgspec import to_builtins
 
 from smscd.core.reasons import REASONS, Reason
 from smscd.ingress.http.problems import (
+    ADDRESS_NOT_ALLOWED,
     BAD_REQUEST,
     BUSY,
     INTERNAL,
     INVALID,
+    KEY_EXPIRED,
     MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     PROBLEM_JSON,
     REQUEST_TIMEOUT,
+    SCOPE_MISSING,
     TOO_LARGE,
     TYPE_BASE,
     UNAUTHORIZED,
@@ -49,6 +52,8 @@ BODY_CODES: Final = (
     INTERNAL,
 )
 """What every operation with a body may be refused with."""
+
+KEY_CODES: Final = (KEY_EXPIRED, SCOPE_MISSING, ADDRESS_NOT_ALLOWED)
 
 LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 """What every list may be refused with."""
@@ -145,8 +150,12 @@ def link(operation: str, description: str, *, body: str | None = None, **paramet
 def refusals(codes: Iterable[Code], reasons: Iterable[Reason] = (), *, headers: Iterable[str] = ()) -> Node:
     """One response for each status, with the codes that it may carry, each as an example.
 
-    headers: of what the reasons are refused with, beside those that every refusal of the status has.
+    headers: of what the reasons are refused with, beside those that every refusal of the status has. What needs a key
+    may refuse the key.
     """
+    codes = tuple(codes)
+    if UNAUTHORIZED in codes:
+        codes += KEY_CODES
     found: dict[int, dict[str, tuple[str, str]]] = {}
     for code in codes:
         found.setdefault(code.status, {})[code.code] = (code.title, code.detail)

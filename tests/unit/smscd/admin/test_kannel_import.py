@@ -166,7 +166,7 @@ def test_a_sendsms_user_becomes_an_account_with_its_limits(tmp_path: Path) -> No
     [account] = plan.accounts
     assert (account.id, account.rate_per_second, account.burst, account.segments_max) == ("shop", 20.0, 20, 3)
     assert (account.any_sender, account.senders) == (True, {"SHOP"})
-    assert account.allowed_networks == {"10.1.0.0/16", "192.0.2.7/32"}
+    assert account.http_networks == account.allowed_networks == {"10.1.0.0/16", "192.0.2.7/32"}
     assert plan.users == [UserSecret("Shop", "shop", "longer-than-eight")]
     noted(plan, "its password works over HTTP; over SMPP it has more than the 8 characters")
     noted(plan, "Accounts have no money and no prices yet")

@@ -105,7 +105,8 @@ def test_everything_is_found_by_its_key() -> None:
     assert directory.account("a") == Account(id="a") and directory.account("z") is None
     assert directory.entry("z") is None
     assert directory.credential(b"esme") is credential and directory.credential(b"\xff") is None
-    assert directory.api_key(b"k") is key and directory.api_key(b"r") is None
+    found = directory.key(b"k")
+    assert found is not None and found.entry is directory.entry("a") and directory.key(b"r") is None
     assert directory.upstream("off") == upstream("off", is_enabled=False) and directory.upstream("z") is None
     assert directory.mo_rules.find(b"12345") is number and directory.mo_rules.find(b"+12345") is number
     assert directory.mo_rules.find(b"123456") is None

@@ -18,7 +18,9 @@ from smscd.core.records import MessageRecord
 from smscd.ingress.dropin.gatekeeper import Gatekeeper
 from smscd.ingress.dropin.routes import JasminDoor, KannelDoor
 from smscd.ingress.dropin.sending import Sender
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.keys import KeyUses
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.smpp.auth import Authenticator, password_hmac
 from tests.unit.smscd.ingress.http_fixture import Connection, FakeAdmitter, Reply, snapshot
@@ -38,17 +40,18 @@ def directory() -> Snapshot:
         return Credential(system_id=system_id, account=account, password_hmac=hmac, client_certificate=certificate)
 
     found = snapshot()
-    acme, other, sleepy = found.accounts
+    acme, other, sleepy, walled = found.accounts
     one_sender = msgspec.structs.replace(acme, id="single", senders=frozenset({"SHOP"}))
     far = msgspec.structs.replace(other, id="far", allowed_networks=frozenset({"192.0.2.0/24"}))
     little = msgspec.structs.replace(other, id="little", is_little_endian=True, default_alphabet="latin1")
     return msgspec.structs.replace(
         found,
-        accounts=(acme, other, sleepy, one_sender, far, little),
+        accounts=(acme, other, sleepy, walled, one_sender, far, little),
         credentials=(
             credential(USER, "acme"),
             credential("other", "other"),
             credential("sleepy", "sleepy"),
+            credential("walled", "walled"),
             credential("single", "single"),
             credential("far", "far"),
             credential("shown", "other", "CN=esme"),
@@ -111,8 +114,15 @@ async def dropin_doors() -> AsyncIterator[Doors]:
         seconds=1.0,
     )
     gatekeeper = Gatekeeper(
-        Authenticator(PEPPER), lambda: index, lambda: found.now, guesses_max=GUESSES_MAX, window_seconds=900.0
+        Authenticator(PEPPER),
+        lambda: index,
+        lambda: found.now,
+        guesses_max=GUESSES_MAX,
+        window_seconds=900.0,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        uses=KeyUses(),
     )
+    addresses = ClientAddresses(("127.0.0.1",))
 
     async def is_up(upstream: str) -> bool:
         return upstream in found.up
@@ -120,9 +130,9 @@ async def dropin_doors() -> AsyncIterator[Doors]:
     async def balance(account: str) -> int | None:
         return found.balances.get(account)
 
-    kannel = KannelDoor(sender, gatekeeper, is_up, request_seconds=1.0)
-    jasmin = JasminDoor(sender, gatekeeper, balance, request_seconds=1.0)
-    server = HttpServer([*kannel.routes(), *jasmin.routes()], directory=lambda: index, figures=figures)
+    kannel = KannelDoor(sender, gatekeeper, addresses, is_up, request_seconds=1.0)
+    jasmin = JasminDoor(sender, gatekeeper, addresses, balance, request_seconds=1.0)
+    server = HttpServer([*kannel.routes(), *jasmin.routes()], figures=figures)
     found = Doors(admitter, figures, await server.start("127.0.0.1", 0))
     try:
         yield found

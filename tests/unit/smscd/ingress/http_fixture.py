@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -20,9 +21,11 @@ from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.keys import Keys, KeyUses
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
@@ -34,6 +37,11 @@ KEY = "smk_test_0123456789abcdef0123456789abcdef"
 OTHER_KEY = "smk_test_of_another_account_0123456789ab"
 SUSPENDED_KEY = "smk_test_of_a_suspended_account_012345678"
 REVOKED_KEY = "smk_test_that_was_revoked_0123456789abcde"
+SENDING_KEY = "smk_test_that_may_send_0123456789abcdef01"
+READING_KEY = "smk_test_that_may_read_0123456789abcdef01"
+EXPIRED_KEY = "smk_test_that_has_expired_0123456789abcde"
+WALLED_KEY = "smk_test_of_a_walled_account_0123456789ab"
+NETWORKS = frozenset({"10.0.0.0/8", "2001:db8::/32"})
 VENDOR_TLVS = (
     VendorTlv(tag=0x1400, name="dlt_entity_id", kind="c_octets", size_min=2, size_max=31),
     VendorTlv(tag=0x1403, name="campaign", kind="integer", size_min=1, size_max=2),
@@ -47,20 +55,25 @@ def snapshot() -> Snapshot:
     carrier = Upstream(id="carrier", host="127.0.0.1", port=1, system_id="s", password="p", vendor_tlvs=VENDOR_TLVS)
     needed = msgspec.structs.replace(VENDOR_TLVS[0], is_required=True)
 
-    def key(text: str, account: str, *, is_revoked: bool = False) -> ApiKey:
-        return ApiKey(key_hash=sha256(text.encode()).digest(), account=account, is_revoked=is_revoked)
+    def key(text: str, account: str, **terms: Any) -> ApiKey:
+        return ApiKey(key_hash=sha256(text.encode()).digest(), account=account, **terms)
 
     return Snapshot(
         accounts=(
             Account(id="acme", senders=frozenset({"ACME", "447700900100"}), credit_limit_micros=5_000_000),
             Account(id="other", any_sender=True),
             Account(id="sleepy", any_sender=True, is_suspended=True),
+            Account(id="walled", any_sender=True, http_networks=NETWORKS),
         ),
         api_keys=(
             key(KEY, "acme"),
             key(OTHER_KEY, "other"),
             key(SUSPENDED_KEY, "sleepy"),
             key(REVOKED_KEY, "acme", is_revoked=True),
+            key(SENDING_KEY, "acme", scopes=frozenset({"send"})),
+            key(READING_KEY, "acme", scopes=frozenset({"read"})),
+            key(EXPIRED_KEY, "acme", expires_at=datetime(2026, 1, 1, tzinfo=UTC)),
+            key(WALLED_KEY, "walled"),
         ),
         upstreams=(
             carrier,
@@ -228,6 +241,7 @@ class Service:
     figures: HttpFigures
     balances: dict[str, int | None]
     health: Health
+    uses: KeyUses
     stop: Callable[[], Awaitable[None]]
     port: int = 0
     health_calls: int = 0
@@ -248,16 +262,21 @@ class Service:
         data = body if isinstance(body, bytes) else json.dumps(BODY if body is None else body).encode()
         return await connection.ask("POST", path, given, data)
 
-    async def get(self, path: str, *, key: str | None = KEY, method: str = "GET") -> Reply:
-        return await (await self.connect()).ask(method, path, {"X-Api-Key": key} if key else {})
+    async def get(self, path: str, *, key: str | None = KEY, method: str = "GET", **headers: str) -> Reply:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await (await self.connect()).ask(method, path, given | ({"X-Api-Key": key} if key else {}))
 
 
 @asynccontextmanager
 async def service(
-    limits: ConnectionLimits | None = None, *, request_seconds: float = 10.0, pending_bytes_max: int = 1 << 24
+    limits: ConnectionLimits | None = None,
+    *,
+    request_seconds: float = 10.0,
+    pending_bytes_max: int = 1 << 24,
+    trusted: tuple[str, ...] = (),
 ) -> AsyncIterator[Service]:
-    """Run the interface for a test."""
-    admitter, record, figures = FakeAdmitter(), FakeRecord(), HttpFigures()
+    """Run the interface for a test. trusted: proxies."""
+    admitter, record, figures, uses = FakeAdmitter(), FakeRecord(), HttpFigures(), KeyUses()
     health_now = Health(status="healthy", version="1", checks={"redis": {}})
     index = DirectoryIndex(snapshot())
 
@@ -288,12 +307,12 @@ async def service(
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
             *Documents().routes(),
         ],
-        directory=lambda: index,
+        keys=Keys(lambda: index, lambda: time.time_ns() // 1_000_000, uses, ClientAddresses(trusted)),
         figures=figures,
         limits=limits,
         request_seconds=request_seconds,
     )
-    running = Service(admitter, record, figures, {"acme": 12_345_678}, health_now, server.stop)
+    running = Service(admitter, record, figures, {"acme": 12_345_678}, health_now, uses, server.stop)
     running.port = await server.start("127.0.0.1", 0)
     try:
         yield running
