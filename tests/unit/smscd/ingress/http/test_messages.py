@@ -88,7 +88,7 @@ async def test_every_field_reaches_the_plan() -> None:
 
 
 async def test_a_scheduled_message_says_so_also_when_it_is_asked_for_again_after_its_time() -> None:
-    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
     body = {"to": "447700900123", "from": "ACME", "text": "hi", "send_at": soon.isoformat()}
     async with service() as http:
         first = await http.send(body, X_Request_ID="same")
