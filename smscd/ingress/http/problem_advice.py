@@ -8,11 +8,13 @@ _LATER: Final = "Send the same request again, with the same X-Request-ID, after 
 
 ADVICE: Final = {
     "account_suspended": "Ask your gateway's operator why; nothing is accepted until he resumes the account.",
+    "bad_gateway": _LATER,
     "bad_request": "Check what sends the request, or what stands in between: this is not HTTP/1.1 as RFC 9112 has it.",
     "busy": _LATER,
     "content_too_large": "Send a smaller body.",
     "country_not_allowed": "Ask for the country to be allowed for your account, or do not send there.",
     "expectation_failed": "Leave the Expect header out, or send 100-continue in it.",
+    "gateway_timeout": f"It may have been accepted. {_LATER}",
     "headers_too_large": "Send fewer or shorter headers.",
     "idempotency_in_progress": _LATER,
     "idempotency_key_reused": "Take a new X-Request-ID for each new message, and an old one only to repeat the same.",
