@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bring the test peers that come from Debian and npm: redis-server, postgresql, node and node's smpp, Perl's Net::SMPP,
-# Kannel, tshark and Chromium, and a C compiler for what is preloaded into Valkey where its power is lost. No service is
-# started. As an ordinary user only what needs no installation is done, and it is said what is missing.
+# Kannel, tshark, Chromium and nginx, and a C compiler for what is preloaded into Valkey where its power is lost. No
+# service is started. As an ordinary user only what needs no installation is done, and it is said what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ perl -MNet::SMPP -e 1 2>/dev/null || missing="$missing libnet-smpp-perl"
 [ -x /usr/lib/kannel/test/drive_smpp ] || missing="$missing kannel-extras"
 command -v tshark >/dev/null || missing="$missing tshark"
 command -v chromium >/dev/null || missing="$missing chromium"
+[ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing="$missing nginx"
 command -v cc >/dev/null || missing="$missing gcc libc6-dev"
 
 if [ -n "$missing" ]; then

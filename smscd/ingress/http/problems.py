@@ -80,6 +80,12 @@ INTERNAL: Final = Code(500, "internal_error", "Internal Server Error", "Somethin
 BUSY: Final = Code(503, "busy", "Service Unavailable", "Too much is being received at once; try again.")
 UNAVAILABLE: Final = Code(503, "storage_unavailable", "Service Unavailable", "The storage does not answer; try again.")
 
+BAD_GATEWAY: Final = Code(502, "bad_gateway", "Bad Gateway", "The service behind this proxy cannot be reached.")
+GATEWAY_TIMEOUT: Final = Code(
+    504, "gateway_timeout", "Gateway Timeout", "The service behind this proxy did not answer in time."
+)
+"""These two are said by a proxy in front, such as conf/nginx/smscd.conf makes one."""
+
 HTTP_CODES: Final = (
     MALFORMED_JSON,
     BAD_REQUEST,
@@ -99,6 +105,8 @@ HTTP_CODES: Final = (
     INTERNAL,
     BUSY,
     UNAVAILABLE,
+    BAD_GATEWAY,
+    GATEWAY_TIMEOUT,
 )
 
 _encoder = msgspec.json.Encoder()
