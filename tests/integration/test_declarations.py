@@ -203,6 +203,7 @@ REFUSED = [
     ("[routes]", "routes", "is written [[routes]]"),
     ("[[routes]]\nprefix = '+44'\nupstreams = ['old']", "routes[1].prefix", "is up to 15 digits"),
     ("[[routes]]\nupstreams = []", "routes[1]", "a route needs upstreams, each once"),
+    ("[[routes]]\nupstreams = ['old']\nzone = 'Europe/Nowhere'", "routes[1].zone", "knows no time zone Europe/Nowhere"),
     ("[[routes]]\nupstreams = ['new']", "routes[1].upstreams", "there is no upstream new"),
     ("[[routes]]\nupstreams = ['old']\naccount = 'x'", "routes[1].account", "there is no account x"),
     (
