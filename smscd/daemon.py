@@ -19,6 +19,7 @@ from smscd.ingress.record import RecordReader
 from smscd.monitoring.health import Heartbeat, UpstreamBeat
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.samples import outbox_samples, tls_samples, upstream_samples, webhook_samples
+from smscd.monitoring.standstill import ROUTES_NAMED_MAX, halt_samples
 from smscd.monitoring.vitals import Pulse
 from smscd.roles.leases import LeaseKeeper
 from smscd.roles.node import Node
@@ -87,6 +88,7 @@ class Composition:
             self.config.admission.schedule_seconds_max * 1000,
         )
         metrics.add_source(lambda: [Sample("smscd_directory_loads_total", (), self.directory.loads)])
+        metrics.add_source(lambda: halt_samples(self.directory.current.snapshot.halts, self.redis_ms()))
         self.leases = LeaseKeeper(self.link("leases"))
         self.shared = self.link("shared")
         self.node = Node(worker.owner, self.session, self.leases, on_fatal)
@@ -283,6 +285,8 @@ class Composition:
                     binds=figures.binds_bound,
                     is_out=figures.out_since_ms > 0,
                 )
+        directory = self.directory.current
+        pauses = [halt.since_ms for halt in directory.snapshot.halts if halt.state == "paused"]
         return Heartbeat(
             owner=self.worker.owner,
             at_ms=at_ms,
@@ -290,6 +294,10 @@ class Composition:
             upstreams=beats,
             writer_lag_seconds=self.archive.writer_lag_seconds,
             ledger_differences=self.archive.ledger_differences,
+            paused=len(pauses),
+            drained=len(directory.snapshot.halts) - len(pauses),
+            paused_since_ms=min(pauses, default=0),
+            routes_unusable=tuple(route.label for route in directory.rules.unusable[:ROUTES_NAMED_MAX]),
         )
 
 

@@ -47,9 +47,9 @@ def _terms(command: F) -> F:
     options: tuple[Callable[[F], F], ...] = (
         click.option("--upstream", "upstreams", multiple=True, help="A candidate. Repeatable, first choice first."),
         click.option("--source", metavar="GLOB", help="For senders like this, as they are sent: 'ACME*'. '' is any."),
-        click.option("--tag", "tags", multiple=True, help="For accounts with this tag. Repeatable: with all of them."),
+        click.option("--tag", "tags", multiple=True, help="For accounts with this tag, or all of several. '' is any."),
         click.option("--zone", help="The time zone of the window: Europe/London. '' is always."),
-        click.option("--day", "days", multiple=True, help="A day of the window: mon, tue, ... Repeatable."),
+        click.option("--day", "days", multiple=True, help="A day of the window: mon, tue, ... Repeatable. '' is all."),
         click.option("--from", "from", metavar="HH:MM", help="When the window opens; over midnight is its first day."),
         click.option("--until", "until", metavar="HH:MM", help="When it closes."),
         click.option("--choice", type=click.Choice(["priority", "weighted", "least_cost"])),
@@ -77,7 +77,7 @@ def add(label: str, config_file: Path | None, data_dir: Path | None, as_json: bo
 @_terms
 @json_option
 def set_route(label: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
-    """Change a route: what the options say, and nothing else of it."""
+    """Change a route: what the options say, and nothing else of it. '' takes away what it had, tags and days too."""
     _put(label, find_instance(config_file, data_dir, as_json=as_json), options, must_exist=True, as_json=as_json)
 
 
@@ -92,7 +92,7 @@ def list_routes(config_file: Path | None, data_dir: Path | None, account: str | 
     found = _read(find_instance(config_file, data_dir, as_json=as_json), as_json=as_json)
     routes = [one for one in found if account is None or one.account == account]
     if as_json:
-        print_json([shown(one) for one in routes])
+        print_json([shown(one) | {"unusable": _why_unusable(one) or None} for one in routes])
     else:
         print_table(["route", "upstreams", "choice", ""], [_line(one) for one in routes])
 
@@ -233,8 +233,8 @@ def _put(label: str, location: Location, options: dict[str, Any], *, must_exist:
     from smscd.core.route_forms import route_of, shown
 
     account, prefix, name = _key(label)
-    given = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
-    changes = {key: value for key, value in given.items() if value not in (None, [])}
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    changes = {key: _several(value) if isinstance(value, tuple) else value for key, value in given.items()}
     before = shown(_one(label, location, as_json=as_json)) if must_exist else {}
     if changes.get("zone") == "":
         before |= {"days": [], "from": "", "until": ""}
@@ -246,6 +246,11 @@ def _put(label: str, location: Location, options: dict[str, Any], *, must_exist:
         raise click.UsageError(f"{error}.") from error
     _change(location, [wanted], as_json=as_json, must_exist=must_exist)
     print_json(shown(wanted)) if as_json else click.echo("  ".join(filter(None, _line(wanted))))
+
+
+def _several(values: tuple[Any, ...]) -> list[Any]:
+    """The values of a repeatable option; '' alone is none."""
+    return [] if values == ("",) else list(values)
 
 
 def _one(label: str, location: Location, *, as_json: bool) -> Route:
@@ -297,7 +302,16 @@ def _line(one: Route) -> tuple[str, str, str, str]:
         for name in ("source", "tags", "weights", "zone", "days", "from", "until", "in_doubt")
         if fields[name]
     ]
+    if why := _why_unusable(one):
+        terms.append(f"never used: {why}")
     return one.label, " ".join(one.upstreams), one.choice, ", ".join(terms)
+
+
+def _why_unusable(one: Route) -> str:
+    """Why nothing ever goes by a route; empty when that is not so."""
+    from smscd.core.routing import Why, is_zone
+
+    return Why.ZONE.value if one.zone and not is_zone(one.zone) else ""
 
 
 def _text(value: object) -> str:

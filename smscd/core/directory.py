@@ -293,7 +293,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     source: a glob (* ? [...]) that the sender must match as it is sent; empty: any.
     zone: an IANA time zone in which days (1 Monday to 7 Sunday; empty: all) and the minutes of a day from from_minute
     up to, not including, until_minute are meant; empty: always. The same twice is a whole day; over midnight it belongs
-    to the day that it begins on.
+    to the day that it begins on. A route whose zone this machine does not know fits nothing.
     in_doubt: what becomes of a message that may have been sent; empty: what its upstream says.
     """
 
@@ -331,9 +331,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         weights = len(self.upstreams) if self.choice == "weighted" else 0
         if len(self.weights) != weights or (weights and not any(self.weights)):
             raise ValueError("a weighted route, and no other, needs a weight for each upstream, one of them above 0")
-        if self.zone:
-            zone_of(self.zone)
-        elif self.days or self.from_minute or self.until_minute:
+        if not self.zone and (self.days or self.from_minute or self.until_minute):
             raise ValueError("a window of time needs a time zone, such as Europe/London or UTC")
 
 
@@ -396,19 +394,21 @@ class MoNumber(msgspec.Struct, frozen=True, kw_only=True):
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
     """Something that an operator has paused or drained; core.halts says what that means.
 
-    name: of the upstream or account, or the route's prefix. account: of the route, "" for one for all.
+    name: of the upstream or account, or the route's prefix. account: of the route, "" for one for all. since_ms: when
+    it was ordered, since the Unix epoch.
     """
 
     kind: HaltKind
     name: str
     state: HaltState
     account: str = ""
+    since_ms: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything above as one load of the database; core.directory_index builds the look-up tables from it.
 
-    prices_version: another one says that prices or costs may have changed.
+    prices_version: another one says that prices or costs may have changed; routes_version: that routes may have.
     """
 
     prices_version: int = 0
@@ -421,3 +421,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[Cost, ...] = ()
     mo_numbers: tuple[MoNumber, ...] = ()
     halts: tuple[Halt, ...] = ()
+    routes_version: int = 0

@@ -142,9 +142,9 @@ class KeyEntry:
 class DirectoryIndex:
     """Immutable but for what it remembers; shared by everything in a process that decides.
 
-    validity_default_ms: how long a message is tried when the customer says nothing. prices: those of the snapshot,
-    where they are built already. schedule_max_ms: how far ahead a message may be scheduled. out: upstreams that new
-    messages go around.
+    validity_default_ms: how long a message is tried when the customer says nothing. prices, rules: those of the
+    snapshot, where they are built already. schedule_max_ms: how far ahead a message may be scheduled. out: upstreams
+    that new messages go around.
     """
 
     def __init__(
@@ -153,6 +153,7 @@ class DirectoryIndex:
         validity_default_ms: int = VALIDITY_DEFAULT_MS,
         prices: PriceTables | None = None,
         schedule_max_ms: int = SCHEDULE_MAX_MS,
+        rules: Rules | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.schedule_max_ms = schedule_max_ms
@@ -169,8 +170,8 @@ class DirectoryIndex:
         self._upstreams = {upstream.id: upstream for upstream in snapshot.upstreams}
         self.mo_rules = MoRules(snapshot.mo_numbers)
         self.halts = Halts(snapshot.halts) if snapshot.halts else NO_HALTS
-        self._rules = Rules(snapshot.routes)
-        self._digits_max = max(self.prices.length_max, self._rules.length_max)
+        self.rules = Rules(snapshot.routes) if rules is None else rules
+        self._digits_max = max(self.prices.length_max, self.rules.length_max)
         self._from_ms = self._until_ms = 0
         self._offers = 0
         self.out: frozenset[str] = frozenset()
@@ -204,7 +205,7 @@ class DirectoryIndex:
         entry = self.entry(record.account) if halts.paused_routes else None
         if entry is None:
             return False
-        rules = self._rules.of_prefix(entry.account, record.dest)
+        rules = self.rules.of_prefix(entry.account, record.dest)
         taken = next(
             (found.route for found in judge(rules, entry.account, record.source, now_ms) if found.why is None), None
         )
@@ -214,7 +215,7 @@ class DirectoryIndex:
         self, entry: AccountEntry, digits: bytes, now_ms: int, source: bytes, id: int, closed: frozenset[str]
     ) -> Routed:
         """Which rule and upstreams a message has, and why not the others; by what offer() decides with."""
-        rules = tuple(judge(self._rules.of_prefix(entry.account, digits), entry.account, source, now_ms))
+        rules = tuple(judge(self.rules.of_prefix(entry.account, digits), entry.account, source, now_ms))
         routed = Routed(rules)
         if (route := routed.route) is None:
             return routed
@@ -306,7 +307,7 @@ class DirectoryIndex:
         self._offers = 0
 
     def _find_offer(self, entry: AccountEntry, digits: bytes, now_ms: int) -> Offer | Rejected | _Varying:
-        if (route := self._rules.plain(account := entry.account, digits)) is not None:
+        if (route := self.rules.plain(account := entry.account, digits)) is not None:
             price = self.prices.price(account.plan, digits, now_ms)
             for name in route.upstreams if price is not None and self._is_open(route) else ():
                 upstream = self._taking(name)
@@ -328,7 +329,7 @@ class DirectoryIndex:
         """What the rules of account and prefix offer, best first, up to the first that always fits."""
         account = entry.account
         rules: list[Route] = []
-        for route in self._rules.of_prefix(account, digits):
+        for route in self.rules.of_prefix(account, digits):
             if route.tags <= account.tags:
                 rules.append(route)
                 if not (route.source or route.zone):

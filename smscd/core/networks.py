@@ -77,6 +77,7 @@ class Networks:
         return self.is_open
 
 
+@lru_cache(_REMEMBERED)
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
         found = ip_address(address.partition("%")[0])

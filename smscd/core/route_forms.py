@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from smscd.core.directory import Route
+from smscd.core.directory import Route, zone_of
 from smscd.core.price_files import LineError
 
 ROWS_MAX: Final = 200_000
@@ -74,9 +74,12 @@ def route_of(fields: Mapping[str, Any]) -> Route:
     given["from_minute"] = _minute(fields.get("from") or "00:00")
     given["until_minute"] = _minute(fields.get("until") or "00:00")
     try:
-        return msgspec.convert(given, Route)
+        route = msgspec.convert(given, Route)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+    if route.zone:
+        zone_of(route.zone)
+    return route
 
 
 def read_routes(data: bytes) -> tuple[dict[int, Route], list[LineError]]:

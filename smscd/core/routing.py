@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from smscd.core.directory import Account, Route, zone_of
-from smscd.core.prefix_table import PrefixTable
+from smscd.core.prefix_table import STEP_PREFIXES, PrefixTable
 
 NONE_CLOSED: Final[frozenset[str]] = frozenset()
 _MINUTE_MS: Final = 60_000
@@ -32,6 +32,7 @@ class Why(Enum):
     TAGS = "the account does not have its tags"
     SOURCE = "the sender does not match its pattern"
     TIME = "it is not its time"
+    ZONE = "this machine does not know its time zone"
     LOWER = "a rule that comes before it fits"
     UNKNOWN = "there is no such upstream"
     DISABLED = "the upstream is not enabled"
@@ -48,21 +49,39 @@ class Judged(NamedTuple):
 
 
 class Rules:
-    """All routes, to be asked for those that may concern an account and a destination. Immutable."""
+    """All routes, to be asked for those that may concern an account and a destination. Immutable once it is filled.
 
-    __slots__ = ("_by_account", "_has_tagged", "_tagged", "length_max")
+    unusable: those whose time zone was not known here when they were filled in: they fit nothing.
+    """
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    __slots__ = ("_by_account", "_has_tagged", "_tagged", "length_max", "unusable")
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        for _ in self.fill(routes):
+            pass
+
+    def fill(self, routes: Iterable[Route]) -> Iterator[None]:
+        """Build them from these in steps of some milliseconds at most, for who has something else to do."""
         owned: dict[str, dict[str, list[Route]]] = {}
         tagged: dict[str, list[Route]] = {}
-        for route in routes:
+        zoned: list[Route] = []
+        for count, route in enumerate(routes, 1):
             group = tagged if route.tags else owned.setdefault(route.account, {})
             group.setdefault(route.digits, []).append(route)
-        self._by_account = {account: _table(group) for account, group in owned.items()}
-        self._tagged = _table(tagged)
+            if route.zone:
+                zoned.append(route)
+            if not count % STEP_PREFIXES:
+                yield
+        self._by_account: dict[str, PrefixTable[tuple[Route, ...]]] = {account: PrefixTable() for account in owned}
+        self._tagged: PrefixTable[tuple[Route, ...]] = PrefixTable()
+        for account, table in self._by_account.items():
+            yield from table.fill(_rows(owned[account]))
+            yield
+        yield from self._tagged.fill(_rows(tagged))
         self._has_tagged = bool(tagged)
-        tables = (*self._by_account.values(), self._tagged)
-        self.length_max = max(table.length_max for table in tables)
+        self.length_max = max(table.length_max for table in (*self._by_account.values(), self._tagged))
+        unknown = {zone for zone in {route.zone for route in zoned} if not is_zone(zone)}
+        self.unusable = tuple(route for route in zoned if route.zone in unknown)
 
     def of_prefix(self, account: Account, digits: bytes) -> Iterator[Route]:
         """The account's own rules, those for tags and those for all whose prefix fits, best first."""
@@ -103,8 +122,8 @@ def why_not(route: Route, account: Account, source: bytes, now_ms: int) -> Why |
         return Why.TAGS
     if route.source and not _pattern(route.source).match(source.decode("latin-1")):
         return Why.SOURCE
-    if route.zone and not _is_open(route.zone, route.days, route.from_minute, route.until_minute, now_ms // _MINUTE_MS):
-        return Why.TIME
+    if route.zone:
+        return _why_closed(route.zone, route.days, route.from_minute, route.until_minute, now_ms // _MINUTE_MS)
     return None
 
 
@@ -153,8 +172,10 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=_MINUTES_MAX)
-def _is_open(zone: str, days: frozenset[int], from_minute: int, until_minute: int, minute: int) -> bool:
-    """Whether a window is open in a minute since the epoch. One over midnight belongs to the day that it begins on."""
+def _why_closed(zone: str, days: frozenset[int], from_minute: int, until_minute: int, minute: int) -> Why | None:
+    """Why a window is not open in a minute since the epoch. One over midnight belongs to the day that it begins on."""
+    if not is_zone(zone):
+        return Why.ZONE
     local = datetime.fromtimestamp(minute * 60, UTC).astimezone(zone_of(zone))
     day, at = local.isoweekday(), local.hour * 60 + local.minute
     if from_minute < until_minute:
@@ -163,11 +184,20 @@ def _is_open(zone: str, days: frozenset[int], from_minute: int, until_minute: in
         is_in = at >= from_minute or at < until_minute
         if at < from_minute:
             day = (day - 2) % 7 + 1
-    return is_in and (not days or day in days)
+    return None if is_in and (not days or day in days) else Why.TIME
 
 
-def _table(group: dict[str, list[Route]]) -> PrefixTable[tuple[Route, ...]]:
-    return PrefixTable((digits, tuple(sorted(rules, key=_specific_first))) for digits, rules in group.items())
+def is_zone(name: str) -> bool:
+    """Whether this machine knows a time zone of this name."""
+    try:
+        zone_of(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _rows(group: dict[str, list[Route]]) -> Iterator[tuple[str, tuple[Route, ...]]]:
+    return ((digits, tuple(sorted(rules, key=_specific_first))) for digits, rules in group.items())
 
 
 def _specific_first(route: Route) -> tuple[int, bool, int, str]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from smscd.monitoring.standstill import halt_check, route_check
+
 HEARTBEAT_EVERY_SECONDS = 1.0
 HEARTBEAT_STALE_MS = 5_000
 HEARTBEAT_FORGOTTEN_MS = 60_000
@@ -34,7 +36,8 @@ class UpstreamBeat(msgspec.Struct):
 
 class Heartbeat(msgspec.Struct, kw_only=True):
     """One worker's sign of life. at_ms: Redis time. upstreams: those that it owns. lag: only from the writer.
-    ledger_differences: of the last audit, only from who audits.
+    ledger_differences: of the last audit, only from who audits. paused, drained: how many upstreams, routes and
+    accounts operators have halted; paused_since_ms: the oldest pause. routes_unusable: some of those that fit nothing.
     """
 
     owner: str
@@ -45,6 +48,10 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     writer_lag_seconds: float | None = None
     ledger_differences: int | None = None
     is_draining: bool = False
+    paused: int = 0
+    drained: int = 0
+    paused_since_ms: int = 0
+    routes_unusable: tuple[str, ...] = ()
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -86,6 +93,11 @@ def judge(facts: Facts, version: str) -> Health:
         "upstreams": _upstreams(facts, live),
         "writer": _writer(facts, live),
     }
+    halted = max(live, key=lambda beat: (beat.paused + beat.drained, beat.at_ms), default=None)
+    if halted is not None and (halted.paused or halted.drained):
+        checks["halts"] = halt_check(halted.paused, halted.drained, halted.paused_since_ms, facts.now_ms)
+    if unusable := next((beat.routes_unusable for beat in live if beat.routes_unusable), ()):
+        checks["routes"] = route_check(unusable)
     audited = [beat.ledger_differences for beat in live if beat.ledger_differences is not None]
     if audited:
         checks["ledger"] = {"status": "warn" if any(audited) else "pass", "differences": sum(audited)}

@@ -117,6 +117,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_ledger_audits_total", C, "Audits of a sample of the ledger."),
     Family("smscd_ledger_audited_entries_total", C, "Ledger entries that audits looked at."),
     Family("smscd_ledger_differences", MAX, "What did not add up in the last audit; alert above 0.", ("kind",)),
+    Family("smscd_halts", MAX, "What operators have paused or drained.", ("kind", "state")),
+    Family("smscd_halt_oldest_seconds", MAX, "For how long, of the oldest of these.", ("kind", "state")),
     Family("smscd_account_low_balance", MAX, "1 while the balance is below what is warned at.", ("account",)),
     Family("smscd_partitions_ahead_seconds", MAX, "How long from now there are partitions."),
     Family("smscd_partitions_stray_rows", MAX, "Rows in DEFAULT partitions (counted to 10,000 a table)."),

@@ -1,8 +1,8 @@
 """Keeps the directory current: loaded from PostgreSQL, loaded again when a notification says that it changed.
 
-Prices, of which there may be a hundred thousand, are read and built only when they changed, and in steps between which
-the process does its work. While PostgreSQL is away, or has a row that cannot be read, the last directory stays in use;
-only the first load has to succeed.
+Prices and routes, of which there may be a hundred thousand, are read and built only when they changed, and in steps
+between which the process does its work. While PostgreSQL is away, or has a row that cannot be read, the last directory
+stays in use; only the first load has to succeed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import structlog
 from smscd.core.directory import Snapshot
 from smscd.core.directory_index import SCHEDULE_MAX_MS, DirectoryIndex
 from smscd.core.price_tables import PriceTables
+from smscd.core.routing import Rules, Why
 
 REFRESH_SECONDS = 30.0
+WARNED_ROUTES_MAX = 20
 _log = structlog.get_logger(__name__)
 
 
@@ -69,10 +71,17 @@ class DirectoryFeed:
             prices = PriceTables()
             for _ in prices.fill(snapshot.prices, snapshot.costs):
                 await asyncio.sleep(0)
+        rules = self.current.rules
+        if snapshot.routes is not self._snapshot.routes:
+            rules = Rules()
+            for _ in rules.fill(snapshot.routes):
+                await asyncio.sleep(0)
+            for route in rules.unusable[:WARNED_ROUTES_MAX]:
+                _log.warning("route.skipped", route=route.label, zone=route.zone, reason=Why.ZONE.value)
         self._snapshot = snapshot
         self.loads += 1
         out = self.current.out
-        self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices, self._schedule_max_ms)
+        self.current = DirectoryIndex(snapshot, self._validity_default_ms, prices, self._schedule_max_ms, rules)
         self.current.go_around(out)
         _log.info("directory.loaded", accounts=len(snapshot.accounts), upstreams=len(snapshot.upstreams))
         for callback in self.on_change:

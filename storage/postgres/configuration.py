@@ -42,8 +42,8 @@ class ConfigurationInvalid(Exception):
 async def load_snapshot(database: Database, known: Snapshot | None = None, *, with_prices: bool = True) -> Snapshot:
     """Everything, as it stood at one moment, or as the transaction sees it that is open. Raises ConfigurationInvalid.
 
-    known: an earlier one; its prices and costs are taken over when they have not changed since. They are read in pieces
-    in any case: there may be a hundred thousand. with_prices: False for who does not want them.
+    known: an earlier one; its routes, and its prices and costs, are taken over when they have not changed since. They
+    are read in pieces in any case: there may be a hundred thousand. with_prices: False for who does not want them.
     """
     async with acquired(database) as connection, _at_one_moment(connection):
         version = await connection.fetchval(_SQL["prices_version"]) if with_prices else 0
@@ -54,17 +54,20 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
         elif with_prices:
             prices = tuple([Price(**row) async for row in _in_pieces(connection, "load_prices")])
             costs = tuple([Cost(**row) async for row in _in_pieces(connection, "load_costs")])
+        routes_version = await connection.fetchval(_SQL["routes_version"])
+        has_routes = known is not None and known.routes_version == routes_version
         return Snapshot(
             prices_version=version,
             accounts=await _rows(connection, "load_accounts", Account),
             credentials=await _rows(connection, "load_credentials", Credential),
             api_keys=await _rows(connection, "load_api_keys", ApiKey),
             upstreams=await _rows(connection, "load_upstreams", Upstream),
-            routes=await load_routes(connection),
+            routes=known.routes if known is not None and has_routes else await load_routes(connection),
             prices=prices,
             costs=costs,
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
             halts=await _rows(connection, "load_halts", Halt),
+            routes_version=routes_version,
         )
 
 

@@ -492,6 +492,25 @@ CREATE TABLE routes (
     PRIMARY KEY (account, prefix, name)
 );
 
+-- One row: another version says that routes may have changed. It is the transaction that changed them last, which writes
+-- it once, however many statements it has.
+CREATE TABLE routes_version (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    version bigint NOT NULL DEFAULT 0
+);
+INSERT INTO routes_version DEFAULT VALUES;
+
+CREATE FUNCTION routes_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE routes_version SET version = pg_current_xact_id()::text::bigint
+     WHERE version <> pg_current_xact_id()::text::bigint;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER routes_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON routes
+    FOR EACH STATEMENT EXECUTE FUNCTION routes_changed();
+
 -- Valid from valid_from up to, not including, valid_until; null is always. Those of one plan and prefix do not overlap:
 -- who imports holds the row of prices_version and looks.
 CREATE TABLE prices (
@@ -561,6 +580,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE
     ON price_plans, accounts, api_keys, smpp_credentials, upstreams, routes, prices, upstream_costs, mo_numbers,
        halts TO smscd;
 GRANT SELECT, UPDATE ON prices_version TO smscd;
+GRANT SELECT ON routes_version TO smscd;
 
 -- ============================================================ operators
 

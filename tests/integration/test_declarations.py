@@ -127,11 +127,16 @@ async def test_a_file_is_applied_once_and_then_there_is_nothing_to_do(place: Pla
 async def test_changes_are_shown_field_by_field_and_what_is_not_named_stays(place: Place) -> None:
     await place.apply(FILE)
     await configuration.set_durability(place.database, "acme", "strict")
-    changed = FILE.replace("50", "60").replace('"hunter2"', '"hunter3"').replace('["north"]', '["old", "north"]')
+    changed = FILE.replace("50", "60\nhttp_networks = ['192.0.2.0/24']\ntags = ['gold']")
+    changed = changed.replace('"hunter2"', '"hunter3"').replace('["north"]', '["old", "north"]')
     changed += 'via = "webhook"\n'
     steps = await place.plan(changed)
     assert [(step.verb, step.name, dict(step.differences)) for step in steps] == [
-        ("change", "acme", {"rate_per_second": (50.0, 60.0)}),
+        (
+            "change",
+            "acme",
+            {"rate_per_second": (50.0, 60.0), "tags": ([], ["gold"]), "http_networks": ([], ["192.0.2.0/24"])},
+        ),
         ("change", "north", {"password": ("(secret)", "(another)")}),
         ("change", "*/44", {"upstreams": (["north"], ["old", "north"])}),
         ("change", "12345", {"via": ("smpp", "webhook")}),
@@ -139,6 +144,8 @@ async def test_changes_are_shown_field_by_field_and_what_is_not_named_stays(plac
     assert await place.apply(changed) is True
     held = await configuration.load_snapshot(place.database)
     assert (held.accounts[0].durability, held.accounts[0].webhook_secret) == ("strict", "whsec_new")
+    assert held.accounts[0].http_networks == {"192.0.2.0/24"}
+    assert await place.plan(changed) == []
 
 
 async def test_what_is_not_declared_goes_with_prune_only_and_of_the_sections_of_the_file(place: Place) -> None:
@@ -203,6 +210,7 @@ REFUSED = [
     ("[routes]", "routes", "is written [[routes]]"),
     ("[[routes]]\nprefix = '+44'\nupstreams = ['old']", "routes[1].prefix", "is up to 15 digits"),
     ("[[routes]]\nupstreams = []", "routes[1]", "a route needs upstreams, each once"),
+    ("[[routes]]\nupstreams = ['old']\nzone = 'Europe/Nowhere'", "routes[1].zone", "knows no time zone Europe/Nowhere"),
     ("[[routes]]\nupstreams = ['new']", "routes[1].upstreams", "there is no upstream new"),
     ("[[routes]]\nupstreams = ['old']\naccount = 'x'", "routes[1].account", "there is no account x"),
     (
@@ -219,6 +227,7 @@ REFUSED = [
     ("[accounts.acme]\nplan = 'gold'", "accounts.acme.plan", "`smscd price import` makes it"),
     ("[accounts.acme]\ncurrency = 'USD'", "accounts.acme.plan", "the plan default is in EUR, not USD"),
     ("[accounts.acme]\nallowed_countries = ['XX']", "accounts.acme", "XX"),
+    ("[accounts.acme]\nhttp_networks = ['10.0.0.1/8']", "accounts.acme", "has host bits set"),
     ("[mo_numbers.1]\naccount = 'x'", "mo_numbers.1.account", "there is no account x"),
     ("[mo_numbers.1]\naccount = 'x'\nkeyword = 'stop'", "mo_numbers.1", "`smscd mo add` makes it"),
     ("[mo_numbers.'+1']\naccount = 'x'", "mo_numbers.+1", "without +"),

@@ -9,8 +9,20 @@ import asyncpg
 import msgspec
 import pytest
 
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream, VendorTlv
+from smscd.core.directory import (
+    Account,
+    ApiKey,
+    Credential,
+    Halt,
+    MoNumber,
+    Price,
+    Route,
+    Snapshot,
+    Upstream,
+    VendorTlv,
+)
 from smscd.core.limits import Limits
+from smscd.core.routing import Rules
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, open_pool
 from tests.integration.postgres_databases import RecordDatabase
@@ -87,8 +99,8 @@ async def add(daemon: Connection, snapshot: Snapshot) -> None:
 
 
 async def loaded_from(daemon: Connection) -> Snapshot:
-    """All but the number that says how often prices changed."""
-    return msgspec.structs.replace(await configuration.load_snapshot(daemon), prices_version=0)
+    """All but the numbers that say which prices and routes they are."""
+    return msgspec.structs.replace(await configuration.load_snapshot(daemon), prices_version=0, routes_version=0)
 
 
 async def test_what_was_added_is_what_is_loaded(daemon: Connection) -> None:
@@ -178,6 +190,42 @@ async def test_nothing_makes_a_key_valid_again(daemon: Connection) -> None:
     for again in (ending, key, msgspec.structs.replace(key, expires_at=now + timedelta(days=1))):
         await configuration.add_api_key(daemon, again)
         assert (await configuration.load_snapshot(daemon)).api_keys == (ending,)
+
+
+async def test_routes_are_read_again_only_when_they_changed(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    first = await configuration.load_snapshot(daemon)
+    await configuration.add_account(daemon, Account(id="other"))
+    second = await configuration.load_snapshot(daemon, first)
+    assert len(second.accounts) == 2 and second.routes is first.routes
+    route = SNAPSHOT.routes[0]
+    async with daemon.transaction():
+        await configuration.add_routes(daemon, [route, route])
+        within = await configuration.load_snapshot(daemon, second)
+        await configuration.add_routes(daemon, [route])
+        assert (await configuration.load_snapshot(daemon)).routes_version == within.routes_version
+    assert within.routes_version != first.routes_version and within.routes is not first.routes
+    await configuration.delete_route(daemon, "acme", "4477")
+    after = await configuration.load_snapshot(daemon, within)
+    assert after.routes_version != within.routes_version and len(after.routes) == 2
+
+
+async def test_a_route_whose_time_zone_is_not_known_here_is_loaded_with_the_others(daemon: Connection) -> None:
+    await add(daemon, SNAPSHOT)
+    await daemon.execute("UPDATE routes SET zone = 'Europe/Nowhere' WHERE name = 'night'")
+    loaded = await configuration.load_snapshot(daemon)
+    assert len(loaded.routes) == 3
+    assert [route.label for route in Rules(loaded.routes).unusable] == ["*/44/night"]
+
+
+async def test_a_halt_is_loaded_with_when_it_was_ordered(daemon: Connection) -> None:
+    await daemon.execute(
+        "INSERT INTO halts (kind, name, state, operator, since) "
+        "VALUES ('upstream', 'carrier', 'paused', 'ann', '2026-11-26T12:00:00.5Z')"
+    )
+    assert (await configuration.load_snapshot(daemon)).halts == (
+        Halt(kind="upstream", name="carrier", state="paused", since_ms=1_795_694_400_500),
+    )
 
 
 async def test_a_deleted_route_is_gone(daemon: Connection) -> None:

@@ -53,6 +53,12 @@ def test_a_route_is_made_changed_explained_and_removed(demo: DemoProcess) -> Non
     changed = command(demo, "route", "set", "*/44/vips", "--in-doubt", "hold")
     assert (changed["in_doubt"], changed["source"]) == ("hold", "ACME*")
     assert command(demo, "route", "show", "*/44/vips") == changed
+    windowed = command(demo, "route", "set", "*/44/vips", "--zone", "UTC", "--day", "mon", "--day", "tue")
+    assert (windowed["days"], windowed["tags"]) == (["mon", "tue"], ["vip"])
+    emptied = command(demo, "route", "set", "*/44/vips", "--tag", "", "--day", "", "--source", "")
+    assert emptied == changed | {"tags": [], "source": "", "zone": "UTC"}
+    none = demo.command("route", "set", "*/44/vips", "--upstream", "")
+    assert none.returncode == 2 and "a route needs upstreams" in none.stderr
     command(demo, "route", "remove", "*/44/vips")
     gone = demo.command("route", "remove", "*/44/vips")
     assert gone.returncode == 1 and "There is no route" in gone.stderr

@@ -70,6 +70,8 @@ def _written(before: Account | None, made: Account, new_secret: Callable[[], str
     async def write(connection: Connection, operator: str) -> None:
         account = made if before is not None else msgspec.structs.replace(made, webhook_secret=new_secret())
         await configuration.add_account(connection, account)
+        if before is not None and before.tags != account.tags:
+            await configuration.set_tags(connection, account.id, account.tags)
         old = None if before is None else {name: pair[0] for name, pair in found.items()}
         new = {name: pair[1] for name, pair in found.items()}
         action = "account.add" if before is None else "account.change"

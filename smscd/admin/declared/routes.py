@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from smscd.admin.declared.steps import Planning, Step, Verb, differences, read
-from smscd.core.directory import Route
+from smscd.core.directory import Route, zone_of
 from storage.postgres import configuration, operators
 from storage.postgres.pool import Connection
 
@@ -52,6 +52,10 @@ def _read(table: dict[str, Any], held: dict[_Key, Route], where: str, planning: 
         return None
     if not PREFIX.fullmatch(route.prefix):
         planning.refuse(f"{where}.prefix", "is up to 15 digits, without +; empty for every number")
+    try:
+        zone_of(route.zone or "UTC")
+    except ValueError as error:
+        planning.refuse(f"{where}.zone", str(error))
     for upstream in route.upstreams:
         if upstream not in planning.upstreams:
             planning.refuse(f"{where}.upstreams", f"there is no upstream {upstream}: declare it, or make it first")

@@ -58,6 +58,9 @@ LOCK TABLE routes IN SHARE ROW EXCLUSIVE MODE;
 -- name: prices_version
 SELECT version FROM prices_version;
 
+-- name: routes_version
+SELECT version FROM routes_version;
+
 -- name: load_prices
 SELECT plan, prefix, price_micros, (extract(epoch FROM valid_from) * 1000)::bigint AS valid_from_ms,
        (extract(epoch FROM valid_until) * 1000)::bigint AS valid_until_ms
@@ -72,7 +75,8 @@ SELECT upstream, currency, prefix, cost_micros, (extract(epoch FROM valid_from) 
 SELECT number, account, via, keyword, is_prefix FROM mo_numbers ORDER BY number, is_prefix, keyword;
 
 -- name: load_halts
-SELECT kind, name, state, account FROM halts ORDER BY kind, name, account;
+SELECT kind, name, state, account, (extract(epoch FROM since) * 1000)::bigint AS since_ms
+  FROM halts ORDER BY kind, name, account;
 
 -- name: add_account
 INSERT INTO accounts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from smscd.core.directory import Account, Price, Snapshot
+from smscd.core.directory import Account, Price, Route, Snapshot
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.prefix_table import STEP_PREFIXES
 from smscd.worker import directory_feed
@@ -56,6 +58,44 @@ async def test_prices_that_changed_are_built_while_the_process_does_its_work() -
         await asyncio.sleep(0)
     assert turns > 3 * 40
     assert feed.get().prices.price("default", b"11111", 0) == 11111
+
+
+async def test_routes_that_did_not_change_are_not_built_again_and_others_in_steps() -> None:
+    routes = tuple(Route(prefix=str(number), upstreams=("a",)) for number in range(40 * STEP_PREFIXES))
+    few = Snapshot(routes=routes[:10])
+    other = msgspec.structs.replace(few, accounts=(Account(id="a"),))
+    feed, _, _ = feed_of(few, other, msgspec.structs.replace(other, routes=routes))
+    await feed.refresh()
+    before = feed.current
+    await feed.refresh()
+    assert feed.current is not before and feed.current.rules is before.rules
+    building = asyncio.create_task(feed.refresh())
+    turns = 0
+    while not building.done():
+        assert feed.current.rules is before.rules
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 2 * 40
+    assert feed.current.rules.plain(Account(id="a"), b"11111") is routes[11111]
+
+
+async def test_a_route_whose_zone_is_not_known_is_told_once_and_keeps_nothing_from_loading() -> None:
+    lost = Route(prefix="44", upstreams=("a",), name="night", zone="Europe/Nowhere")
+    snapshot = Snapshot(routes=(lost,))
+    feed, _, told = feed_of(snapshot, msgspec.structs.replace(snapshot, accounts=(Account(id="a"),)))
+    with capture_logs() as logs:
+        await feed.refresh()
+        await feed.refresh()
+    assert len(told) == 2
+    assert [log for log in logs if log["event"] == "route.skipped"] == [
+        {
+            "event": "route.skipped",
+            "log_level": "warning",
+            "route": "*/44/night",
+            "zone": "Europe/Nowhere",
+            "reason": "this machine does not know its time zone",
+        }
+    ]
 
 
 async def test_it_looks_again_though_no_notice_came(monkeypatch: pytest.MonkeyPatch) -> None:
