@@ -78,6 +78,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_out_since_seconds", MAX, "Since when it is out (Unix time); 0: it is not.", ("upstream",)),
     Family("smscd_upstream_moved_messages_total", C, "Went to another upstream: this one was out.", ("upstream",)),
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
+    Family("smscd_upstream_breaker_opened_total", C, "Times that the circuit breaker opened.", ("upstream",)),
     Family("smscd_upstream_response_seconds", H, "From submit_sm to submit_sm_resp.", ("upstream",)),
     Family("smscd_upstream_results_total", C, "Segments by what became of an attempt.", ("upstream", "outcome")),
     Family("smscd_doubt_messages", SUM, "Messages that stay in doubt: they may have been sent, or not.", ("upstream",)),

@@ -63,6 +63,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     yield Sample("smscd_upstream_alerts_total", labels, figures.alerts)
     yield Sample("smscd_upstream_in_flight_messages", labels, figures.in_flight)
     yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))
+    yield Sample("smscd_upstream_breaker_opened_total", labels, figures.breaker_opened)
     yield Sample("smscd_upstream_out_since_seconds", labels, figures.out_since_ms / 1000)
     yield Sample("smscd_upstream_moved_messages_total", labels, figures.moved)
     yield histogram_sample("smscd_upstream_response_seconds", labels, figures.response_seconds)
