@@ -76,6 +76,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("smscd_upstream_alerts_total", C, "alert_notification: a number can be reached again.", ("upstream",)),
     Family("smscd_upstream_in_flight_messages", SUM, "Segments sent and not answered.", ("upstream",)),
     Family("smscd_upstream_out_since_seconds", MAX, "Since when it is out (Unix time); 0: it is not.", ("upstream",)),
+    Family("smscd_upstream_throttled", MAX, "1 while it has only throttled for a long while.", ("upstream",)),
     Family("smscd_upstream_moved_messages_total", C, "Went to another upstream: this one was out.", ("upstream",)),
     Family("smscd_upstream_breaker_state", MAX, "Circuit breaker: 0 closed, 1 half open, 2 open.", ("upstream",)),
     Family("smscd_upstream_breaker_opened_total", C, "Times that the circuit breaker opened.", ("upstream",)),

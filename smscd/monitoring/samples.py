@@ -65,6 +65,7 @@ def _upstream(figures: UpstreamFigures) -> Iterator[Sample]:
     yield Sample("smscd_upstream_breaker_state", labels, BREAKER_STATES.get(figures.breaker_state, 0.0))
     yield Sample("smscd_upstream_breaker_opened_total", labels, figures.breaker_opened)
     yield Sample("smscd_upstream_out_since_seconds", labels, figures.out_since_ms / 1000)
+    yield Sample("smscd_upstream_throttled", labels, float(figures.is_throttled))
     yield Sample("smscd_upstream_moved_messages_total", labels, figures.moved)
     yield histogram_sample("smscd_upstream_response_seconds", labels, figures.response_seconds)
     yield histogram_sample("smscd_receipt_seconds", labels, figures.receipt_seconds)

@@ -232,7 +232,7 @@ class Dispatcher:
                     await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
         finally:
             self._is_in_cycle = False
-            self.figures.doubts, self.figures.doubt_oldest_seconds = 0, 0.0  # the next owner's from now on
+            self.figures.forget_standing()
             self.gate.correlated(self.gate.seen)
 
     def _has_enough(self) -> bool:
@@ -297,6 +297,8 @@ class Dispatcher:
             draft.withheld(items)
         tally = draft.tally
         may_narrow = bool(tally.queue_full) and any(link.can_narrow for link in self._senders.senders())
+        if self._failover is not None:
+            self._failover.answered(tally, now)
         succeeded, failed = outcomes(tally, self._slow, may_narrow=may_narrow)
         failed += self._is_cut
         self._slow, self._is_cut = 0, False
