@@ -143,10 +143,12 @@ class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailoverConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """When an upstream without a bind is out, and how long one is out before what waits for it goes elsewhere."""
+    """When an upstream without a bind is out, and one that only throttles, and how long one is out before what waits
+    for it goes elsewhere."""
 
     move_after_seconds: Seconds = 5.0
     no_bind_seconds: Seconds = 5.0
+    throttled_seconds: Seconds = 60.0
 
 
 class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -189,6 +189,7 @@ class Composition:
             record=PostgresRecord(self.database.get),
             move_after_seconds=self.config.failover.move_after_seconds,
             no_bind_seconds=self.config.failover.no_bind_seconds,
+            throttled_seconds=self.config.failover.throttled_seconds,
         )
         upstreams = Upstreams(around, subscribe=self.bells.subscribe, unsubscribe=self.bells.unsubscribe)
         self.directory.on_change.append(upstreams.reconfigure)

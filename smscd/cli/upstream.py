@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from smscd.admin.upstreams import Admin, Changed
     from smscd.cli.storage import Opened
     from smscd.core.directory import Upstream
+    from storage.redis.breakers import UpstreamStanding
 
 
 @click.group()
@@ -150,21 +151,25 @@ def show(name: str, config_file: Path | None, data_dir: Path | None, as_json: bo
 @instance_options
 @json_option
 def list_upstreams(config_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """All upstreams, and how many messages wait for each."""
+    """All upstreams, how many messages wait for each, and which are out: new messages go around those."""
     from smscd.cli.storage import opened
     from smscd.core.upstream_fields import shown
     from storage.postgres import configuration
+    from storage.redis.breakers import Breakers
+    from storage.redis.keys import ShardKeys
 
     location = find_instance(config_file, data_dir, as_json=as_json)
 
-    async def work() -> list[tuple[Upstream, int]]:
+    async def work() -> list[tuple[Upstream, int, str]]:
         async with opened(location) as storage:
             waiting = admin_of(storage).waiting
-            return [(found, await waiting(found.id)) for found in await configuration.upstreams(storage.database)]
+            out = {name: why_out(one) for name, one in (await Breakers(ShardKeys(0), storage.link).believed()).items()}
+            held = await configuration.upstreams(storage.database)
+            return [(found, await waiting(found.id), out.get(found.id, "")) for found in held]
 
     found = run(work, as_json=as_json)
     if as_json:
-        print_json([{**shown(row), "waiting": waiting} for row, waiting in found])
+        print_json([{**shown(row), "waiting": waiting, "out": out} for row, waiting, out in found])
         return
     rows = [
         (
@@ -175,11 +180,19 @@ def list_upstreams(config_file: Path | None, data_dir: Path | None, as_json: boo
             row.window_size,
             f"{row.rate_per_second:g}" if row.rate_per_second else "any",
             waiting,
-            "" if row.is_enabled else "disabled",
+            (f"out: {out}" if out else "") if row.is_enabled else "disabled",
         )
-        for row, waiting in found
+        for row, waiting, out in found
     ]
     print_table(["upstream", "address", "system_id", "binds", "window", "rate", "waiting", ""], rows)
+
+
+def why_out(standing: UpstreamStanding) -> str:
+    """Why new messages go around an upstream, in words for operators."""
+    from storage.redis.breakers import THROTTLED
+
+    reasons = {"closed": "no bind", THROTTLED: "only throttles"}
+    return reasons.get(standing.state, f"breaker {standing.state.replace('_', ' ')}")
 
 
 def _change(

@@ -108,6 +108,14 @@ class Breaker:
             return True
         return False
 
+    def unreachable(self, now: float) -> bool:
+        """No bind can be made: open, and let the probe go as soon as there is one. True when the state changed."""
+        if self._state is not BreakerState.CLOSED:
+            return False
+        self._open(now)
+        self._until = now
+        return True
+
     def trip(self, now: float) -> None:
         """Open at once: all binds are lost, or an operator says so."""
         if self._state is not BreakerState.OPEN:

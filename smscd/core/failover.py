@@ -20,10 +20,39 @@ from smscd.core.routing import NONE_CLOSED
 _UDHI: Final = int(EsmClass.UDHI)
 
 
-class Standing:
-    """Whether one upstream is out: its breaker is not closed, or no bind of it was up for a while. now: monotonic.
+class Throttling:
+    """Whether one upstream does nothing but throttle. now: monotonic. See decisions/0032.
 
-    grace_seconds: how long it is out before its queue moves. no_bind_seconds: without a bind for that long it is out.
+    seconds: for how long no answer may say anything else before it does; a silence twice as long begins anew.
+    """
+
+    __slots__ = ("_latest", "_seconds", "_since")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+        self._latest = 0.0
+
+    def answered(self, throttled: int, others: int, now: float) -> None:
+        """So many answers throttled, and so many took a message or refused it for good."""
+        if others:
+            self._since = None
+        elif throttled:
+            if self._since is None or (not self.is_all and now - self._latest >= 2 * self._seconds):
+                self._since = now
+            self._latest = now
+
+    @property
+    def is_all(self) -> bool:
+        """True from then on until it takes a message, or refuses one for good."""
+        return self._since is not None and self._latest - self._since >= self._seconds
+
+
+class Standing:
+    """Whether one upstream is out: its breaker is not closed, it only throttles, or no bind of it was up for a while.
+
+    now: monotonic. grace_seconds: how long it is out before its queue moves. no_bind_seconds: without a bind for that
+    long it is out.
     """
 
     __slots__ = ("_bindless_since", "_grace_seconds", "_no_bind_seconds", "since")
@@ -34,14 +63,14 @@ class Standing:
         self._no_bind_seconds = no_bind_seconds
         self._bindless_since: float | None = None
 
-    def look(self, state: BreakerState, has_binds: bool, now: float) -> None:
+    def look(self, state: BreakerState, has_binds: bool, now: float, *, throttles: bool = False) -> None:
         """Note how things are. since: from when it is out, None while it is not."""
         if has_binds:
             self._bindless_since = None
         elif self._bindless_since is None:
             self._bindless_since = now
         gone = self._bindless_since is not None and now - self._bindless_since >= self._no_bind_seconds
-        if state is BreakerState.CLOSED and not gone:
+        if state is BreakerState.CLOSED and not gone and not throttles:
             self.since = None
         elif self.since is None:
             self.since = now

@@ -56,8 +56,9 @@ class UpstreamFigures:
 
     Gauges: queued (messages of this upstream in Redis), claimed, in_flight (segments), rest, parked (ids), binds_bound,
     binds_held, window (segments that may be under way on bound binds), breaker_state, inbound_waiting (parts of
-    messages from phones), doubts (messages that stay in doubt), doubt_oldest_seconds and out_since_ms (0: it is not
-    out). The rest only grows. moved: messages that went to another upstream, because this one was out.
+    messages from phones), doubts (messages that stay in doubt), doubt_oldest_seconds, out_since_ms (0: it is not
+    out) and is_throttled (it does nothing but throttle). The rest only grows.
+    moved: messages that went to another upstream, because this one was out.
     doubts_settled: segments in doubt whose receipt came. binds_refused: by the name of the status.
     receipts_by_form: matched by another form of the id than the profile's. receipts_ambiguous: ids that may be several
     messages'. receipts_looked_up: ids that were asked of PostgreSQL. receipts_cold: receipts that it knew.
@@ -72,6 +73,7 @@ class UpstreamFigures:
     unwritten: int = 0
     breaker_opened: int = 0
     out_since_ms: int = 0
+    is_throttled: bool = False
     moved: int = 0
     tls_failures: int = 0
     unreadable: int = 0
@@ -110,6 +112,11 @@ class UpstreamFigures:
     breaker_state: str = "closed"
     response_seconds: Histogram = field(default_factory=Histogram)
     receipt_seconds: Histogram = field(default_factory=Histogram)
+
+    def forget_standing(self) -> None:
+        """The upstream is another process's from now on: what it is in, and how it stands, is for that one to say."""
+        self.doubts, self.doubt_oldest_seconds = 0, 0.0
+        self.out_since_ms, self.is_throttled, self.breaker_state = 0, False, "closed"
 
 
 @dataclass(slots=True)

@@ -8,12 +8,14 @@ from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
 
 BELIEVED_MS = 3_000
+THROTTLED = "throttled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamStanding:
-    """An upstream that is out. state: of its breaker ("closed": no bind is up). takes_new: it wants a probe.
+    """An upstream that is out. takes_new: it wants a probe.
 
+    state: of its breaker; when that is closed, "throttled" when it does nothing but throttle, else no bind is up.
     until_ms: not believed after that, in Redis time, unless its owner says it again.
     """
 
@@ -52,3 +54,9 @@ class Breakers:
                 )
             )
         return found
+
+    async def believed(self) -> dict[str, UpstreamStanding]:
+        """The same by upstream, without what its owner has ceased to say. Raises StorageUnavailable."""
+        seconds, microseconds = await self._link.command("TIME")
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        return {standing.upstream: standing for standing in await self.read() if standing.until_ms > now_ms}

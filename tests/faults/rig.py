@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -36,6 +36,7 @@ class Rig:
     """One run: the daemon under test, and the two sides that keep records beside it.
 
     is_given_up: the daemon will not serve again, and is killed at the end instead of stopped.
+    records: of other carriers.
     """
 
     directory: Path
@@ -43,6 +44,7 @@ class Rig:
     demo: DemoChild
     generators: list[BenchChild] = field(default_factory=list)
     is_given_up: bool = False
+    records: Collection[Path] = ()
 
     @property
     def client_record(self) -> Path:
@@ -103,7 +105,9 @@ class Rig:
         ready = self.demo.ready
         stored = asyncio.run(read_stored(ready.valkey_url, ready.postgres_dsn))
         records = read_records([self.client_record, self.hooks_record])
-        return judge(records, read_records([self.carrier.record]), stored, expects_receipts=expects_receipts)
+        return judge(
+            records, read_records([self.carrier.record, *self.records]), stored, expects_receipts=expects_receipts
+        )
 
     def settled(self, *, expects_receipts: bool = True) -> Judgement:
         """The checker's word once everything has come to rest, or after a minute."""
@@ -122,15 +126,17 @@ def running_rig(
     environment: Mapping[str, str] | None = None,
     demo_options: Sequence[str] = (),
     upstream: Callable[[CarrierChild], str] = lambda carrier: carrier.upstream_url,
+    records: Collection[Path] = (),
 ) -> Iterator[Rig]:
     """A carrier that answers after 20 ms, so that there is always something in flight, and a demo bound to it.
 
     environment: settings of the demo, SMSCD_... each. upstream: the URL at which the demo finds the carrier.
+    records: of other carriers, which demo_options name.
     """
     directory.chmod(0o755)
     carrier = CarrierChild(directory, "--latency=0.02", *carrier_options)
     carrier.start()
-    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", upstream(carrier), *demo_options))
+    rig = Rig(directory, carrier, DemoChild(directory, "--upstream", upstream(carrier), *demo_options), records=records)
     rig.demo.environment.update(environment or {})
     with ending(carrier, rig.demo):
         rig.demo.start()

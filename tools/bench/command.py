@@ -14,7 +14,7 @@ from smscd.supervision.ready import ReadyFile
 from tools.bench.http import HttpOptions, run_http
 from tools.bench.run import run
 from tools.bench.smpp import BenchError, SmppOptions, run_smpp
-from tools.bench.workload import COUNT_MAX
+from tools.bench.workload import COUNT_MAX, DESTINATION_PREFIX
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -66,6 +66,9 @@ def print_report(report: Mapping[str, object], as_json: bool) -> None:
 @click.option("--rate", default=0.0, type=click.FloatRange(0), help="Messages a second; 0 keeps the windows full.")
 @click.option("--text-length", default=60, show_default=True, type=click.IntRange(24, 160), help="Characters.")
 @click.option("--sender", default="BENCH", show_default=True, help="Source address.")
+@click.option(
+    "--prefix", "prefixes", multiple=True, default=(DESTINATION_PREFIX,), help="Of the destinations; several in turn."
+)
 @click.option("--receipts/--no-receipts", default=True, show_default=True, help="Ask for receipts.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the receipts.")
 @click.option("--keys", is_flag=True, help="Send an idempotency key with every message (TLV 0x1500).")
@@ -91,6 +94,7 @@ def smpp(
     rate: float,
     text_length: int,
     sender: str,
+    prefixes: tuple[str, ...],
     receipts: bool,
     wait: bool,
     keys: bool,
@@ -125,6 +129,7 @@ def smpp(
         rate=rate,
         text_length=text_length,
         sender=sender,
+        prefixes=prefixes,
         registered_delivery=int(receipts),
         waits_for_receipts=wait,
         with_keys=keys,

@@ -27,7 +27,7 @@ from smscd.core.pacing import TokenBucket
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from tools.bench.tally import SmppReport, Tally
-from tools.bench.workload import destinations, new_run, text_tail, token_at
+from tools.bench.workload import DESTINATION_PREFIX, DESTINATIONS, destinations, new_run, text_tail, token_at
 from tools.record import RecordWriter, token_of
 
 TICK_SECONDS = 0.005
@@ -49,6 +49,7 @@ class SmppOptions:
     with_keys: each message carries its token as the idempotency key, in TLV 0x1500.
     reconnects: a lost connection is made again; with keys, what was unanswered on it is sent again.
     patience_seconds: how long nothing may happen before what is missing counts as lost.
+    prefixes: what the destinations begin with, in turn.
     linger_seconds: how long to stay bound, once all is complete, after the last thing that came in.
     """
 
@@ -62,6 +63,7 @@ class SmppOptions:
     rate: float = 0.0
     text_length: int = 60
     sender: str = "BENCH"
+    prefixes: tuple[str, ...] = (DESTINATION_PREFIX,)
     registered_delivery: int = 1
     waits_for_receipts: bool = True
     with_keys: bool = False
@@ -288,7 +290,7 @@ def body_template(options: SmppOptions) -> tuple[list[bytes], bytes, bool]:
     text = mark + text_tail(options.run, options.text_length).encode()
     heads: list[bytes] = []
     tail = b""
-    for destination in destinations():
+    for destination in destinations(DESTINATIONS, options.prefixes):
         pdu = SubmitSm(
             source_addr_ton=Ton.INTERNATIONAL if options.sender.isdigit() else Ton.ALPHANUMERIC,
             source_addr_npi=Npi.E164 if options.sender.isdigit() else Npi.UNKNOWN,

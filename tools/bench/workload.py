@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from tools.carrier.behaviour import MAGIC_SUFFIXES
 
@@ -34,16 +35,18 @@ def text_tail(run: str, length: int) -> str:
     return (" " + FILLER)[:rest]
 
 
-def destinations(count: int = DESTINATIONS) -> list[str]:
-    """Distinct E.164 numbers without a plus, none of which ends in a magic number of the simulated carrier."""
+def destinations(count: int = DESTINATIONS, prefixes: Sequence[str] = (DESTINATION_PREFIX,)) -> list[str]:
+    """Distinct E.164 numbers without a plus, none of which ends in a magic number of the simulated carrier.
+
+    prefixes: what they begin with, in turn.
+    """
     numbers: list[str] = []
     number = 0
     while len(numbers) < count:
-        candidate = f"{DESTINATION_PREFIX}{number:04d}"
-        if candidate[-3:].encode() not in MAGIC_SUFFIXES:
-            numbers.append(candidate)
+        if f"{number:03d}"[-3:].encode() not in MAGIC_SUFFIXES:
+            numbers += [f"{prefix}{number:04d}" for prefix in prefixes]
         number += 1
-    return numbers
+    return numbers[:count]
 
 
 class Pace:

@@ -47,6 +47,7 @@ BEHAVIOURS: dict[bytes, Behaviour] = {
     b"003": Behaviour(stat=b"REJECTD", err=b"003"),
     b"008": Behaviour(first_status=CommandStatus.ESME_RSYSERR, first_times=2),
     b"010": Behaviour(status=CommandStatus.ESME_RINVDSTADR, receipts=0),
+    b"058": Behaviour(status=CommandStatus.ESME_RTHROTTLED, receipts=0),
     b"088": Behaviour(first_status=CommandStatus.ESME_RTHROTTLED, first_times=3),
     b"404": Behaviour(is_answered=False, receipts=0),
     b"500": Behaviour(first_drops=1),
@@ -84,9 +85,9 @@ class Attempts:
         return before
 
 
-def decide(destination: bytes, attempts: Attempts) -> Decision:
-    """Look up the mood of a destination and count the attempt where the mood needs it."""
-    behaviour = BEHAVIOURS.get(destination[-3:], DELIVERED)
+def decide(destination: bytes, attempts: Attempts, otherwise: Behaviour = DELIVERED) -> Decision:
+    """Look up the mood of a destination and count the attempt where the mood needs it. otherwise: without a mood."""
+    behaviour = BEHAVIOURS.get(destination[-3:], otherwise)
     if not behaviour.is_counted:
         return Decision(behaviour, behaviour.status)
     before = attempts.count(destination)

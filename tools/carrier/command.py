@@ -16,10 +16,12 @@ from protocols.smpp.constants import InterfaceVersion
 from protocols.smpp.limits import SessionConfig
 from smscd.transport.connection import Callbacks
 from smscd.transport.listener import listen
+from tools.carrier.behaviour import BEHAVIOURS
 from tools.carrier.control import start_control
 from tools.carrier.outbind import OutbindOptions, keep_calling
 from tools.carrier.receipts import ID_FORMS
 from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.trouble import Trouble
 from tools.record import RecordWriter
 
 WINDOW_SIZE = 10_000
@@ -111,6 +113,18 @@ def outbind_of(target: str, system_id: str, password: str) -> OutbindOptions:
 @click.option("--no-transceivers", is_flag=True, help="Only transmitters and receivers may bind, as before SMPP 3.4.")
 @click.option("--congestion", type=click.IntRange(0, 100), help="congestion_state in responses to peers of SMPP 5.0.")
 @click.option(
+    "--mood",
+    default="000",
+    show_default=True,
+    type=click.Choice([suffix.decode() for suffix in BEHAVIOURS]),
+    help="What other numbers get than those below.",
+)
+@click.option("--garbage", is_flag=True, help="Answer every submit_sm with what is no PDU.")
+@click.option("--close-after", default=0, type=click.IntRange(0), help="Cut a session off at this submit_sm of it.")
+@click.option("--reverse", default=0.0, type=click.FloatRange(0), help="Answer out of order, half so much later.")
+@click.option("--flap", default=0.0, type=click.FloatRange(0), help="Seconds to be there, and to be away, in turn.")
+@click.option("--binds-max", default=0, type=click.IntRange(0), help="More binds are refused (ESME_RALYBND); 0: any.")
+@click.option(
     "--outbind", metavar="HOST:PORT", help="Call this ESME, say outbind, and let it bind; again when it ends."
 )
 @click.option("--outbind-system-id", default="carrier", show_default=True, help="What the outbind says.")
@@ -138,6 +152,12 @@ def carrier(
     as_data_sm: bool,
     no_transceivers: bool,
     congestion: int | None,
+    mood: str,
+    garbage: bool,
+    close_after: int,
+    reverse: float,
+    flap: float,
+    binds_max: int,
     outbind: str | None,
     outbind_system_id: str,
     outbind_password: str,
@@ -153,6 +173,7 @@ def carrier(
     001 002 003         accepted, receipt UNDELIV, EXPIRED, REJECTD
     008                 ESME_RSYSERR twice for a number, then accepted
     010                 ESME_RINVDSTADR
+    058                 ESME_RTHROTTLED, always
     088                 ESME_RTHROTTLED three times for a number, then accepted
     404                 never answered
     500                 drops the connection once for a number, then accepted
@@ -182,6 +203,14 @@ def carrier(
         as_data_sm=as_data_sm,
         takes_transceivers=not no_transceivers,
         congestion_state=congestion,
+        trouble=Trouble(
+            mood=mood.encode(),
+            garbage=garbage,
+            closes_after=close_after,
+            reversed_seconds=reverse,
+            flap_seconds=flap,
+            binds_max=binds_max,
+        ),
     )
     serve = ServeOptions(
         host=host,

@@ -25,14 +25,16 @@ from protocols.smpp.events import (
     TimedOut,
     UnbindRequested,
 )
-from protocols.smpp.pdu import BindTransceiver, BindTransmitter, SubmitSm
+from protocols.smpp.pdu import BindTransmitter, SubmitSm
 from smscd.core.pacing import TokenBucket
 from smscd.transport.connection import SmppConnection
 from tools import record
 from tools.carrier.behaviour import BEHAVIOURS, DELIVERED, Attempts, Behaviour, decide, wants_receipt
 from tools.carrier.deliveries import Deliveries
+from tools.carrier.injection import write_octets
 from tools.carrier.receipts import ID_FORMS, Accepted, Buckets, Delivery, ReceiptBuilder
 from tools.carrier.taken import Answer, Taken, submit_line, text_of
+from tools.carrier.trouble import GARBAGE, NONE, Trouble
 
 RESEND_SECONDS = 1.0
 RECORD_FLUSH_SECONDS = 0.02
@@ -51,6 +53,7 @@ class CarrierOptions:
     receipt_window: deliver_sm that one session may leave unanswered. waiting_max: deliveries kept for each system_id.
     as_data_sm: receipts and MOs are data_sm instead of deliver_sm. takes_transceivers: False as an SMSC of 3.3.
     congestion_state: what every response to a peer of 5.0 says of us; None says nothing.
+    trouble: how it misbehaves as a whole.
     """
 
     system_id: str | None = None
@@ -66,14 +69,16 @@ class CarrierOptions:
     as_data_sm: bool = False
     takes_transceivers: bool = True
     congestion_state: int | None = None
+    trouble: Trouble = NONE
 
 
 @dataclass(slots=True)
 class Bound:
-    """What the carrier keeps of a bound session."""
+    """What the carrier keeps of a bound session. submits: how many submit_sm came over it."""
 
     system_id: bytes
     deliveries: Deliveries
+    submits: int = 0
 
 
 class Carrier:
@@ -87,6 +92,9 @@ class Carrier:
         self.silent = 0
         self.dropped = 0
         self.binds = 0
+        self.binds_refused = 0
+        self.bound_most = 0
+        self.is_away = False
         self._loop = loop
         self._record = record_writer
         self._attempts = Attempts()
@@ -103,11 +111,16 @@ class Carrier:
         self._timer_at = 0.0
         self._record_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Event | None = None
+        self._flapping: asyncio.TimerHandle | None = None
+        self.behave(options)
 
     # --- callbacks of the connections -------------------------------------------------------------------------------
 
     def on_open(self, connection: SmppConnection) -> None:
         """A peer connected."""
+        if self.is_away:
+            connection.abort()
+            return
         self._connections.add(connection)
         connection.session.congestion_state = self.options.congestion_state
 
@@ -161,9 +174,12 @@ class Carrier:
         if self.options.password is not None and not compare_digest(pdu.password, self.options.password.encode()):
             session.refuse_bind(pdu.sequence_number, CommandStatus.ESME_RINVPASWD)
             return
-        if isinstance(pdu, BindTransceiver) and not self.options.takes_transceivers:
-            session.refuse_bind(pdu.sequence_number, CommandStatus.ESME_RINVCMDID)
+        options, bound = self.options, len(self.bound())
+        if status := options.trouble.refusal(pdu, bound, takes_transceivers=options.takes_transceivers):
+            self.binds_refused += 1
+            session.refuse_bind(pdu.sequence_number, status)
             return
+        self.bound_most = max(self.bound_most, bound + 1)
         session.accept_bind(pdu.sequence_number, b"carrier", now)
         deliveries = self.deliveries_of(pdu.system_id)
         connection.context = Bound(pdu.system_id, deliveries)
@@ -196,11 +212,17 @@ class Carrier:
     def _take(self, connection: SmppConnection, pdus: list[SubmitSm]) -> None:
         """Decide on every submit_sm of a read, answer those that are answered now, and note the receipts due."""
         now, seconds = self._loop.time(), time.time()
+        trouble, bound = self.options.trouble, self._bound(connection)
+        bound.submits += len(pdus)
+        if trouble.hangs_up(bound.submits):
+            self._hang_up(connection, pdus, seconds, trouble)
+            return
         granted = self._bucket.take(len(pdus), now)
         taken = Taken()
+        otherwise = trouble.behaviour
         for pdu in pdus[:granted]:
-            if pdu.destination_addr[-3:] in BEHAVIOURS:
-                self._take_magic(taken, pdu, seconds)
+            if otherwise is not DELIVERED or pdu.destination_addr[-3:] in BEHAVIOURS:
+                self._take_magic(taken, pdu, seconds, otherwise)
                 if taken.drops:
                     break
             else:
@@ -213,6 +235,19 @@ class Carrier:
         if taken.drops:
             self.dropped += 1
             connection.close()
+
+    def _hang_up(self, connection: SmppConnection, pdus: list[SubmitSm], seconds: float, trouble: Trouble) -> None:
+        """Cut the connection off, these and what else is in its window unanswered."""
+        taken = Taken()
+        for pdu in pdus:
+            self._note_untaken(taken, pdu, seconds, b"drop")
+        self._keep(taken.lines)
+        self.dropped += 1
+        if trouble.garbage:
+            write_octets(connection, GARBAGE)
+            connection.close()
+        else:
+            connection.abort()
 
     def _accept(self, taken: Taken, pdu: SubmitSm, seconds: float, behaviour: Behaviour) -> None:
         """Give the message an id, answer ESME_ROK, and note the receipts that it asked for."""
@@ -239,9 +274,9 @@ class Carrier:
             token = record.token_of(text_of(pdu), pdu.esm_class, pdu.data_coding)
             taken.lines.append(submit_line(pdu, seconds, token, b"-", status))
 
-    def _take_magic(self, taken: Taken, pdu: SubmitSm, seconds: float) -> None:
-        """A message whose destination says what to do with it."""
-        decision = decide(pdu.destination_addr, self._attempts)
+    def _take_magic(self, taken: Taken, pdu: SubmitSm, seconds: float, otherwise: Behaviour) -> None:
+        """A message whose destination says what to do with it, or the trouble of the whole carrier."""
+        decision = decide(pdu.destination_addr, self._attempts, otherwise)
         if decision.drops:
             taken.drops = True
             self._note_untaken(taken, pdu, seconds, b"drop")
@@ -260,10 +295,11 @@ class Carrier:
         if taken.at_once:
             deliveries.add(self._builder.build(taken.at_once, time.time()))
             self._pump([deliveries])
-        if options.latency_seconds:
-            self._late_answers.add(now + options.latency_seconds, [(connection, taken.answers)])
-        else:
-            self._send_answers(connection, taken.answers)
+        for later, answers in options.trouble.in_parts(taken.answers):
+            if seconds := options.latency_seconds + later:
+                self._late_answers.add(now + seconds, [(connection, answers)])
+            else:
+                self._send_answers(connection, answers)
         if not taken.later:
             return
         delay = options.latency_seconds + options.receipt_delay_seconds
@@ -309,6 +345,27 @@ class Carrier:
             self._keep(lines)
 
     # --- time -------------------------------------------------------------------------------------------------------
+
+    def go_away(self, is_away: bool) -> None:
+        """Cut every connection off and take none until this is called with False."""
+        self.is_away = is_away
+        if is_away:
+            for connection in list(self._connections):
+                connection.abort()
+
+    def behave(self, options: CarrierOptions) -> None:
+        """Be like this from now on; ids of messages, forms of receipts and the rate stay what they were."""
+        self.options = options
+        if self._flapping is not None:
+            self._flapping.cancel()
+            self._flapping = None
+        if options.trouble.flap_seconds:
+            self._flapping = self._loop.call_later(options.trouble.flap_seconds, self._flap)
+
+    def _flap(self) -> None:
+        """There, away, and there again."""
+        self.go_away(not self.is_away)
+        self._flapping = self._loop.call_later(self.options.trouble.flap_seconds, self._flap)
 
     def _arm(self) -> None:
         """One timer for everything that is due later. (uvloop's handle of a moment that has passed knows no when().)"""
@@ -372,7 +429,10 @@ class Carrier:
         names = {status: _status_name(status) for status in self.statuses}
         return {
             "sessions": len(self._connections),
+            "bound": len(self.bound()),
+            "bound_most": self.bound_most,
             "binds": self.binds,
+            "binds_refused": self.binds_refused,
             "answers": {names[status]: count for status, count in sorted(self.statuses.items())},
             "silent": self.silent,
             "dropped_connections": self.dropped,
@@ -398,7 +458,7 @@ class Carrier:
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), timeout_seconds)
-        for timer in (self._timer, self._record_timer):
+        for timer in (self._timer, self._record_timer, self._flapping):
             if timer is not None:
                 timer.cancel()
         self._flush_record()

@@ -195,7 +195,7 @@ class Link:
 
     async def run(self) -> None:
         """Keep the bind up until stopped; one that was adopted, until its session ends."""
-        failures = 0
+        failures = unbound = 0
         while not self._is_stopping:
             profile = self.profile
             end = await self._live()
@@ -206,6 +206,9 @@ class Link:
                 break
             pause = pause_after(end, failures, self._chance())
             failures = 0 if end.is_steady else failures + 1
+            unbound = 0 if self._bound_at else unbound + 1
+            if unbound:
+                self._sink.unreached(unbound)
             if self._is_elsewhere() or (pause.is_held and self.profile != profile):
                 continue  # it changed, and may be right by now
             self.state = LinkState.HELD if pause.is_held else LinkState.WAITING

@@ -61,7 +61,7 @@ class Surroundings(NamedTuple):
     ids: IdSource.take. clock: time.monotonic, the clock of the leases. wall_ms: milliseconds since the epoch that do
     not step. chance: uniform in 0..1. outbinds: where upstreams may call; None: nowhere. opened: told of each new
     connection that was dialed, before anything has passed, for traces. record: for receipts that Redis knows nothing
-    of. move_after_seconds, no_bind_seconds: see core.failover.Standing.
+    of. move_after_seconds, no_bind_seconds, throttled_seconds: see core.failover.
     """
 
     open_stores: OpenStores
@@ -77,6 +77,7 @@ class Surroundings(NamedTuple):
     record: ColdRecord | None = None
     move_after_seconds: float = 5.0
     no_bind_seconds: float = 5.0
+    throttled_seconds: float = 60.0
 
 
 class UpstreamOwner:
@@ -223,6 +224,7 @@ class UpstreamOwner:
                 figures,
                 grace_seconds=around.move_after_seconds,
                 no_bind_seconds=around.no_bind_seconds,
+                throttled_seconds=around.throttled_seconds,
             ),
         )
         return dispatcher, receipts, pool

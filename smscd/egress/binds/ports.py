@@ -39,6 +39,9 @@ class LinkSink(Protocol):
     def lost(self, link: Link, refs: list[Ref]) -> None:
         """The session ended; these were never answered."""
 
+    def unreached(self, times: int) -> None:
+        """A bind could not be made, so many times in a row."""
+
     def links_changed(self) -> None:
         """A bind came up or went."""
 

@@ -88,6 +88,7 @@ class Dispatcher:
         self._encoder = SubmitEncoder(profile)
         self._errors = ErrorTable(profile)
         self._slow = 0
+        self._is_cut = False
         self._backlog = Backlog()
         self._claims = Claims(profile.id, store)
         self._doubts = Doubts()
@@ -144,13 +145,21 @@ class Dispatcher:
         self._wake.set()
 
     def lost(self, link: Link, refs: list[Ref]) -> None:
-        """A bind is gone; refs are what it never answered."""
+        """A bind is gone; refs are what it never answered: one failure, however many they are."""
         self._lost_refs += refs
+        self._is_cut = self._is_cut or bool(refs)
         for item in link.begun:
             if not item.is_over and not item.due_ms:
                 self._backlog.add_begun(item)
         link.begun.clear()
         self._wake.set()
+
+    def unreached(self, times: int) -> None:
+        """A bind could not be made, so many times in a row: a failure each, while no other bind can send."""
+        is_alone = times >= self.profile.breaker_failures_max and not self._senders.senders()
+        if is_alone and self.breaker.unreachable(self._clock()):
+            self._breaker_changed()
+            self._wake.set()
 
     def reported(self, source: bytes, dest: bytes, upstream_message_id: bytes, came_ms: int) -> None:
         """A receipt came at came_ms for a message from source to dest, with an id that no answer gave.
@@ -223,7 +232,7 @@ class Dispatcher:
                     await self._wake.gather(began + GATHER_SECONDS, self._has_enough)
         finally:
             self._is_in_cycle = False
-            self.figures.doubts, self.figures.doubt_oldest_seconds = 0, 0.0  # the next owner's from now on
+            self.figures.forget_standing()
             self.gate.correlated(self.gate.seen)
 
     def _has_enough(self) -> bool:
@@ -288,8 +297,11 @@ class Dispatcher:
             draft.withheld(items)
         tally = draft.tally
         may_narrow = bool(tally.queue_full) and any(link.can_narrow for link in self._senders.senders())
+        if self._failover is not None:
+            self._failover.answered(tally, now)
         succeeded, failed = outcomes(tally, self._slow, may_narrow=may_narrow)
-        self._slow = 0
+        failed += self._is_cut
+        self._slow, self._is_cut = 0, False
         if (succeeded or failed) and self.breaker.record(succeeded, failed, now):
             self._breaker_changed()
 
@@ -421,6 +433,7 @@ class Dispatcher:
 
     def _write(self, lots: list[Lot], reply: TurnReply) -> None:
         """After the reply: the bytes, one flush for each bind. Never past the lease's deadline."""
+        is_probing = self.breaker.state is BreakerState.HALF_OPEN and any(lot.refs for lot in lots)
         if reply.withheld:
             self._withheld += drop_withheld(lots, reply.withheld)
         now = self._clock()
@@ -432,6 +445,8 @@ class Dispatcher:
                 self.figures.unwritten += len(lot.refs)
                 for item in take_back(lot):
                     self._backlog.add_begun(item)
+        if is_probing and not any(lot.refs for lot in lots):
+            self.breaker.withdraw_probe(now)
 
     # --- around it --------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ import structlog
 from smscd.core.breaker import Breaker, BreakerState
 from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.failover import Standing, next_candidates, reroute
+from smscd.core.failover import Standing, Throttling, next_candidates, reroute
 from smscd.core.records import MessageRecord, State
 from smscd.egress.dispatch.blobs import Blob, Item
-from smscd.egress.figures import UpstreamFigures
-from storage.redis.breakers import encode_standing
+from smscd.egress.figures import Tally, UpstreamFigures
+from storage.redis.breakers import THROTTLED, encode_standing
 from storage.redis.dispatch import Move, MoveReply
 
 MOVED_AT_ONCE: Final = 200
@@ -56,16 +56,22 @@ class Failover:
         *,
         grace_seconds: float,
         no_bind_seconds: float,
+        throttled_seconds: float,
     ) -> None:
         self._upstream = upstream
         self._store = store
         self._directory = directory
         self._figures = figures
         self._standing = Standing(grace_seconds, no_bind_seconds)
+        self._throttling = Throttling(throttled_seconds)
         self._has_binds = False
         self._since_ms = 0
         self._published: str | None = None
         self._staying: set[int] = set()
+
+    def answered(self, tally: Tally, now: float) -> None:
+        """The answers that a turn took in."""
+        self._throttling.answered(tally.throttled, tally.accepted + tally.failed, now)
 
     def is_moving(self, now: float) -> bool:
         """True while what waits shall go elsewhere."""
@@ -84,20 +90,23 @@ class Failover:
         self._has_binds = has_binds
         self._staying.clear()
         was_out = self._standing.since is not None
-        self._standing.look(breaker.state, has_binds, now)
+        throttles = self._figures.is_throttled = self._throttling.is_all
+        self._standing.look(breaker.state, has_binds, now, throttles=throttles)
         is_out = self._standing.since is not None
         if is_out != was_out:
             self._since_ms = now_ms
             if is_out:
-                _log.warning("upstream.went_out", upstream=self._upstream)
+                _log.warning("upstream.went_out", upstream=self._upstream, is_throttled=throttles)
             else:
                 _log.info("upstream.came_back", upstream=self._upstream)
         self._figures.out_since_ms = self._since_ms if is_out else 0
         standing = ""
         if is_out:
             probe_at = breaker.next_probe_at
-            takes_new = breaker.state is BreakerState.OPEN and has_binds and is_idle and (probe_at or 0.0) <= now
-            standing = encode_standing(breaker.state.value, self._since_ms, takes_new)
+            is_closed = breaker.state is BreakerState.CLOSED
+            may_probe = throttles if is_closed else breaker.state is BreakerState.OPEN and (probe_at or 0.0) <= now
+            state = THROTTLED if is_closed and throttles else breaker.state.value
+            standing = encode_standing(state, self._since_ms, has_binds and is_idle and may_probe)
         if standing or standing != self._published:
             await self._store.publish_standing(standing)
             self._published = standing

@@ -113,6 +113,15 @@ def test_nothing_recorded_in_half_open_waits_on() -> None:
     assert breaker.state is BreakerState.HALF_OPEN
 
 
+def test_while_no_bind_can_be_made_it_is_open_and_the_first_bind_probes_with_one() -> None:
+    breaker = Breaker(CONFIG)
+    assert breaker.unreachable(1.0) and not breaker.unreachable(2.0)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.permit(10, 2.0) == 1 and breaker.permit(10, 2.0) == 0
+    assert not breaker.unreachable(2.0), "what became of the probe says more"
+    assert breaker.record(0, 1, 3.0) and breaker.next_probe_at == 3.0 + 2 * CONFIG.open_seconds
+
+
 def test_it_can_be_opened_at_once() -> None:
     breaker = Breaker(CONFIG)
     breaker.trip(1.0)

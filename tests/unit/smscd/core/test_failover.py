@@ -7,7 +7,7 @@ import msgspec
 from smscd.core.breaker import BreakerState
 from smscd.core.directory import Account, Cost, Price, Route, Snapshot, Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.failover import Standing, next_candidates, reroute
+from smscd.core.failover import Standing, Throttling, next_candidates, reroute
 from smscd.core.planning import Planned, plan
 from smscd.core.records import Door, Form, MessageRecord
 from smscd.core.submission import Submission
@@ -53,6 +53,35 @@ def test_an_open_breaker_is_out_at_once_and_its_queue_moves_after_the_grace() ->
     assert standing.since == 100.0, "a probe does not begin the grace anew"
     standing.look(BreakerState.CLOSED, True, 107.0)
     assert standing.since is None and not standing.may_move(200.0)
+
+
+def test_an_upstream_that_only_throttles_for_a_while_is_out_until_it_takes_one() -> None:
+    throttling = Throttling(60.0)
+    throttling.answered(0, 0, 90.0)
+    for second in range(60):
+        throttling.answered(3, 0, 100.0 + second)
+        assert not throttling.is_all
+    throttling.answered(1, 0, 160.0)
+    assert throttling.is_all
+    standing = Standing(5.0, 5.0)
+    standing.look(BreakerState.CLOSED, True, 160.0, throttles=throttling.is_all)
+    assert standing.since == 160.0 and standing.may_move(165.0)
+    throttling.answered(1, 0, 500.0)
+    assert throttling.is_all, "however seldom it is tried now"
+    throttling.answered(5, 1, 501.0)
+    assert not throttling.is_all
+    standing.look(BreakerState.CLOSED, True, 501.0, throttles=throttling.is_all)
+    assert standing.since is None
+
+
+def test_throttling_now_and_then_is_not_throttling_all_the_time() -> None:
+    throttling = Throttling(60.0)
+    for second in range(0, 600, 120):
+        throttling.answered(1, 0, float(second))
+    assert not throttling.is_all, "nobody asked for two minutes in between"
+    for second in range(600, 900, 10):
+        throttling.answered(9, second % 50 == 0, float(second))
+        assert not throttling.is_all
 
 
 def test_an_upstream_without_a_bind_is_out_only_after_a_while() -> None:

@@ -36,6 +36,7 @@ class Sink:
         self.late: list[Any] = []
         self.unanswered: list[Any] = []
         self.losses = 0
+        self.unreached_times: list[int] = []
         self.held: list[tuple[int, float]] = []
         self.delivered: list[Delivered] = []
         self.alerts: list[AlertNotification] = []
@@ -49,6 +50,9 @@ class Sink:
     def lost(self, link: Link, refs: list[Any]) -> None:
         self.unanswered += refs
         self.losses += 1
+
+    def unreached(self, times: int) -> None:
+        self.unreached_times.append(times)
 
     def links_changed(self) -> None:
         pass
@@ -131,10 +135,12 @@ async def test_a_cut_connection_gives_what_was_not_answered_and_is_dialed_again(
 async def test_an_upstream_that_is_down_is_dialed_again_after_a_pause() -> None:
     smsc = Smsc()
     smsc.is_down = True
-    async with running(smsc) as (link, _):
+    async with running(smsc) as (link, sink):
         await until(lambda: smsc.dialed == 2)
         smsc.is_down = False
         await until(lambda: link.state is LinkState.BOUND)
+        tried = smsc.dialed - 1
+        assert sink.unreached_times == list(range(1, tried + 1))
 
 
 async def test_quirk_21_bad_credentials_hold_the_link_until_the_configuration_changes() -> None:

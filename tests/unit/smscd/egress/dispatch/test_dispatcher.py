@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -835,3 +836,67 @@ async def test_a_rate_limits_what_goes_out() -> None:
     rig.dispatcher.wake()
     await rig.dispatcher.cycle()
     assert len(rig.link.written) == 3
+
+
+async def test_a_session_lost_with_what_was_not_answered_is_one_failure_and_five_open_the_breaker() -> None:
+    rig = Rig()
+    rig.link.window = 8
+    rig.redis.admit(*[message(number) for number in range(100)])
+    for _ in range(5):
+        assert rig.breaker_state() is BreakerState.CLOSED
+        await rig.work()
+        assert len(rig.link.pending) == 8
+        await rig.lose()
+        rig.link.can_send = True
+    assert rig.breaker_state() is BreakerState.OPEN
+    rig.clock.now += 5
+    await rig.work()
+    assert len(rig.link.pending) == 1, "one probe"
+    await rig.lose()
+    assert rig.breaker_state() is BreakerState.OPEN, "it failed at once, and is not waited for"
+
+
+async def test_a_session_lost_with_nothing_under_way_is_no_failure() -> None:
+    rig = Rig()
+    for _ in range(5):
+        await rig.lose()
+    assert rig.breaker_state() is BreakerState.CLOSED
+
+
+async def test_binds_that_cannot_be_made_open_the_breaker_unless_another_one_sends() -> None:
+    rig = Rig(links=2)
+    rig.dispatcher.unreached(5)
+    assert rig.breaker_state() is BreakerState.CLOSED
+    for link in rig.links:
+        link.can_send = False
+    rig.dispatcher.unreached(4)
+    assert rig.breaker_state() is BreakerState.CLOSED
+    rig.dispatcher.unreached(5)
+    assert rig.breaker_state() is BreakerState.OPEN and rig.figures.breaker_opened == 1
+    rig.redis.admit(*[message(number) for number in range(10)])
+    rig.link.can_send = True
+    await rig.work()
+    assert len(rig.link.pending) == 1
+    await rig.answer((ROK, b"abc"))
+    assert rig.breaker_state() is BreakerState.CLOSED and len(rig.link.written) > 1
+
+
+async def test_a_probe_that_could_not_be_written_does_not_hold_the_next_one_up() -> None:
+    rig = Rig()
+    rig.dispatcher.breaker.trip(rig.clock.now)
+    rig.redis.admit(*[message(number) for number in range(10)])
+    rig.clock.now += 5
+    turn = rig.store.turn
+
+    async def lost_meanwhile(draft: Any) -> Any:
+        reply = await turn(draft)
+        rig.link.can_send = not draft.intents
+        return reply
+
+    rig.store.turn = lost_meanwhile  # type: ignore[method-assign]
+    await rig.work()
+    assert not rig.link.written
+    rig.store.turn = turn  # type: ignore[method-assign]
+    rig.link.can_send = True
+    await rig.work()
+    assert len(rig.link.written) == 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from protocols.smpp.constants import CommandStatus
+from smscd.core.breaker import BreakerState
 from smscd.core.directory import Account, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import MessageRecord
 from smscd.egress.dispatch.failover import Failover
+from smscd.egress.figures import Tally
 from tests.unit.smscd.egress.dispatch.test_dispatcher import Rig
 from tests.unit.smscd.egress.doubles import FIRST_ID, message, profile
 
@@ -26,7 +28,13 @@ def failing(rig: Rig, *, room: int = 1_000_000, routes: tuple[str, ...] = ("carr
         )
     )
     rig.dispatcher._failover = Failover(
-        "carrier", rig.store, lambda: directory, rig.figures, grace_seconds=5.0, no_bind_seconds=5.0
+        "carrier",
+        rig.store,
+        lambda: directory,
+        rig.figures,
+        grace_seconds=5.0,
+        no_bind_seconds=5.0,
+        throttled_seconds=60.0,
     )
     return directory
 
@@ -129,6 +137,42 @@ async def test_when_nothing_is_here_to_probe_with_new_messages_are_let_come() ->
     assert len(rig.link.written) == 1, "one probe"
     await rig.answer((0, b"id"))
     assert rig.redis.standings[-1] == ""
+
+
+async def test_what_waits_for_one_that_only_throttles_goes_on_and_comes_back_when_it_takes_one() -> None:
+    rig = Rig()
+    failing(rig)
+    rig.link.window = 1
+    throttled = int(CommandStatus.ESME_RTHROTTLED)
+    rig.redis.admit(*[message(number) for number in range(100)])
+    await rig.work()
+    for _ in range(60):
+        await rig.answer((throttled, b""))
+        await pass_seconds(rig, 1)
+        assert not moved(rig) and rig.redis.standings[-1] == ""
+    await rig.answer((throttled, b""))
+    await pass_seconds(rig, 1)
+    assert rig.redis.standings[-1].startswith("throttled ") and rig.figures.is_throttled
+    assert rig.breaker_state() is BreakerState.CLOSED, "the link is well"
+    await pass_seconds(rig, 6)
+    before = len(moved(rig))
+    assert before > 30
+    await rig.answer((0, b"id"))
+    await pass_seconds(rig, 1)
+    assert rig.redis.standings[-1] == "" and not rig.figures.is_throttled
+    rig.redis.admit(*[message(number) for number in range(200, 220)])
+    await pass_seconds(rig, 5)
+    assert len(moved(rig)) == before
+
+
+async def test_one_that_only_throttled_and_has_nothing_to_be_asked_with_is_sent_one_again() -> None:
+    rig = Rig()
+    failing(rig)
+    assert rig.dispatcher._failover is not None
+    for second in (0.0, 30.0, 60.0):
+        rig.dispatcher._failover.answered(Tally(throttled=1), second)
+    await pass_seconds(rig, 1)
+    assert rig.redis.standings[-1].startswith("throttled ") and rig.redis.standings[-1].endswith(" 1")
 
 
 async def test_what_was_ever_in_doubt_does_not_move() -> None:
