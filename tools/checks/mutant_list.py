@@ -344,8 +344,8 @@ MUTANTS: Final = (
                 DISPATCHER,
                 "        reply = await self._store.turn(turn)\n"
                 "        self._recorded(draft, reply)\n"
-                "        self._write(lots, reply)\n",
-                '        self._write(lots, TurnReply(0, "", set(), [], []))\n'
+                "        self._intake.withheld(self._sending.write(lots, reply.withheld))\n",
+                "        self._sending.write(lots, set())\n"
                 "        reply = await self._store.turn(turn)\n"
                 "        self._recorded(draft, reply)\n",
             ),

@@ -25,7 +25,7 @@ def failing(rig: Rig, *, room: int = 1_000_000, routes: tuple[str, ...] = ("carr
             routes=(Route(prefix="49", upstreams=routes),),
         )
     )
-    rig.dispatcher._failover = Failover(
+    rig.dispatcher._leaving.failover = Failover(
         "carrier", rig.store, lambda: directory, rig.figures, grace_seconds=5.0, no_bind_seconds=5.0
     )
     return directory
