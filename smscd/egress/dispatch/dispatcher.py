@@ -333,6 +333,11 @@ class Dispatcher:
                 self._rest[message_id] = item
         if draft.turn.later:
             self._next_promote_ms = min(self._next_promote_ms, min(due for due, _, _ in draft.turn.later))
+        if reply.untold:
+            _log.info(
+                "message.ended_by_receipt", upstream=self.profile.id, message_ids=draft.untold(reply.untold)[:10],
+                count=len(reply.untold),
+            )  # fmt: skip
         self.figures.tally.add(draft.tally)
         self.figures.turns += 1
         if draft.tally.without_id and not self._gives_no_ids:

@@ -11,7 +11,7 @@ from smscd.core.directory import Upstream
 from smscd.core.records import Outcome, ResultRecord, State, Via
 from smscd.egress.dispatch.blobs import Blob, Item, rest_blob
 from storage.redis.changes import ChangeAnswer
-from storage.redis.dispatch import Turn
+from storage.redis.dispatch import End, Turn
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -71,16 +71,15 @@ class Entries:
         refund: int = 0,
         tells: bool = True,
     ) -> None:
-        """Make a message final: state, refund, callback, journal; nothing of it is left anywhere."""
+        """Make a message final: state, refund, callback, journal; nothing of it is left anywhere.
+
+        When a receipt has ended it before, turn.lua leaves out what would tell a second end.
+        """
         record, turn = item.record, self.turn
         callback = result_callback(record, state, status, self.now_ms) if tells else None
-        if callback is not None:
-            blob = _encode(callback)
-            if record.via == Via.WEBHOOK:
-                turn.hooks.append(blob)
-            else:
-                turn.out.setdefault(record.account, []).append(blob)
-        turn.finals.append((record.id, int(state)))
+        account = "" if record.via == Via.WEBHOOK else record.account
+        blob = b"" if callback is None else _encode(callback)
+        turn.ends.append(End(record.id, int(state), blob, account))
         if refund:
             turn.refunds.append((record.account, record.id, refund))
         self._journal(item, outcome, state, status=status, segment=segment, refund=refund, due=callback is not None)

@@ -41,6 +41,9 @@ Ref: TypeAlias = tuple[Item, int]
 Answers: TypeAlias = Sequence[tuple[Ref, int, bytes]]
 
 _encode = msgspec.msgpack.Encoder().encode
+_COUNTED: Final = {
+    State.FAILED: "failed", State.EXPIRED: "expired", State.UNKNOWN: "unknown", State.CANCELED: "canceled"
+}  # fmt: skip
 _ACCEPTED, _SENT, _SENDING = int(Outcome.ACCEPTED), int(State.SENT), int(State.SENDING)
 
 
@@ -256,6 +259,14 @@ class Draft(Entries):
                     for item in left:
                         self.to_rest(item)
         self.end_of_validity(rest)
+
+    def untold(self, ends: Iterable[int]) -> list[int]:
+        """A receipt had ended the messages of these ends, so that they count as what it said; their ids."""
+        found = [self.turn.ends[at] for at in ends]
+        for end in found:
+            name = _COUNTED[State(end.state)]
+            setattr(self.tally, name, getattr(self.tally, name) - 1)
+        return [end.message_id for end in found]
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
