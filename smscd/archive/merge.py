@@ -34,10 +34,12 @@ Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult
 """A record that becomes a segment or an event."""
 
 _REPEATED, _APART, _FINAL = b"012"
+_TOLD = ord("1")
 # Plain integers: comparing with a member of an enum costs several times as much.
 _ACCEPTED = int(Outcome.ACCEPTED)
 _FLAGGED = frozenset((int(Outcome.DOUBTED), int(Outcome.UNANNOUNCED)))
 """What announces a possible duplicate: who was refused sends again. What is cancelled after all is none."""
+_ENDS = frozenset((int(Outcome.FAILED), int(Outcome.EXPIRED), int(Outcome.UNKNOWN), int(Outcome.CANCELED)))
 _DELIVERED = int(State.DELIVERED)
 _LOW_BALANCE = int(CallbackKind.LOW_BALANCE)
 _FIRST_FINAL = int(State.DELIVERED)
@@ -171,7 +173,8 @@ class Batch:
         return len(records)
 
     def _add_turn(self, entry: Entry) -> int:
-        records = _decode_turn(entry.blob)
+        """An end that came after a receipt's is an event and nothing more."""
+        records, told = _decode_turn(entry.blob), iter(entry.refunds)
         learned, sent, proposed = self.learned, self.sent, 0
         for record in records:
             found = learned.get(record.id)
@@ -191,6 +194,9 @@ class Batch:
                 self.attempts.append(record)
                 if record.outcome in _FLAGGED:
                     found.maybe_duplicate = True
+                if record.outcome in _ENDS and next(told, _TOLD) != _TOLD:
+                    proposed += record.refund_micros > 0
+                    continue
                 status = record.command_status
                 settle(found, state, record.at_ms, f"0x{status:08x}" if status else None)
             if record.due:

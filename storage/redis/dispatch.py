@@ -42,9 +42,22 @@ class Intent:
     attempt: int
 
 
+class End(NamedTuple):
+    """A message's final state. callback: for the account's ESMEs, or for the hooks when no account is given; b"" when
+    nobody is told."""
+
+    message_id: int
+    state: int
+    callback: bytes = b""
+    account: str = ""
+
+
 @dataclass(slots=True)
 class Turn:
-    """Results of the last turn and intents of the next; see turn.lua for each list."""
+    """Results of the last turn and intents of the next; see turn.lua for each list.
+
+    hooks: callbacks that tell no end.
+    """
 
     intents: list[Intent] = field(default_factory=list)
     settled: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -52,9 +65,8 @@ class Turn:
     later: list[tuple[int, str, bytes]] = field(default_factory=list)
     rest_set: list[tuple[int, bytes]] = field(default_factory=list)
     rest_del: list[int] = field(default_factory=list)
-    finals: list[tuple[int, int]] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
     refunds: list[tuple[str, int, int]] = field(default_factory=list)
-    out: dict[str, list[bytes]] = field(default_factory=dict)
     hooks: list[bytes] = field(default_factory=list)
     depth_delta: int = 0
     journal: list[bytes] = field(default_factory=list)
@@ -68,7 +80,7 @@ class Turn:
         """True when there is nothing to record."""
         return not (
             self.intents or self.settled or self.finished or self.later or self.rest_set or self.rest_del
-            or self.finals or self.refunds or self.out or self.hooks or self.depth_delta or self.journal
+            or self.ends or self.refunds or self.hooks or self.depth_delta or self.journal
             or self.answers or self.dropped
         )  # fmt: skip
 
@@ -77,7 +89,8 @@ class Turn:
 class TurnReply:
     """withheld: indexes of intents not to be sent, their message was cancelled before. refunded: one for each refund.
 
-    late_changes: ids of messages whose cancellation came after they had been sent.
+    late_changes: ids of messages whose cancellation came after they had been sent. untold: indexes of ends that are
+    none, because a receipt had ended the message before.
     """
 
     time_ms: int
@@ -85,6 +98,7 @@ class TurnReply:
     withheld: set[int]
     refunded: list[bool]
     late_changes: list[int]
+    untold: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -181,7 +195,8 @@ class DispatchStore:
         self._session.saw(reply[1])
         withheld = {int(index) for index in reply[3].split(b",")} if reply[3] else set()
         late = [int.from_bytes(reply[4][i : i + 8], "big") for i in range(0, len(reply[4]), 8)]
-        return TurnReply(int(reply[0]), reply[1].decode(), withheld, [flag == 0x31 for flag in reply[2]], late)
+        untold = [at for at, digit in enumerate(reply[5]) if digit == 0x30]
+        return TurnReply(int(reply[0]), reply[1].decode(), withheld, [flag == 0x31 for flag in reply[2]], late, untold)
 
     def _turn_call(self, turn: Turn) -> tuple[list[str], list[Arg]]:
         names = self._keys
@@ -227,15 +242,20 @@ class DispatchStore:
             args += (id8(message_id), blob)
         args.append(len(turn.rest_del))
         args += [id8(message_id) for message_id in turn.rest_del]
-        args.append(len(turn.finals))
-        for message_id, state in turn.finals:
-            args += (number(names.state(message_id)), id8(message_id), int(state))
+        args.append(len(turn.ends))
+        bells: dict[int, bytes] = {}
+        for end in turn.ends:
+            stream = 0
+            if end.callback:
+                stream = number(names.out(end.account) if end.account else names.hooks)
+                bells[stream] = b"o:" + end.account.encode() if end.account else b"h"
+            args += (number(names.state(end.message_id)), id8(end.message_id), int(end.state), stream, end.callback)
+        args.append(len(bells))
+        for stream, payload in bells.items():
+            args += (stream, payload)
         args.append(len(turn.refunds))
         for account, message_id, micros in turn.refunds:
             args += (number(names.acct(account)), number(names.refunded(message_id)), id8(message_id), micros)
-        args.append(len(turn.out))
-        for account, callbacks in turn.out.items():
-            args += (number(names.out(account)), pack_array(callbacks), b"o:" + account.encode())
         args.append(len(turn.answers))
         for message_id, answer in turn.answers:
             args += (id8(message_id), answer)

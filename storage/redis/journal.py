@@ -17,7 +17,8 @@ class JournalEntry:
 
     effects: for A nothing, or one digit a message (1: it waits in PostgreSQL alone); for T one digit for each record
     that proposed a refund (1 made); for R one digit a record (Effect).
-    refunds: for R one digit for each record that proposed a refund.
+    refunds: for R one digit for each record that proposed a refund; for T nothing, or one digit for each record that is
+    an end (0: a receipt had ended the message before).
     """
 
     id: str

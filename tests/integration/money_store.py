@@ -28,7 +28,7 @@ from smscd.core.records import (
 from storage.embedded.valkey import EmbeddedValkey
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, Refusal
-from storage.redis.dispatch import DispatchStore, Intent, Turn
+from storage.redis.dispatch import DispatchStore, End, Intent, Turn
 from storage.redis.errors import StorageUnavailable, Unanswered
 from storage.redis.journal import entry_order
 from storage.redis.keys import UpstreamKeys
@@ -196,7 +196,7 @@ class Shard(View):
         """It ends unsent; whether it was refunded by this, and whether a cancellation came too late."""
         outcome = {State.EXPIRED: Outcome.EXPIRED, State.CANCELED: Outcome.CANCELED}.get(state, Outcome.FAILED)
         turn = Turn(
-            finals=[(BASE + id, state)],
+            ends=[End(BASE + id, state)],
             refunds=[(message.account, BASE + id, message.price)],
             journal=[self._result(id, message.account, outcome, state, message.price)],
             depth_delta=-1,

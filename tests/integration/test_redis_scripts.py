@@ -29,7 +29,7 @@ from smscd.roles.node import Node
 from storage.redis import receipts as receipts_module
 from storage.redis.accounts import AmountOutOfRange, Balances
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply, Refusal
-from storage.redis.dispatch import DispatchStore, Intent, QueueEntry, Turn
+from storage.redis.dispatch import DispatchStore, End, Intent, QueueEntry, Turn
 from storage.redis.errors import Fenced, Unanswered, UnsafeStorage
 from storage.redis.guard import Guard
 from storage.redis.journal import JournalReader
@@ -243,7 +243,7 @@ async def test_messages_admitted_after_their_refusal_are_cancelled_and_refunded_
     reply = await dispatch.turn(Turn(intents=intents))
     assert reply.withheld == {0}
     assert await dispatch.opens([entry]) == [{b"1.0": b"i0"}]
-    done = Turn(finals=[(BASE + 1, State.CANCELED)], refunds=[("demo", BASE + 1, 10_000)])
+    done = Turn(ends=[End(BASE + 1, State.CANCELED)], refunds=[("demo", BASE + 1, 10_000)])
     assert (await dispatch.turn(done)).late_changes == []
     assert await rig.balances.balance("demo") == 990_000
     assert (await admit(store, [item(3, key=b"k")])).verdicts == b"A"
@@ -286,7 +286,7 @@ async def test_a_cancellation_that_comes_too_late_is_told(rig: Rig) -> None:
     await admit(store, [item(1)])
     await store.cancel([Refusal(BASE + 1, "demo", "u1", b"")])
     dispatch = await rig.dispatch()
-    reply = await dispatch.turn(Turn(finals=[(BASE + 1, State.DELIVERED)]))
+    reply = await dispatch.turn(Turn(ends=[End(BASE + 1, State.DELIVERED)]))
     assert reply.late_changes == [BASE + 1]
 
 

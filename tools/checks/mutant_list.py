@@ -40,6 +40,7 @@ TURNS: Final = "smscd/egress/dispatch/turn.py"
 RESTORE: Final = "smscd/recovery/restore.py"
 ADMISSION: Final = "smscd/ingress/admission.py"
 DISPATCHER: Final = "smscd/egress/dispatch/dispatcher.py"
+LOOKS_AT_THE_END: Final = "if redis.call('HEXISTS', KEYS[tonumber(ARGV[at])], id) == 1 then"
 
 MUTANTS: Final = (
     Mutant(
@@ -47,11 +48,26 @@ MUTANTS: Final = (
         (
             Edit(
                 TURN,
-                "local known = asked[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
-                "local known = false",
+                "known = asked[id] or is_over[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
+                "known = false",
             ),
         ),
         (f"{SCRIPTS}::test_a_refund_happens_once_even_when_it_is_proposed_twice",),
+    ),
+    Mutant(
+        "a turn ends what a receipt has ended",
+        (Edit(TURN, LOOKS_AT_THE_END, "if false then"),),
+        ("tests/integration/test_redis_ends.py",),
+    ),
+    Mutant(
+        "a turn pays back what a receipt has ended",
+        (Edit(TURN, "asked[id] or is_over[id] or redis", "asked[id] or redis"),),
+        ("tests/integration/test_redis_ends.py",),
+    ),
+    Mutant(
+        "an end that was told to nobody is owed in its row",
+        (Edit("smscd/archive/merge.py", "next(told, _TOLD) != _TOLD", "False"),),
+        ("tests/unit/smscd/archive/test_merge.py",),
     ),
     Mutant(
         "a receipt refunds what a turn has refunded",
@@ -320,10 +336,15 @@ MUTANTS: Final = (
         (
             Edit(
                 TURN,
-                "local known = asked[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
-                "local known = false",
+                "known = asked[id] or is_over[id] or redis.call('SISMEMBER', KEYS[tonumber(ARGV[at + 1])], id) == 1",
+                "known = false",
             ),
         ),
+        (SIMULATION,),
+    ),
+    Mutant(
+        "simulated: a turn ends what a receipt has ended",
+        (Edit(TURN, LOOKS_AT_THE_END, "if false then"),),
         (SIMULATION,),
     ),
     Mutant(
@@ -344,8 +365,8 @@ MUTANTS: Final = (
                 DISPATCHER,
                 "        reply = await self._store.turn(turn)\n"
                 "        self._recorded(draft, reply)\n"
-                "        self._write(lots, reply)\n",
-                '        self._write(lots, TurnReply(0, "", set(), [], []))\n'
+                "        self._intake.withheld(self._sending.write(lots, reply.withheld))\n",
+                "        self._sending.write(lots, set())\n"
                 "        reply = await self._store.turn(turn)\n"
                 "        self._recorded(draft, reply)\n",
             ),

@@ -16,21 +16,21 @@ import structlog
 from smscd.core.breaker import Breaker, BreakerState
 from smscd.core.directory import Upstream
 from smscd.core.error_table import ErrorTable
-from smscd.core.lifecycle import StatusKind
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import ParkedSink, Senders
-from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back
 from smscd.egress.dispatch.backlog import Backlog
 from smscd.egress.dispatch.blobs import DOUBTED, SENDING, WAITING, Item, open_rest
+from smscd.egress.dispatch.brake import Brake
 from smscd.egress.dispatch.changes import Changes
 from smscd.egress.dispatch.claims import Claims
 from smscd.egress.dispatch.doubts import Doubts
 from smscd.egress.dispatch.failover import Failover
-from smscd.egress.dispatch.gate import AnswerGate
-from smscd.egress.dispatch.halting import NOTHING_HALTED, Halting
-from smscd.egress.dispatch.outcomes import outcomes
+from smscd.egress.dispatch.halting import Halting
+from smscd.egress.dispatch.intake import Intake
+from smscd.egress.dispatch.leaving import Leaving
+from smscd.egress.dispatch.outcomes import outcomes, slowing
 from smscd.egress.dispatch.resting import Resting
-from smscd.egress.dispatch.submits import SubmitEncoder
+from smscd.egress.dispatch.sending import Sending
 from smscd.egress.dispatch.turn import Answers, Draft, Ref
 from smscd.egress.figures import UpstreamFigures, observe_all
 from smscd.egress.wake import Wake
@@ -38,9 +38,6 @@ from storage.redis.dispatch import DispatchStore, TurnReply
 from storage.redis.errors import StorageUnavailable
 from storage.redis.session import RoleSession
 
-ANSWERS_A_TURN: Final = 500
-SEGMENTS_A_TURN: Final = 1_000
-ANSWERS_GATHERED: Final = 100
 GATHER_SECONDS: Final = 0.02
 SWEEP_SECONDS: Final = 1.0
 STORAGE_RETRY_SECONDS: Final = 0.1
@@ -75,17 +72,12 @@ class Dispatcher:
         self.profile = profile
         self.breaker = breaker
         self.figures = figures
-        self.gate = AnswerGate()
         self._store = store
-        self._session = session
         self._senders = senders
         self._parked = parked
         self._clock = clock
         self._wall_ms = wall_ms
         self._chance = chance
-        self._failover = failover
-        self._must_look = True
-        self._encoder = SubmitEncoder(profile)
         self._errors = ErrorTable(profile)
         self._slow = 0
         self._is_cut = False
@@ -96,16 +88,19 @@ class Dispatcher:
         self._resting = Resting()
         self._loop = asyncio.get_running_loop()
         self._wake = Wake(self._loop)
-        self._answers: list[tuple[Ref, int, bytes]] = []
-        self._answered_ms: int | None = None
         self._changes = Changes()
-        self._late_refs: list[Ref] = []
-        self._lost_refs: list[Ref] = []
-        self._withheld: list[Item] = []
+        self._intake = Intake(wall_ms)
+        self._brake = Brake(profile.id, self._backlog)
+        self._sending = Sending(
+            profile, backlog=self._backlog, breaker=breaker, senders=senders, session=session, figures=figures,
+            clock=clock,
+        )  # fmt: skip
+        self._leaving = Leaving(
+            failover, backlog=self._backlog, claims=self._claims, breaker=breaker, senders=senders, figures=figures
+        )
+        self.gate = self._intake.gate
         self._next_sweep = 0.0
         self._next_promote_ms = 0
-        self._is_draining = False
-        self._halting = NOTHING_HALTED
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
@@ -126,27 +121,23 @@ class Dispatcher:
 
     def answered(self, link: Link, answers: Answers, now: float) -> None:
         """A bind was answered. Called once for each read of its socket."""
-        self._take_in(answers)
+        self._intake.answered(answers)
         waited = [now - ref[0].sent_at for ref, _, _ in answers]
         observe_all(self.figures.response_seconds, waited)
         if self.profile.breaker_slow_seconds:
             self._slow += sum(seconds > self.profile.breaker_slow_seconds for seconds in waited)
-        throttled = full = 0
-        for _, status, _ in answers:
-            if status and (kind := self._errors.kind(status)) in _SLOWING:
-                throttled += 1
-                full += kind is StatusKind.QUEUE_FULL
+        throttled, full = slowing(answers, self._errors)
         link.rated(throttled, now, full, len(answers))
         self._wake.set()
 
     def timed_out(self, refs: list[Ref]) -> None:
         """A bind did not answer these in time."""
-        self._late_refs += refs
+        self._intake.timed_out(refs)
         self._wake.set()
 
     def lost(self, link: Link, refs: list[Ref]) -> None:
         """A bind is gone; refs are what it never answered: one failure, however many they are."""
-        self._lost_refs += refs
+        self._intake.lost(refs)
         self._is_cut = self._is_cut or bool(refs)
         for item in link.begun:
             if not item.is_over and not item.due_ms:
@@ -173,43 +164,30 @@ class Dispatcher:
             item.states[segment] = SENDING  # until the answer is taken in: the next receipt is of another one
             self.figures.doubts_settled += 1
             _log.info("doubt.settled", upstream=self.profile.id, message_id=item.record.id)
-            self._take_in([(ref, 0, upstream_message_id)])
+            self._intake.answered([(ref, 0, upstream_message_id)])
             self._wake.set()
-
-    def _take_in(self, answers: Answers) -> None:
-        """Keep answers for the next turn, dated by the first of them."""
-        if not self._answers:
-            self._answered_ms = self._wall_ms()
-        self._answers += answers
-        self.gate.come(len(answers))
 
     def drain(self) -> None:
         """Send nothing new; what is on the way is still recorded when it is answered."""
-        self._is_draining = True
+        self._brake.is_draining = True
         self._wake.set()
 
     def halt(self, halting: Halting) -> None:
         """Follow what operators paused and resumed: what was not begun waits, or goes on."""
-        before, self._halting = self._halting, halting
-        if before.waits is not None or halting.waits is not None:
-            self._backlog.halt(halting.accounts, halting.waits)
+        self._brake.halt(halting)
         self.wake()
-
-    @property
-    def _takes_new(self) -> bool:
-        return not (self._is_draining or self._halting.is_paused)
 
     def reconfigure(self, profile: Upstream) -> None:
         """Go on under a changed profile."""
         self.profile = profile
-        self._encoder = SubmitEncoder(profile)
+        self._sending.reconfigure(profile)
         self._errors = ErrorTable(profile)
         self._wake.set()
 
     @property
     def has_unrecorded(self) -> bool:
         """True while an answer came in whose turn is not done."""
-        return bool(self._answers or self._late_refs or self._lost_refs or self._withheld) or self._is_in_cycle
+        return self._intake.has_any or self._is_in_cycle
 
     _is_in_cycle = False
     _gives_no_ids = False
@@ -236,23 +214,19 @@ class Dispatcher:
             self.gate.correlated(self.gate.seen)
 
     def _has_enough(self) -> bool:
-        """Half a window of answers, or any trouble, is worth a turn of its own."""
-        if self._lost_refs or self._withheld or self._is_draining:
-            return True
-        return len(self._answers) >= min(ANSWERS_GATHERED, self.profile.window_size // 2)
+        return self._brake.is_draining or self._intake.has_enough(self.profile.window_size)
 
     async def cycle(self) -> bool:
         """One turn; True when there was nothing to do."""
         now, now_ms = self._clock(), self._wall_ms()
         draft = Draft(self.profile, now_ms, self._chance, self._errors)
-        self._take_facts(draft, now)
-        taken = self.gate.seen - len(self._answers)
+        taken = self._intake.give(draft)
+        self._judge(draft, now)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(draft)
             await self._count_queued()
-        if self._must_look and self._failover is not None:
-            await self._look(self._failover, now, now_ms)
+        await self._leaving.look(now, now_ms)
         for item in self._resting.take_due(now_ms):
             self._begin_again(item)
         if now_ms >= self._next_promote_ms:
@@ -260,45 +234,29 @@ class Dispatcher:
         if draft.correlated:
             await self._correlate(draft)
         self.gate.correlated(taken)
-        links = self._senders.senders() if self._may_write() else []
+        links = self._sending.links()
         free = sum(link.free for link in links)
         held = self._backlog.held.size
-        if self._takes_new:
+        if self._brake.takes_new:
             await self._claim(draft, free)
         await self._changes.take(self._store, draft, self._held)
         self._send_again(draft)
-        lots = self._assign(draft, links)
+        lots = self._sending.assign(draft, links, takes_new=self._brake.takes_new)
         turn = draft.finish()
         if turn.is_empty:
             has_more = self._backlog.held.size > held  # what may go stands behind what waits
             return not (await self._move_on(now, now_ms) or has_more)
         reply = await self._store.turn(turn)
         self._recorded(draft, reply)
-        self._write(lots, reply)
+        self._intake.withheld(self._sending.write(lots, reply.withheld))
         await self._move_on(now, now_ms)
         return False
 
-    def _take_facts(self, draft: Draft, now: float) -> None:
-        if self._lost_refs:
-            refs, self._lost_refs = self._lost_refs, []
-            # An answer that came before the loss counts, so that it is judged first.
-            answers, self._answers = self._answers, []
-            draft.answered(answers, self._answered_ms)
-            draft.lost(refs)
-        if self._answers:
-            answers = self._answers[:ANSWERS_A_TURN]
-            self._answers = self._answers[ANSWERS_A_TURN:]
-            draft.answered(answers, self._answered_ms)
-        if self._late_refs:
-            refs, self._late_refs = self._late_refs, []
-            draft.timed_out(refs)
-        if self._withheld:
-            items, self._withheld = self._withheld, []
-            draft.withheld(items)
+    def _judge(self, draft: Draft, now: float) -> None:
+        """Tell the breaker what the answers say of the upstream."""
         tally = draft.tally
         may_narrow = bool(tally.queue_full) and any(link.can_narrow for link in self._senders.senders())
-        if self._failover is not None:
-            self._failover.answered(tally, now)
+        self._leaving.answered(tally, now)
         succeeded, failed = outcomes(tally, self._slow, may_narrow=may_narrow)
         failed += self._is_cut
         self._slow, self._is_cut = 0, False
@@ -308,7 +266,7 @@ class Dispatcher:
     def _sweep(self, draft: Draft) -> None:
         """Once a second: what only time brings, and another look at the queues."""
         draft.time_passed(self._claims.blobs(), self._rest.values())
-        self._must_look = True
+        self._leaving.must_look = True
         self._claims.ring()
         figures = self.figures
         figures.doubts, oldest_ms = self._doubts.prune()
@@ -327,26 +285,10 @@ class Dispatcher:
             self.figures.queued = await self._store.depth()
         except StorageUnavailable:
             return  # the gauge stays what it was; whatever else needs Redis waits for it
-        if self._halting.is_drained and before and not self.figures.queued:
-            _log.info("upstream.drained", upstream=self.profile.id)
-
-    async def _look(self, failover: Failover, now: float, now_ms: int) -> None:
-        """Judge whether the upstream is out, and say so."""
-        self._must_look = False
-        is_idle = not self._backlog.size and not self.figures.queued
-        await failover.look(self.breaker, bool(self._senders.senders()), is_idle, now, now_ms)
+        self._brake.counted(before, self.figures.queued)
 
     async def _move_on(self, now: float, now_ms: int) -> bool:
-        """While the upstream is out: what it was never sent goes to the next of its route. True when some did."""
-        failover = self._failover
-        if failover is None or not self._takes_new or not failover.is_moving(now):
-            return False
-        finished = await failover.move(self._backlog.fresh(), now_ms)
-        if finished is None:
-            return False
-        self._backlog.drop_over()
-        self._claims.forget(finished)
-        return True
+        return self._brake.takes_new and await self._leaving.move_on(now, now_ms)
 
     async def _promote(self, now_ms: int) -> None:
         try:
@@ -366,8 +308,7 @@ class Dispatcher:
 
     async def _claim(self, draft: Draft, free: int) -> None:
         wanted = max(2 * free, min(64, 2 * self.profile.window_size))
-        if self._failover is not None and self._failover.is_moving(self._clock()):
-            wanted = max(wanted, self._failover.wanted)
+        wanted = self._leaving.wanted(wanted, self._clock())
         try:
             lost = await self._claims.claim(self._backlog, wanted, draft.now_ms)
         except StorageUnavailable as error:
@@ -392,23 +333,6 @@ class Dispatcher:
         if not self._backlog.held.keeps(item):
             self._backlog.add_begun(item)
 
-    def _assign(self, draft: Draft, links: list[Link]) -> list[Lot]:
-        """Choose what goes out next; its intents become part of the turn."""
-        begun = any(link.begun for link in links)
-        if not links or not ((self._backlog.size and self._takes_new) or begun):
-            return []
-        now = self._clock()
-        rate = self._senders.take_rate(min(sum(link.room(now) for link in links), SEGMENTS_A_TURN), now)
-        if not rate:
-            return []
-        permitted = self.breaker.permit(rate, now)
-        source = self._backlog if self._takes_new else None
-        lots, used = assign(draft, source, links, min(rate, permitted), self._encoder, now)
-        self._senders.give_back_rate(rate - used)
-        if not used and self.breaker.state is BreakerState.HALF_OPEN and permitted:
-            self.breaker.withdraw_probe(now)
-        return lots
-
     def _recorded(self, draft: Draft, reply: TurnReply) -> None:
         """The turn is durable: forget what it ended."""
         self._doubts.add(draft.doubtful)
@@ -420,6 +344,11 @@ class Dispatcher:
                 self._rest[message_id] = item
         if draft.turn.later:
             self._next_promote_ms = min(self._next_promote_ms, min(due for due, _, _ in draft.turn.later))
+        if reply.untold:
+            _log.info(
+                "message.ended_by_receipt", upstream=self.profile.id, message_ids=draft.untold(reply.untold)[:10],
+                count=len(reply.untold),
+            )  # fmt: skip
         self.figures.tally.add(draft.tally)
         self.figures.turns += 1
         if draft.tally.without_id and not self._gives_no_ids:
@@ -431,23 +360,6 @@ class Dispatcher:
                 count=len(reply.late_changes),
             )  # fmt: skip
 
-    def _write(self, lots: list[Lot], reply: TurnReply) -> None:
-        """After the reply: the bytes, one flush for each bind. Never past the lease's deadline."""
-        is_probing = self.breaker.state is BreakerState.HALF_OPEN and any(lot.refs for lot in lots)
-        if reply.withheld:
-            self._withheld += drop_withheld(lots, reply.withheld)
-        now = self._clock()
-        may_write = self._may_write()
-        for lot in lots:
-            if may_write and lot.can_send:
-                self.figures.sent += lot.send(now)
-            else:
-                self.figures.unwritten += len(lot.refs)
-                for item in take_back(lot):
-                    self._backlog.add_begun(item)
-        if is_probing and not any(lot.refs for lot in lots):
-            self.breaker.withdraw_probe(now)
-
     # --- around it --------------------------------------------------------------------------------------------------
 
     async def take_rest_over(self) -> None:
@@ -458,7 +370,7 @@ class Dispatcher:
             item = open_rest(blob)
             self._rest[message_id] = item
             lost = [(item, segment) for segment, state in enumerate(item.states) if state == SENDING]
-            self._lost_refs += lost
+            self._intake.lost(lost)
             if DOUBTED in item.states:
                 self._doubts.add((item,))
             if not lost and WAITING in item.states:
@@ -478,29 +390,21 @@ class Dispatcher:
                 _log.info("dispatch.waiting_for_storage", upstream=self.profile.id, error=str(error))
                 await asyncio.sleep(STORAGE_RETRY_SECONDS)
 
-    def _may_write(self) -> bool:
-        return self._clock() < self._session.deadline
-
     def _pause(self, now: float) -> float:
         """How long nothing can become due by itself."""
         until = self._next_sweep
-        has_work = self._backlog.size and self._takes_new
-        room_at = self._senders.next_room_at(now) if has_work else None
-        if room_at is not None:
-            probe_at = self.breaker.next_probe_at
-            until = min(until, room_at if probe_at is None else max(room_at, probe_at))
+        if self._backlog.size and self._brake.takes_new:
+            room_at = self._sending.next_room_at(now)
+            until = until if room_at is None else min(until, room_at)
         due_ms = min(self._next_promote_ms, self._resting.next_due_ms or self._next_promote_ms)
         return max(0.001, min(until - now, (due_ms - self._wall_ms()) / 1000))
 
     def _breaker_changed(self) -> None:
         state = self.breaker.state
         self.figures.breaker_state = state.value
-        self._must_look = True
+        self._leaving.must_look = True
         if state is BreakerState.OPEN:
             self.figures.breaker_opened += 1
             _log.warning("breaker.opened", upstream=self.profile.id)
         else:
             _log.info("breaker.closed", upstream=self.profile.id)
-
-
-_SLOWING: Final = (StatusKind.THROTTLED, StatusKind.QUEUE_FULL)

@@ -1,8 +1,15 @@
-"""What a turn's answers say of the upstream to its breaker, pure."""
+"""What answers say of the upstream, to its breaker and to the pace of a bind, pure."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from smscd.core.error_table import ErrorTable
+from smscd.core.lifecycle import StatusKind
+from smscd.egress.dispatch.turn import Answers
 from smscd.egress.figures import Tally
+
+_SLOWING: Final = (StatusKind.THROTTLED, StatusKind.QUEUE_FULL)
 
 
 def outcomes(tally: Tally, slow: int, *, may_narrow: bool) -> tuple[int, int]:
@@ -18,3 +25,13 @@ def outcomes(tally: Tally, slow: int, *, may_narrow: bool) -> tuple[int, int]:
         succeeded += tally.queue_full
     slow = min(slow, succeeded)
     return succeeded - slow, failed + slow
+
+
+def slowing(answers: Answers, errors: ErrorTable) -> tuple[int, int]:
+    """How many of the answers ask for a slower pace, and how many of those because a queue is full."""
+    throttled = full = 0
+    for _, status, _ in answers:
+        if status and (kind := errors.kind(status)) in _SLOWING:
+            throttled += 1
+            full += kind is StatusKind.QUEUE_FULL
+    return throttled, full

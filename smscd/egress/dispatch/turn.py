@@ -14,8 +14,7 @@ import msgspec
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.message_ids import canonical_id
-from smscd.core.callbacks import acceptance_callback, excerpt_coding_of, excerpt_of, result_callback
-from smscd.core.directory import Upstream
+from smscd.core.callbacks import acceptance_callback, excerpt_coding_of, excerpt_of
 from smscd.core.error_table import ErrorTable
 from smscd.core.lifecycle import StatusKind
 from smscd.core.records import (
@@ -27,12 +26,11 @@ from smscd.core.records import (
     SentContext,
     State,
     Tariff,
-    Via,
 )
-from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, rest_blob
+from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item
+from smscd.egress.dispatch.entries import Entries
 from smscd.egress.figures import Tally
 from storage.redis.changes import ChangeAnswer
-from storage.redis.dispatch import Turn
 
 RESENDS_MAX: Final = 2
 IN_DOUBT: Final = ("", "resend", "hold", "fail")
@@ -43,11 +41,14 @@ Ref: TypeAlias = tuple[Item, int]
 Answers: TypeAlias = Sequence[tuple[Ref, int, bytes]]
 
 _encode = msgspec.msgpack.Encoder().encode
+_COUNTED: Final = {
+    State.FAILED: "failed", State.EXPIRED: "expired", State.UNKNOWN: "unknown", State.CANCELED: "canceled"
+}  # fmt: skip
 _ACCEPTED, _SENT, _SENDING = int(Outcome.ACCEPTED), int(State.SENT), int(State.SENDING)
 
 
 @dataclass(slots=True)
-class Draft:
+class Draft(Entries):
     """The next turn in the making.
 
     profile, errors: of the upstream. chance: 0..1, for the jitter of retries.
@@ -56,18 +57,13 @@ class Draft:
     doubtful: messages with a segment in doubt that is not sent again.
     """
 
-    profile: Upstream
-    now_ms: int
     chance: Callable[[], float]
     errors: ErrorTable
-    turn: Turn = field(default_factory=Turn)
     correlated: list[tuple[bytes, bytes]] = field(default_factory=list)
     contexts: list[SentContext] = field(default_factory=list)
     again: list[Item] = field(default_factory=list)
     doubtful: list[Item] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
-    rests: dict[int, Item] = field(default_factory=dict)
-    _touched: list[Blob] = field(default_factory=list)
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
@@ -163,10 +159,6 @@ class Draft:
             if not item.is_over:
                 self.tally.canceled += 1
                 self._end(item, Outcome.CANCELED, State.CANCELED, refund=item.record.price_micros, tells=False)
-
-    def answer(self, message_id: int, answer: ChangeAnswer) -> None:
-        """Tell who asked for a change."""
-        self.turn.answers.append((message_id, answer.value))
 
     def changed(self, request: ChangeRequest, item: Item | None) -> None:
         """A customer wants a message cancelled or replaced. item: None when its blob is certainly unread."""
@@ -268,35 +260,13 @@ class Draft:
                         self.to_rest(item)
         self.end_of_validity(rest)
 
-    def to_rest(self, item: Item) -> None:
-        """Move an unsettled message out of its blob, so that it does not pin the others."""
-        blob = item.blob
-        if blob is not None:
-            self._settle_all(item, blob)
-            item.blob = None
-        self.rests[item.record.id] = item
-
-    def finish(self) -> Turn:
-        """Close the draft: what ended of each blob, or that all of it did; what the rest holds now."""
-        turn = self.turn
-        for blob in self._touched:
-            if blob.unsettled == 0:
-                turn.finished.append((blob.queue, blob.entry_id))
-                blob.items = []
-            else:
-                turn.settled += [(blob.queue, blob.entry_id, name) for name in blob.settling]
-            blob.settling = []
-        for message_id, item in self.rests.items():
-            if item.is_over:
-                turn.rest_del.append(message_id)
-            else:
-                turn.rest_set.append((message_id, rest_blob(item)))
-        return turn
-
-    @property
-    def finished_blobs(self) -> list[Blob]:
-        """Blobs that this draft touched and of which nothing is left."""
-        return [blob for blob in self._touched if blob.unsettled == 0]
+    def untold(self, ends: Iterable[int]) -> list[int]:
+        """A receipt had ended the messages of these ends, so that they count as what it said; their ids."""
+        found = [self.turn.ends[at] for at in ends]
+        for end in found:
+            name = _COUNTED[State(end.state)]
+            setattr(self.tally, name, getattr(self.tally, name) - 1)
+        return [end.message_id for end in found]
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
@@ -384,68 +354,6 @@ class Draft:
 
     def _policy(self, item: Item) -> str:
         return IN_DOUBT[item.record.in_doubt] or self.profile.in_doubt
-
-    def _end(
-        self,
-        item: Item,
-        outcome: Outcome,
-        state: State,
-        *,
-        status: int = 0,
-        segment: int = 0,
-        refund: int = 0,
-        tells: bool = True,
-    ) -> None:
-        """Make a message final: state, refund, callback, journal; nothing of it is left anywhere."""
-        record, turn = item.record, self.turn
-        callback = result_callback(record, state, status, self.now_ms) if tells else None
-        if callback is not None:
-            blob = _encode(callback)
-            if record.via == Via.WEBHOOK:
-                turn.hooks.append(blob)
-            else:
-                turn.out.setdefault(record.account, []).append(blob)
-        turn.finals.append((record.id, int(state)))
-        if refund:
-            turn.refunds.append((record.account, record.id, refund))
-        self._journal(item, outcome, state, status=status, segment=segment, refund=refund, due=callback is not None)
-        self.turn.depth_delta -= 1
-        self._leave(item, state)
-
-    def _leave(self, item: Item, state: int) -> None:
-        item.is_over = True
-        item.state = state
-        if item.blob is None:
-            self.rests[item.record.id] = item
-        else:
-            self._settle_all(item, item.blob)
-
-    def _settle_all(self, item: Item, blob: Blob) -> None:
-        if not blob.settling:
-            self._touched.append(blob)
-        blob.settling += [item.field(segment) for segment in range(len(item.states))]
-        blob.unsettled -= 1
-
-    def _journal(
-        self,
-        item: Item,
-        outcome: Outcome,
-        state: State,
-        *,
-        status: int = 0,
-        segment: int = 0,
-        refund: int = 0,
-        due: bool = False,
-    ) -> None:
-        record = item.record
-        self.turn.journal.append(
-            _encode(
-                ResultRecord(
-                    record.id, segment, outcome, self.now_ms, self.profile.id, b"", status, record.attempt, state,
-                    refund, record.account, due,
-                )
-            )
-        )  # fmt: skip
 
 
 def refund_of(item: Item) -> int:

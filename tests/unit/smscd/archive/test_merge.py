@@ -155,6 +155,24 @@ def test_the_effect_says_what_a_receipt_changes(
     assert (len(batch.receipts), len(batch.repeated)) == (int(not is_repeated), int(is_repeated))
 
 
+def test_an_end_after_that_of_a_receipt_is_an_event_and_nothing_more() -> None:
+    doubt = result(1, Outcome.DOUBTED, State.SENDING, segment=1)
+    late = result(1, Outcome.EXPIRED, State.EXPIRED, due=True, refund_micros=5, account="demo", command_status=8)
+    first = result(2, Outcome.FAILED, State.FAILED, due=True, refund_micros=5, account="demo", command_status=11)
+    batch = batch_of((b"R", [receipt(1)], b"2"), (b"T", [doubt, late, first], b"01", b"01"))
+    assert [record.id for record in batch.attempts] == [1, 1, 2]
+    assert batch.refunds == {"demo": [5, 1]}
+    one, other = batch.learned[1], batch.learned[2]
+    assert (one.state, one.done_ms, one.error_code, one.callbacks_open) == (State.DELIVERED, AT + 2, None, 1)
+    assert (other.state, other.callbacks_open, other.refunded_micros) == (State.FAILED, 1, 5)
+
+
+def test_an_end_after_that_of_a_receipt_changes_no_row_of_an_earlier_batch() -> None:
+    late = result(1, Outcome.UNKNOWN, State.UNKNOWN, due=True)
+    batch = batch_of((b"T", [late], b"", b"0"))
+    assert batch.changes() == [(1, Learned(upstream="carrier"))]
+
+
 def test_callbacks_are_counted_and_the_last_end_is_kept() -> None:
     batch = batch_of(
         (b"R", [receipt(1), receipt(2)], b"22"), (b"C", [callback(1), callback(2, CallbackOutcome.DEAD, 10)])

@@ -243,13 +243,14 @@ class FakeDispatchStore:
         redis.check()
         redis.turns.append(turn)
         withheld = {at for at, intent in enumerate(turn.intents) if intent.message_id in redis.changes}
+        over = {end.message_id for end in turn.ends if end.message_id in redis.states}
         late = []
-        for message_id, state in turn.finals:
-            if message_id in redis.changes:
-                redis.changes.discard(message_id)
-                if state != 9:
-                    late.append(message_id)
-        refunded = [message_id not in redis.refunded for _, message_id, _ in turn.refunds]
+        for end in turn.ends:
+            if end.message_id in redis.changes:
+                redis.changes.discard(end.message_id)
+                if end.state != 9 or end.message_id in over:
+                    late.append(end.message_id)
+        refunded = [message_id not in redis.refunded and message_id not in over for _, message_id, _ in turn.refunds]
         for (_, message_id, micros), is_new in zip(turn.refunds, refunded, strict=True):
             if is_new:
                 redis.refunded[message_id] = micros
@@ -270,16 +271,18 @@ class FakeDispatchStore:
             redis.open.pop((queue, entry_id), None)
             if not redis.queues[queue]:
                 del redis.queues[queue]
-        for message_id, state in turn.finals:
-            redis.states.setdefault(message_id, state)
-        for account, callbacks in turn.out.items():
-            redis.out.setdefault(account, []).extend(callbacks)
+        for end in turn.ends:
+            if end.message_id not in over:
+                redis.states[end.message_id] = end.state
+                if end.callback:
+                    (redis.out.setdefault(end.account, []) if end.account else redis.hooks).append(end.callback)
         redis.hooks += turn.hooks
         redis.asks.update(turn.answers)
         redis.replaced += turn.replaced
         redis.gone = (redis.gone | set(turn.gone)) - set(turn.dropped)
         redis.depth += turn.depth_delta
-        return TurnReply(NOW_MS, "1-1", withheld, refunded, late)
+        untold = [at for at, end in enumerate(turn.ends) if end.message_id in over]
+        return TurnReply(NOW_MS, "1-1", withheld, refunded, late, untold)
 
 
 class FakeReceiptStore:

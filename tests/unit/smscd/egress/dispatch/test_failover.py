@@ -27,7 +27,7 @@ def failing(rig: Rig, *, room: int = 1_000_000, routes: tuple[str, ...] = ("carr
             routes=(Route(prefix="49", upstreams=routes),),
         )
     )
-    rig.dispatcher._failover = Failover(
+    rig.dispatcher._leaving.failover = Failover(
         "carrier",
         rig.store,
         lambda: directory,
@@ -168,9 +168,9 @@ async def test_what_waits_for_one_that_only_throttles_goes_on_and_comes_back_whe
 async def test_one_that_only_throttled_and_has_nothing_to_be_asked_with_is_sent_one_again() -> None:
     rig = Rig()
     failing(rig)
-    assert rig.dispatcher._failover is not None
+    assert rig.dispatcher._leaving.failover is not None
     for second in (0.0, 30.0, 60.0):
-        rig.dispatcher._failover.answered(Tally(throttled=1), second)
+        rig.dispatcher._leaving.failover.answered(Tally(throttled=1), second)
     await pass_seconds(rig, 1)
     assert rig.redis.standings[-1].startswith("throttled ") and rig.redis.standings[-1].endswith(" 1")
 

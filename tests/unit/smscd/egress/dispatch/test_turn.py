@@ -34,6 +34,10 @@ def journal(made: Draft) -> list[ResultRecord]:
     return [decode_results(blob) for blob in made.turn.journal]
 
 
+def ended(made: Draft) -> list[tuple[int, int]]:
+    return [(end.message_id, end.state) for end in made.turn.ends]
+
+
 def test_an_accepted_message_finishes_its_blob_or_settles_its_field() -> None:
     for others, finished, settled in ((0, [(QUEUE, "1-0")], []), (1, [], [(QUEUE, "1-0", b"0.0")])):
         made = draft()
@@ -59,10 +63,10 @@ def test_a_refusal_waits_until_no_other_segment_is_awaited() -> None:
     item = sending(segments=3)
     made = draft()
     made.answered([((item, 0), RINVDSTADR, b""), ((item, 1), 0, b"x")])
-    assert not made.turn.finals and not item.is_over
+    assert not made.turn.ends and not item.is_over
     made = draft()
     made.answered([((item, 2), 0, b"y")])
-    assert made.turn.finals == [(item.record.id, State.FAILED)]
+    assert ended(made) == [(item.record.id, State.FAILED)]
     assert journal(made)[-1].segment == 0
 
 
@@ -78,7 +82,7 @@ def test_a_time_out_lets_a_waiting_refusal_conclude() -> None:
     made = draft()
     made.answered([((item, 0), RINVDSTADR, b"")])
     made.timed_out([(item, 1)])
-    assert made.turn.finals and not made.turn.refunds, "the other segment may be with the upstream"
+    assert made.turn.ends and not made.turn.refunds, "the other segment may be with the upstream"
 
 
 def test_a_late_answer_after_the_end_is_recorded_and_changes_no_state() -> None:
@@ -97,13 +101,14 @@ def test_a_late_answer_after_the_end_is_recorded_and_changes_no_state() -> None:
 def test_webhook_customers_are_told_over_the_hooks() -> None:
     made = draft()
     made.answered([((sending(via=int(Via.WEBHOOK), callback_url="http://x"), 0), RINVDSTADR, b"")])
-    assert len(made.turn.hooks) == 1 and not made.turn.out
+    [end] = made.turn.ends
+    assert end.callback and not end.account and not made.turn.hooks
 
 
 def test_who_asked_for_no_receipt_is_told_nothing() -> None:
     made = draft()
     made.answered([((sending(registered_delivery=0), 0), RINVDSTADR, b"")])
-    assert not made.turn.out and not made.turn.hooks and not journal(made)[0].due
+    assert not made.turn.ends[0].callback and not journal(made)[0].due
 
 
 def test_refunds_stand_in_the_order_of_the_records_that_propose_them() -> None:
@@ -121,7 +126,7 @@ def test_a_doubt_of_a_message_that_was_refused_for_good_is_not_sent_again() -> N
     made = draft()
     made.answered([((item, 0), RINVDSTADR, b"")])
     made.lost([(item, 1)])
-    assert not made.again and made.turn.finals == [(item.record.id, State.FAILED)]
+    assert not made.again and ended(made) == [(item.record.id, State.FAILED)]
     assert bytes(item.states) == bytes((WAITING, DOUBTED))
 
 
@@ -131,7 +136,7 @@ def test_a_doubt_that_is_sent_again_and_refused_may_have_been_accepted_before(ta
     made = draft()
     made.lost([(item, 0)])
     made.answered([((item, 0), RINVDSTADR, b"")])
-    assert made.turn.finals == [(item.record.id, State.FAILED)] and len(made.turn.refunds) == refunds
+    assert ended(made) == [(item.record.id, State.FAILED)] and len(made.turn.refunds) == refunds
 
 
 def test_a_doubt_beside_a_temporary_refusal_is_tried_again_later_as_a_whole() -> None:
@@ -154,7 +159,7 @@ def test_where_doubts_fail_a_long_message_does_when_its_other_segments_are_answe
             made.answered([((item, 1), 0, b"x")])
         else:
             made.timed_out([(item, 1)])
-        assert made.turn.finals == [(item.record.id, State.FAILED)] and not made.turn.refunds
+        assert ended(made) == [(item.record.id, State.FAILED)] and not made.turn.refunds
         assert made.finish().rest_del == [item.record.id]
 
 
@@ -253,4 +258,14 @@ def test_a_form_is_told_of_the_ends_that_it_asked_for() -> None:
         made = draft()
         item = sending(via=int(Via.WEBHOOK), registered_delivery=0x11, callback_url=url)
         made.answered([((item, 0), RINVDSTADR, b"")])
-        assert (bool(made.turn.hooks), journal(made)[0].due) == (is_told, is_told)
+        assert (bool(made.turn.ends[0].callback), journal(made)[0].due) == (is_told, is_told)
+
+
+def test_an_end_that_a_receipt_came_before_is_not_counted() -> None:
+    made = draft()
+    for status in (RINVDSTADR, RINVDSTADR):
+        made.answered([((sending(), 0), status, b"")])
+    made.end_of_validity([Item(message(3, valid_until_ms=NOW_MS), None, 0)])
+    assert (made.tally.failed, made.tally.expired) == (2, 1)
+    assert made.untold([1, 2]) == [message(1).id, message(3).id]
+    assert (made.tally.failed, made.tally.expired) == (1, 0)

@@ -1,0 +1,127 @@
+"""A message has one end, whoever finds it first: the turn of its dispatcher or a receipt. On a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from smscd.archive.merge import Batch
+from smscd.core.records import Outcome, ResultRecord, State
+from storage.redis.dispatch import End, Turn, TurnReply
+from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem
+from tests.integration.test_redis_scripts import BASE, KEYS, Rig, encode, receipt
+
+PRICE = 10_000
+OUTCOMES = {
+    State.FAILED: Outcome.FAILED,
+    State.EXPIRED: Outcome.EXPIRED,
+    State.UNKNOWN: Outcome.UNKNOWN,
+    State.CANCELED: Outcome.CANCELED,
+}
+
+
+@pytest.fixture
+async def rig(valkey_url: str) -> AsyncIterator[Rig]:
+    made = Rig(valkey_url)
+    yield made
+    await made.close()
+
+
+async def end(rig: Rig, *ends: tuple[int, State], account: str = "demo") -> TurnReply:
+    """Messages end in one turn, each paid back and told."""
+    turn = Turn()
+    for number, state in ends:
+        id = BASE + number
+        turn.ends.append(End(id, state, encode(["turn", number]), account))
+        turn.refunds.append(("demo", id, PRICE))
+        record = ResultRecord(id, 0, OUTCOMES[state], 7, "u1", b"", 0, 0, state, PRICE, "demo", True)
+        turn.journal.append(encode(record))
+    return await (await rig.dispatch()).turn(turn)
+
+
+def due(number: int, state: State, **changes: Any) -> ReceiptItem:
+    """A receipt that is told."""
+    item = receipt(number, state, **changes)
+    item.record.due = True
+    return item
+
+
+async def told(rig: Rig, key: str) -> list[Any]:
+    """The callbacks of a stream, oldest first."""
+    entries = await rig.raw.command("XRANGE", key, "-", "+")
+    return [callback for _, fields in entries for callback in msgspec.msgpack.decode(fields[1])]
+
+
+async def written(rig: Rig) -> Batch:
+    """What the writer makes of the journal."""
+    batch = Batch()
+    for entry in await rig.journal.read("0-0", 100):
+        batch.add(entry)
+    assert not batch.dead
+    return batch
+
+
+@pytest.mark.parametrize("state", OUTCOMES)
+async def test_what_a_receipt_has_ended_no_turn_ends_tells_or_pays_back(rig: Rig, state: State) -> None:
+    receipts = await rig.receipts()
+    assert await receipts.apply(ReceiptBatch([due(1, State.DELIVERED)])) == [Effect.FINAL]
+    reply = await end(rig, (1, state), (2, state))
+    assert (reply.untold, reply.refunded) == ([0], [False, True])
+    assert await told(rig, KEYS.out("demo")) == [["callback", 1, 0], ["turn", 2]]
+    assert await rig.balances.balance("demo") == PRICE
+    batch = await written(rig)
+    assert [record.id for record in batch.attempts] == [BASE + 1, BASE + 2], "the history has both"
+    first, second = batch.learned[BASE + 1], batch.learned[BASE + 2]
+    assert (first.state, first.done_ms, first.callbacks_open, first.refunded_micros) == (State.DELIVERED, 1, 1, 0)
+    assert (second.state, second.done_ms, second.callbacks_open, second.refunded_micros) == (state, 7, 1, PRICE)
+    assert await receipts.apply(ReceiptBatch([receipt(1, State.DELIVERED)])) == [Effect.REPEATED], "it is still ended"
+
+
+async def test_what_a_turn_has_ended_no_receipt_ends_tells_or_pays_back(rig: Rig) -> None:
+    """The history has the receipt; who was told an end is told no other."""
+    receipts = await rig.receipts()
+    assert (await end(rig, (1, State.UNKNOWN), (2, State.EXPIRED))).untold == []
+    parts = [due(2, State.DELIVERED, segment=segment, segments=2) for segment in (0, 1)]
+    effects = await receipts.apply(ReceiptBatch([due(1, State.UNDELIVERED, refund=PRICE), *parts]))
+    assert effects == [Effect.REPEATED, Effect.RECORDED, Effect.RECORDED]
+    assert await told(rig, KEYS.out("demo")) == [["turn", 1], ["turn", 2]]
+    assert await rig.balances.balance("demo") == 2 * PRICE
+    batch = await written(rig)
+    assert [record.id for record in batch.repeated + batch.receipts] == [BASE + 1, BASE + 2, BASE + 2]
+    states = [(batch.learned[BASE + n].state, batch.learned[BASE + n].callbacks_open) for n in (1, 2)]
+    assert states == [(State.UNKNOWN, 1), (State.EXPIRED, 1)]
+
+
+async def test_a_failed_part_ends_a_long_message_before_its_turn_does(rig: Rig) -> None:
+    receipts = await rig.receipts()
+    failed = due(1, State.UNDELIVERED, segments=2, refund=PRICE)
+    assert await receipts.apply(ReceiptBatch([failed])) == [Effect.FINAL]
+    assert (await end(rig, (1, State.EXPIRED), account="")).untold == [0]
+    assert await told(rig, KEYS.hooks) == []
+    assert await rig.balances.balance("demo") == PRICE, "the receipt's refund stays the only one"
+    found = (await written(rig)).learned[BASE + 1]
+    assert (found.state, found.callbacks_open, found.refunded_micros) == (State.UNDELIVERED, 1, PRICE)
+
+
+async def test_a_cancellation_of_what_a_receipt_has_ended_comes_too_late(rig: Rig) -> None:
+    await (await rig.receipts()).apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
+    await rig.raw.command("HSET", KEYS.changes, (BASE + 1).to_bytes(8, "big"), "cancel")
+    assert (await end(rig, (1, State.CANCELED))).late_changes == [BASE + 1]
+
+
+async def test_hooks_and_every_account_get_their_own_ends_and_a_bell(rig: Rig) -> None:
+    turn = Turn(hooks=[encode(["accepted", 9])])
+    turn.ends = [
+        End(BASE + 1, State.FAILED, encode(["end", 1]), "demo"),
+        End(BASE + 2, State.FAILED, encode(["end", 2])),
+        End(BASE + 3, State.FAILED),
+        End(BASE + 4, State.FAILED, encode(["end", 4]), "acme"),
+        End(BASE + 5, State.FAILED, encode(["end", 5]), "demo"),
+    ]
+    await (await rig.dispatch()).turn(turn)
+    assert await told(rig, KEYS.out("demo")) == [["end", 1], ["end", 5]]
+    assert await told(rig, KEYS.out("acme")) == [["end", 4]]
+    assert await told(rig, KEYS.hooks) == [["accepted", 9], ["end", 2]]
