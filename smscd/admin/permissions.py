@@ -1,0 +1,46 @@
+"""Who may do what over the admin API: the least role that each route needs. What is not in the table nobody may do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from storage.postgres.operators import OperatorRole
+
+RANKS: Final[dict[OperatorRole, int]] = {"read": 0, "support": 1, "admin": 2}
+"""Each role may do what the ones before it may. support helps messages and sessions along; it moves no money of its
+own accord and configures nothing."""
+
+NEEDED: Final[dict[str, OperatorRole]] = {
+    "GET accounts/{account}": "read",
+    "POST accounts/{account}/topups": "admin",
+    "GET accounts/{account}/topups/{reference}": "read",
+    "POST accounts/{account}/suspend": "admin",
+    "POST accounts/{account}/resume": "admin",
+    "GET upstreams": "read",
+    "POST upstreams": "admin",
+    "GET upstreams/{upstream}": "read",
+    "PATCH upstreams/{upstream}": "admin",
+    "DELETE upstreams/{upstream}": "admin",
+    "GET routes": "read",
+    "GET routes/explain": "read",
+    "GET routes/{label*}": "read",
+    "PUT routes/{label*}": "admin",
+    "DELETE routes/{label*}": "admin",
+    "GET halts": "read",
+    "POST halts/{kind}/{name}/{verb}": "admin",
+    "GET queues": "read",
+    "GET mo": "read",
+    "POST mo": "admin",
+    "DELETE mo/{number}": "admin",
+    "GET doubts": "read",
+    "POST doubts/resend": "support",
+    "POST doubts/fail": "admin",
+    "GET orphans": "read",
+    "POST orphans/match": "support",
+    "POST orphans/{number}/match": "support",
+}
+
+
+def may(role: OperatorRole, route: str) -> bool:
+    """Whether an operator of this role may call a route, which is its method and its path."""
+    return RANKS[role] >= RANKS[NEEDED[route]]
