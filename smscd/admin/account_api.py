@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import quote
 
 import structlog
 
-from smscd.admin import accounts, orders
+from smscd.admin import account_terms, accounts, orders, queries
+from smscd.admin.account_terms import AccountTerms, NewAccount, TermsInvalid
+from smscd.admin.accounts import Made
 from smscd.admin.bodies import OrderRequest, check_order
 from smscd.admin.desk import Desk
 from smscd.admin.orders import Outcome, Refusal
 from smscd.admin.resources import Asked, Done, Operation, StructBody, answered
 from smscd.core.records import LedgerRecord
-from smscd.ingress.http.problems import NOT_FOUND, Problem, problem
+from smscd.ingress.http.problems import NOT_FOUND, FieldError, Problem, invalid, problem
+from smscd.ingress.http.queries import LIMIT_DEFAULT
 from storage.postgres.operators import find_account
 
 _PLACE: Final = "/admin/v1/accounts/{account}/topups/{reference}"
@@ -31,7 +35,35 @@ class AccountResources:
         account = "accounts/{account}"
         return [
             Operation(
+                method="GET",
+                path="accounts",
+                id="listAccounts",
+                summary="Accounts by name, with their balances and terms.",
+                call=self._list,
+                query={
+                    "after": queries.text("The next_after of an earlier answer."),
+                    "limit": queries.LIMITED,
+                },
+            ),
+            Operation(
+                method="POST",
+                path="accounts",
+                id="addAccount",
+                summary="A new account, and the secret of its webhooks, which is shown only now.",
+                call=self._add,
+                body=StructBody(NewAccount),
+                statuses=(201,),
+            ),
+            Operation(
                 method="GET", path=account, id="getAccount", summary="Its balance and its terms.", call=self._view
+            ),
+            Operation(
+                method="PATCH",
+                path=account,
+                id="changeAccount",
+                summary="Other values of some of its terms; followed at once.",
+                call=self._change,
+                body=StructBody(AccountTerms),
             ),
             Operation(
                 method="POST",
@@ -64,6 +96,40 @@ class AccountResources:
                 call=self._resume,
             ),
         ]
+
+    async def _list(self, asked: Asked) -> Done | Problem:
+        limit = asked.query.get("limit", LIMIT_DEFAULT)
+        desk, after = self._desk, asked.query.get("after", "")
+        found = await accounts.page(desk.database, desk.balances, after=after, limit=limit)
+        return Done(200, {"accounts": found, "next_after": found[-1]["account"] if len(found) == limit else None})
+
+    async def _add(self, asked: Asked) -> Done | Problem:
+        desk = self._desk
+        work = accounts.create(asked.body, desk.new_account, asked.operator.name, desk.database)
+        return await self._made(work, asked.operator.name, 201)
+
+    async def _change(self, asked: Asked) -> Done | Problem:
+        work = accounts.change(asked.names["account"], asked.body, asked.operator.name, self._desk.database)
+        return await self._made(work, asked.operator.name, 200)
+
+    async def _made(self, work: Awaitable[Made | Refusal], operator: str, status: int) -> Done | Problem:
+        try:
+            found = await work
+        except TermsInvalid as error:
+            return invalid([FieldError(f"/{name}", rule) for name, rule in error.faults])
+        if isinstance(found, Refusal):
+            return answered(found)
+        account = found.account.id
+        _log.info(
+            "account.added" if status == 201 else "account.changed",
+            account=account,
+            operator=operator,
+            fields=sorted(found.differences),
+        )
+        changes = {name: {"before": before, "after": after} for name, (before, after) in found.differences.items()}
+        more = {"webhook_secret": found.secret} if found.secret else {"changed": changes}
+        body = {"account": account, **account_terms.shown(found.account), **more, "told": await self._desk.told()}
+        return Done(status, body, {"Location": f"/admin/v1/accounts/{quote(account)}"} if status == 201 else {})
 
     async def _view(self, asked: Asked) -> Done | Problem:
         return answered(await accounts.view(asked.names["account"], self._desk.database, self._desk.balances))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from smscd.admin.account_api import AccountResources
+from smscd.admin.audit import AuditResources
 from smscd.admin.carrier_side import carrier_side
+from smscd.admin.credential_api import CredentialResources
 from smscd.admin.desk import Desk
 from smscd.admin.resources import Operation
 from smscd.admin.route_api import RouteResources
+from smscd.admin.statement_api import StatementResources
 from smscd.admin.traffic import Traffic
 from smscd.admin.upstream_api import UpstreamResources
 
@@ -15,8 +18,11 @@ def operations(desk: Desk) -> list[Operation]:
     """In the order of the document; of two paths that fit a request, the first is meant."""
     return [
         *AccountResources(desk).operations(),
+        *CredentialResources(desk).operations(),
+        *StatementResources(desk).operations(),
         *UpstreamResources(desk).operations(),
         *RouteResources(desk).operations(),
         *Traffic(desk).operations(),
         *carrier_side(desk).operations(),
+        *AuditResources(desk).operations(),
     ]

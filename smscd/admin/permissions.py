@@ -11,7 +11,17 @@ RANKS: Final[dict[OperatorRole, int]] = {"read": 0, "support": 1, "admin": 2}
 own accord and configures nothing."""
 
 NEEDED: Final[dict[str, OperatorRole]] = {
+    "GET accounts": "read",
+    "POST accounts": "admin",
     "GET accounts/{account}": "read",
+    "PATCH accounts/{account}": "admin",
+    "GET accounts/{account}/credentials": "read",
+    "POST accounts/{account}/credentials": "admin",
+    "POST accounts/{account}/credentials/{system_id}/rotate": "admin",
+    "DELETE accounts/{account}/credentials/{system_id}": "admin",
+    "GET accounts/{account}/transactions": "read",
+    "GET accounts/{account}/spent": "read",
+    "GET totals": "read",
     "POST accounts/{account}/topups": "admin",
     "GET accounts/{account}/topups/{reference}": "read",
     "POST accounts/{account}/suspend": "admin",
@@ -38,6 +48,7 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "GET orphans": "read",
     "POST orphans/match": "support",
     "POST orphans/{number}/match": "support",
+    "GET audit": "read",
 }
 
 

@@ -12,6 +12,18 @@ _INVALID: Final = "Unprocessable Content"
 
 CODES: Final[tuple[tuple[Code, str], ...]] = (
     (
+        Code(409, "account_exists", _CONFLICT, "There is an account of this name already."),
+        "Take another name, or change the one that is there with PATCH.",
+    ),
+    (
+        Code(409, "credential_exists", _CONFLICT, "The system_id is taken, by this account or another."),
+        "Choose another system_id, or rotate the password of the one that is there.",
+    ),
+    (
+        Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
+        "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
+    ),
+    (
         FORBIDDEN,
         "Use the token of an operator whose role may: `smscd operator list` shows who has which. The role admin may "
         "do everything.",

@@ -16,6 +16,7 @@ COMMANDS = {
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup, suspend, ..."),
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
+    "audit": ("smscd.cli.audit", "audit", "What operators did: list."),
     "upstream": ("smscd.cli.upstream", "upstream", "Carriers: add, set, list, test, remove, ..."),
     "apply": ("smscd.cli.apply", "apply", "Make upstreams, routes, accounts and numbers what a file says."),
     "pause": ("smscd.cli.halts", "pause", "Let messages wait: of an upstream, a route, an account."),
