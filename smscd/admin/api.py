@@ -127,6 +127,8 @@ class AdminApi:
 
     async def _body(self, request: web.Request, kind: Body) -> object:
         """What the body says, or a Problem."""
+        if kind.content_type != JSON and is_json(request.headers.get("Content-Type", "")):
+            return _of_ours(problem(UNSUPPORTED, closes=True), kind)
         reader = self._readers[kind.content_type]
         body = reader.arrived(request)
         if body is None:

@@ -7,6 +7,7 @@ from smscd.admin.audit import AuditResources
 from smscd.admin.carrier_side import carrier_side
 from smscd.admin.credential_api import CredentialResources
 from smscd.admin.desk import Desk
+from smscd.admin.price_api import PriceResources
 from smscd.admin.resources import Operation
 from smscd.admin.route_api import RouteResources
 from smscd.admin.statement_api import StatementResources
@@ -22,6 +23,7 @@ def operations(desk: Desk) -> list[Operation]:
         *StatementResources(desk).operations(),
         *UpstreamResources(desk).operations(),
         *RouteResources(desk).operations(),
+        *PriceResources(desk).operations(),
         *Traffic(desk).operations(),
         *carrier_side(desk).operations(),
         *AuditResources(desk).operations(),

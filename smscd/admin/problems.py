@@ -20,6 +20,14 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "Choose another system_id, or rotate the password of the one that is there.",
     ),
     (
+        Code(409, "another_currency", _CONFLICT, "The price plan is in another currency."),
+        "Import these prices into a plan of their own, and give accounts of that currency this plan.",
+    ),
+    (
+        Code(404, "no_price", "Not Found", "The list has no price for this number at that moment."),
+        "Import one: for its prefix, or for * which is every number.",
+    ),
+    (
         Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
         "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
     ),

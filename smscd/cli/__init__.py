@@ -15,6 +15,7 @@ COMMANDS = {
     "db": ("smscd.cli.db", "db", "The PostgreSQL schema: migrate, status."),
     "seed": ("smscd.cli.db", "seed", "Write the demo's account, prices and routes."),
     "account": ("smscd.cli.account", "account", "Customers: add, list, topup, suspend, ..."),
+    "credential": ("smscd.cli.credential", "credential", "SMPP credentials of customers: add, list, rotate, revoke."),
     "operator": ("smscd.cli.operator", "operator", "Who may use the admin API."),
     "audit": ("smscd.cli.audit", "audit", "What operators did: list."),
     "upstream": ("smscd.cli.upstream", "upstream", "Carriers: add, set, list, test, remove, ..."),
