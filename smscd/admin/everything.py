@@ -10,6 +10,7 @@ from smscd.admin.desk import Desk
 from smscd.admin.price_api import PriceResources
 from smscd.admin.resources import Operation
 from smscd.admin.route_api import RouteResources
+from smscd.admin.session_api import SessionResources
 from smscd.admin.statement_api import StatementResources
 from smscd.admin.traffic import Traffic
 from smscd.admin.upstream_api import UpstreamResources
@@ -25,6 +26,7 @@ def operations(desk: Desk) -> list[Operation]:
         *RouteResources(desk).operations(),
         *PriceResources(desk).operations(),
         *Traffic(desk).operations(),
+        *SessionResources(desk).operations(),
         *carrier_side(desk).operations(),
         *AuditResources(desk).operations(),
     ]

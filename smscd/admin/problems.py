@@ -28,6 +28,10 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "Import one: for its prefix, or for * which is every number.",
     ),
     (
+        Code(409, "not_answered", _CONFLICT, "A worker that lives did not answer in time."),
+        "It may have been done: look again, and repeat it when it was not.",
+    ),
+    (
         Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
         "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
     ),

@@ -24,6 +24,7 @@ COMMANDS = {
     "drain": ("smscd.cli.halts", "drain", "Accept nothing new for an upstream or a route, and send what waits."),
     "resume": ("smscd.cli.halts", "resume", "End a pause or a drain."),
     "halted": ("smscd.cli.halts", "halted", "What is paused or drained."),
+    "session": ("smscd.cli.session", "session", "SMPP sessions that are bound: list, disconnect."),
     "queue": ("smscd.cli.queue", "queue", "What waits for the upstreams: list."),
     "mo": ("smscd.cli.mo", "mo", "Whose messages from phones are: add, list, remove."),
     "price": ("smscd.cli.price", "price", "Prices and costs: import, quote."),
