@@ -37,6 +37,7 @@ from smscd.worker.database import Database
 from smscd.worker.directory_feed import DirectoryFeed
 from smscd.worker.doors import Doors
 from smscd.worker.key_uses import KeyUseWriter
+from smscd.worker.sessions import SessionDesk
 from smscd.worker.standings import Standings
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import ConfigurationInvalid
@@ -52,6 +53,7 @@ from storage.redis.link import RedisLink
 from storage.redis.outbox import HookStore, OutboxStore
 from storage.redis.receipts import ReceiptStore
 from storage.redis.session import RoleSession
+from storage.redis.sessions import BELL, SessionAsks
 from storage.redis.traces import Traces
 
 AWAY: tuple[type[BaseException], ...] = (StorageUnavailable, *postgres.UNAVAILABLE)
@@ -161,6 +163,7 @@ class Composition:
             self.outbox,  # after the doors, so that it drains before they say goodbye to the ESMEs
             self._pulse(),
             TaskService("tracer", self.tracer.run),
+            TaskService("sessions", self._session_desk().run),
         ]
 
     def _upstreams(self) -> Upstreams:
@@ -273,6 +276,18 @@ class Composition:
         )
         self.bells.subscribe(b"t", tracer.ring)
         return tracer
+
+    def _session_desk(self) -> SessionDesk:
+        desk = SessionDesk(
+            SessionAsks(self.keys, self.shared),
+            self.worker.owner,
+            door=self.doors,
+            upstreams=self.upstreams,
+            directory=self.directory.get,
+            now_ms=self.redis_ms,
+        )
+        self.bells.subscribe(BELL, desk.ring)
+        return desk
 
     def heartbeat(self, at_ms: int) -> Heartbeat:
         """What this worker says of itself once a second."""

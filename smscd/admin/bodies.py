@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from smscd.ingress.http.field_errors import pointer
 from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
 
 MICROS: Final = 1_000_000
@@ -57,29 +59,34 @@ class MoRuleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: bool = False
 
 
-_decoder = msgspec.json.Decoder(OrderRequest)
-_rule_decoder = msgspec.json.Decoder(MoRuleRequest)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_T = TypeVar("_T")
+_values_decoder = msgspec.json.Decoder(dict[str, object])
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 
-def read_order(body: bytes) -> OrderRequest | Problem:
-    """The order that a body is, or everything that is wrong with it."""
-    try:
-        found = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem_of(body, OrderRequest)
-    if (found.amount is None) == (found.amount_micros is None):
+def check_order(order: OrderRequest) -> Problem | None:
+    """What is wrong with an order beside its fields, one by one."""
+    if (order.amount is None) == (order.amount_micros is None):
         return invalid([FieldError("/amount", "give either amount or amount_micros")])
-    return found
+    return None
 
 
-def read_mo_rule(body: bytes) -> MoRuleRequest | Problem:
-    """The rule that a body is, or everything that is wrong with it."""
+def read_struct(body: bytes, kind: type[_T]) -> _T | Problem:
+    """The struct that a body is, or everything that is wrong with it."""
     try:
-        return _rule_decoder.decode(body)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem_of(body, MoRuleRequest)
+        return _problem_of(body, kind)
+
+
+def read_fields(body: bytes) -> dict[str, object] | Problem:
+    """The members of the JSON object that a body is."""
+    try:
+        return _values_decoder.decode(body)
+    except msgspec.ValidationError:
+        return invalid([FieldError("", "must be a JSON object")])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return problem(MALFORMED_JSON)
 
 
 def _problem_of(body: bytes, kind: type[msgspec.Struct]) -> Problem:
@@ -94,10 +101,23 @@ def _problem_of(body: bytes, kind: type[msgspec.Struct]) -> Problem:
     errors = [FieldError("/" + name, "is required") for name in needed if name not in fields]
     for name, raw in fields.items():
         if name not in hints:
-            errors.append(FieldError("/" + name.replace("~", "~0").replace("/", "~1")[:80], "unknown field"))
+            errors.append(FieldError(pointer(name), "unknown field"))
             continue
         try:
-            msgspec.json.decode(raw, type=hints[name])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            errors.append(FieldError("/" + name, RULES[name]))
+            msgspec.json.decode(raw, type=_value_type(hints[name]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            errors.append(FieldError(pointer(name), RULES.get(name) or said(error)))
     return invalid(errors[:50] or [FieldError("", "is not valid: does a member stand twice?")])
+
+
+def said(error: Exception) -> str:
+    """What msgspec says of one value, as a rule."""
+    text = str(error).partition(" - at `")[0]
+    return "must be " + text.removeprefix("Expected ") if text.startswith("Expected ") else text
+
+
+def _value_type(hint: Any) -> Any:
+    """The type of a field without "not given", which JSON cannot say."""
+    kinds = [kind for kind in get_args(hint) if kind is not msgspec.UnsetType]
+    is_optional = isinstance(hint, UnionType) or get_origin(hint) is Union
+    return Union[tuple(kinds)] if is_optional and len(kinds) < len(get_args(hint)) else hint  # noqa: UP007  # made here

@@ -1,27 +1,23 @@
-"""Keys of accounts, and from where accounts may come, over HTTP: resources of the admin API."""
+"""Keys of accounts, and from where accounts may come, over the admin API."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import structlog
-from aiohttp import web
 from msgspec import Meta
 
 from smscd.admin import keys, networks
-from smscd.admin.api import BODY_BYTES_MAX, BODY_SECONDS, REQUESTS_MAX
+from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
-from smscd.admin.resources import Done, Resource, problem_of
+from smscd.admin.resources import Asked, Done, Operation, StructBody, answered
 from smscd.core.scopes import ScopeName
-from smscd.ingress.http.bodies import BodyReader
-from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
-from storage.postgres.operators import Token
-from storage.postgres.pool import Database
+from smscd.ingress.http.problems import FieldError, Problem, invalid
 
-_KEYS: Final = "accounts/(?P<account>[^/]+)/keys"
+_KEYS: Final = "accounts/{account}/keys"
+_NETWORKS: Final = "accounts/{account}/networks"
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Networks = Annotated[list[str], Meta(max_length=networks.NETWORKS_MAX)]
 _log = structlog.get_logger(__name__)
@@ -49,103 +45,125 @@ class NetworksRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smpp: _Networks | None = None
 
 
-_Body = TypeVar("_Body", KeyRequest, RotationRequest, NetworksRequest)
-
-
 class KeyResources:
-    """What is added to the admin API by routes(). tell: has all processes read the configuration again."""
+    """Answers for /accounts/{account}/keys and /networks."""
 
-    def __init__(self, database: Database, tell: Callable[[], Awaitable[None]]) -> None:
-        self._database = database
-        self._tell = tell
-        self._bodies = BodyReader(
-            bytes_max=BODY_BYTES_MAX, pending_bytes_max=REQUESTS_MAX * BODY_BYTES_MAX, seconds=BODY_SECONDS
-        )
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
-    def routes(self) -> list[tuple[str, Mapping[str, Resource]]]:
-        """Paths below /admin/v1/, as patterns, with their methods."""
+    def operations(self) -> list[Operation]:
+        """All of them."""
         return [
-            (_KEYS, {"GET": self._list, "POST": self._create}),
-            (f"{_KEYS}/(?P<key>[^/]+)", {"DELETE": self._revoke}),
-            (f"{_KEYS}/(?P<key>[^/]+)/rotate", {"POST": self._rotate}),
-            ("accounts/(?P<account>[^/]+)/networks", {"GET": self._networks, "PUT": self._set_networks}),
+            Operation(
+                method="GET", path=_KEYS, id="listKeys", summary="Its keys, without what they are.", call=self._list
+            ),
+            Operation(
+                method="POST",
+                path=_KEYS,
+                id="createKey",
+                summary="A new key, which is shown only now.",
+                call=self._create,
+                body=StructBody(KeyRequest),
+                statuses=(201,),
+            ),
+            Operation(
+                method="POST",
+                path=_KEYS + "/{key}/rotate",
+                id="rotateKey",
+                summary="A new key in its place, which is shown only now; the old one stays valid for a while.",
+                call=self._rotate,
+                body=StructBody(RotationRequest),
+                statuses=(201,),
+            ),
+            Operation(
+                method="DELETE",
+                path=_KEYS + "/{key}",
+                id="revokeKey",
+                summary="Refuse a key from now on, on every worker.",
+                call=self._revoke,
+            ),
+            Operation(
+                method="GET",
+                path=_NETWORKS,
+                id="getNetworks",
+                summary="From where its requests and its ESMEs may come.",
+                call=self._networks,
+            ),
+            Operation(
+                method="PUT",
+                path=_NETWORKS,
+                id="setNetworks",
+                summary="The whole list of one door.",
+                call=self._set_networks,
+                body=StructBody(NetworksRequest),
+            ),
         ]
 
-    async def _list(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
-        found = await keys.listed(names["account"], self._database, _now())
-        return problem_of(found) if isinstance(found, Refusal) else Done(200, {"keys": found})
+    async def _list(self, asked: Asked) -> Done | Problem:
+        found = await keys.listed(asked.names["account"], self._desk.database, _now())
+        return answered(found) if isinstance(found, Refusal) else Done(200, {"keys": found})
 
-    async def _create(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
-        asked = await self._read(request, KeyRequest)
-        if isinstance(asked, Problem):
-            return asked
-        terms = keys.terms_of(asked.label, asked.scopes, asked.expires_at, _now())
+    async def _create(self, asked: Asked) -> Done | Problem:
+        body: KeyRequest = asked.body
+        terms = keys.terms_of(body.label, body.scopes, body.expires_at, _now())
         if isinstance(terms, Refusal):
-            return problem_of(terms)
-        made = await keys.create(names["account"], terms, operator.name, self._database, self._tell, _now())
-        return _made(made, "key.created", operator)
+            return answered(terms)
+        desk, account = self._desk, asked.names["account"]
+        made = await keys.create(account, terms, asked.operator.name, desk.database, desk.tell, _now())
+        return _made(made, "key.created", asked)
 
-    async def _rotate(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
-        asked = await self._read(request, RotationRequest)
-        if isinstance(asked, Problem):
-            return asked
-        now, until = _now(), asked.expires_at
+    async def _rotate(self, asked: Asked) -> Done | Problem:
+        body: RotationRequest = asked.body
+        now, until = _now(), body.expires_at
         if until is not None and isinstance(terms := keys.terms_of("", (), until, now), Refusal):
-            return problem_of(terms)
+            return answered(terms)
+        desk, names = self._desk, asked.names
         made = await keys.rotate(
-            names["account"], names["key"], asked.grace_seconds, until, operator.name, self._database, self._tell, now
+            names["account"],
+            names["key"],
+            body.grace_seconds,
+            until,
+            asked.operator.name,
+            desk.database,
+            desk.tell,
+            now,
         )
-        return _made(made, "key.rotated", operator)
+        return _made(made, "key.rotated", asked)
 
-    async def _revoke(self, _request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
-        account = names["account"]
-        found = await keys.revoke(account, names["key"], operator.name, self._database, self._tell)
+    async def _revoke(self, asked: Asked) -> Done | Problem:
+        desk, account, operator = self._desk, asked.names["account"], asked.operator.name
+        found = await keys.revoke(account, asked.names["key"], operator, desk.database, desk.tell)
         if isinstance(found, Refusal):
-            return problem_of(found)
-        _log.info("key.revoked", account=account, key=found.key, operator=operator.name)
+            return answered(found)
+        _log.info("key.revoked", account=account, key=found.key, operator=operator)
         return Done(200, keys.shown_revoked(account, found))
 
-    async def _networks(self, _request: web.Request, _operator: Token, names: dict[str, str]) -> Done | Problem:
-        found = await networks.view(names["account"], self._database)
-        return problem_of(found) if isinstance(found, Refusal) else Done(200, networks.shown(names["account"], found))
+    async def _networks(self, asked: Asked) -> Done | Problem:
+        account = asked.names["account"]
+        found = await networks.view(account, self._desk.database)
+        return answered(found) if isinstance(found, Refusal) else Done(200, networks.shown(account, found))
 
-    async def _set_networks(self, request: web.Request, operator: Token, names: dict[str, str]) -> Done | Problem:
-        asked = await self._read(request, NetworksRequest)
-        if isinstance(asked, Problem):
-            return asked
-        if (asked.http is None) == (asked.smpp is None):
+    async def _set_networks(self, asked: Asked) -> Done | Problem:
+        body: NetworksRequest = asked.body
+        if (body.http is None) == (body.smpp is None):
             return invalid([FieldError("", "has the list of one door, http or smpp")])
-        account, door, wanted = names["account"], *_door_of(asked)
-        found = await networks.change(account, door, wanted, (), operator.name, self._database, self._tell, clear=True)
+        desk, account, operator = self._desk, asked.names["account"], asked.operator.name
+        door, wanted = _door_of(body)
+        found = await networks.change(account, door, wanted, (), operator, desk.database, desk.tell, clear=True)
         if isinstance(found, Refusal):
-            return problem_of(found)
-        _log.info("account.networks_changed", account=account, door=door, operator=operator.name)
-        told = {"changed": found.has_changed, "told": found.is_told}
-        return Done(200, networks.shown(account, found) | told)
-
-    async def _read(self, request: web.Request, kind: type[_Body]) -> _Body | Problem:
-        body = self._bodies.arrived(request)
-        if body is None:
-            body = await self._bodies.read(request)
-        if isinstance(body, Problem):
-            return body
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError as error:
-            sentence, _, path = str(error).partition(" - at `$")
-            return invalid([FieldError(path.rstrip("`").replace(".", "/"), sentence)])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return problem(MALFORMED_JSON)
+            return answered(found)
+        _log.info("account.networks_changed", account=account, door=door, operator=operator)
+        return Done(200, networks.shown(account, found) | {"changed": found.has_changed, "told": found.is_told})
 
 
 def _door_of(asked: NetworksRequest) -> tuple[networks.Door, list[str]]:
     return ("http", asked.http) if asked.http is not None else ("smpp", asked.smpp or [])
 
 
-def _made(made: keys.KeyMade | Refusal, event: str, operator: Token) -> Done | Problem:
+def _made(made: keys.KeyMade | Refusal, event: str, asked: Asked) -> Done | Problem:
     if isinstance(made, Refusal):
-        return problem_of(made)
-    _log.info(event, account=made.row.account, key=made.row.prefix, operator=operator.name)
+        return answered(made)
+    _log.info(event, account=made.row.account, key=made.row.prefix, operator=asked.operator.name)
     return Done(201, keys.shown_made(made))
 
 

@@ -2,33 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-from aiohttp import web
-
-from smscd.admin import routes
+from smscd.admin import queries, routes
+from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
+from smscd.admin.resources import Asked, Done, FieldsBody, Operation, answered
 from smscd.core.price_files import moment_ms
-from smscd.core.route_forms import key_of, route_of, shown
+from smscd.core.route_forms import FIELDS, key_of, route_of, shown
+from smscd.ingress.http.problems import FieldError, Problem, invalid
 from storage.postgres import configuration
 from storage.postgres.pool import Database, acquired
 
 LISTED_MAX: Final = 1_000
-_decoder = msgspec.json.Decoder(dict[str, Any])
+_LISTS: Final = ("upstreams", "tags", "days", "weights")
+_OF_PATH: Final = ("account", "prefix", "name")
+_BODY: Final = FieldsBody(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["upstreams"],
+        "properties": {
+            name: {"type": "array"} if name in _LISTS else {"type": "string"} for name in FIELDS if name not in _OF_PATH
+        },
+    }
+)
 
 
-async def listed(request: web.Request, database: Database) -> dict[str, object]:
-    """The first thousand routes, of one account with ?account=; is_cut says that there are more."""
-    account = request.query.get("account")
-    async with acquired(database) as connection, connection.transaction():
-        found = [one for one in await configuration.load_routes(connection) if account in (None, one.account)]
-    return {"routes": [shown(one) for one in found[:LISTED_MAX]], "is_cut": len(found) > LISTED_MAX}
+class RouteResources:
+    """Answers for /routes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def operations(self) -> list[Operation]:
+        """In this order: explain is no route's name."""
+        label = "routes/{label*}"
+        explained = {
+            "account": queries.text("Whose message it would be.", is_required=True),
+            "to": queries.text("Its number.", is_required=True),
+            "from": queries.text("Its sender; otherwise one that the account may use.", may_be_empty=True),
+            "at": queries.text("At another moment than now: 2026-12-01T00:00:00Z."),
+        }
+        return [
+            Operation(
+                method="GET",
+                path="routes",
+                id="listRoutes",
+                summary="The first thousand routes; is_cut says that there are more.",
+                call=self._listed,
+                query={"account": queries.text("Of this account; empty: of no account.", may_be_empty=True)},
+            ),
+            Operation(
+                method="GET",
+                path="routes/explain",
+                id="explainRoute",
+                summary="Which route, upstream, price and cost a message has, and why not the others.",
+                call=self._explained,
+                query=explained,
+            ),
+            Operation(method="GET", path=label, id="getRoute", summary="A route.", call=self._one),
+            Operation(
+                method="PUT",
+                path=label,
+                id="putRoute",
+                summary="Make a route, or make it what the body says.",
+                call=self._put,
+                body=_BODY,
+            ),
+            Operation(method="DELETE", path=label, id="deleteRoute", summary="Remove a route.", call=self._delete),
+        ]
+
+    async def _listed(self, asked: Asked) -> Done | Problem:
+        account = asked.query.get("account")
+        async with acquired(self._desk.database) as connection, connection.transaction():
+            found = [one for one in await configuration.load_routes(connection) if account in (None, one.account)]
+        return Done(200, {"routes": [shown(one) for one in found[:LISTED_MAX]], "is_cut": len(found) > LISTED_MAX})
+
+    async def _one(self, asked: Asked) -> Done | Problem:
+        return answered(await _one(asked.names["label"], self._desk.database))
+
+    async def _put(self, asked: Asked) -> Done | Problem:
+        try:
+            account, prefix, name = key_of(asked.names["label"])
+            route = route_of(asked.body | {"account": account, "prefix": prefix, "name": name})
+        except (ValueError, TypeError, RecursionError) as error:
+            return invalid([FieldError("", f"{error}")])
+        found = await routes.change(self._desk.database, asked.operator.name, [route])
+        return answered(found if isinstance(found, Refusal) else shown(route) | {"told": await self._desk.told()})
+
+    async def _delete(self, asked: Asked) -> Done | Problem:
+        label = asked.names["label"]
+        try:
+            key = key_of(label)
+        except ValueError as error:
+            return answered(_invalid(error))
+        found = await routes.change(self._desk.database, asked.operator.name, [], removes=key)
+        return answered(found if isinstance(found, Refusal) else {"removed": label, "told": await self._desk.told()})
+
+    async def _explained(self, asked: Asked) -> Done | Problem:
+        query = asked.query
+        at_ms = moment_ms(query["at"]) if "at" in query else self._desk.now_ms()
+        if at_ms is None:
+            return invalid([FieldError("/at", "is not a time such as 2026-12-01T00:00:00Z")])
+        snapshot = await configuration.load_snapshot(self._desk.database)
+        return answered(routes.explain(snapshot, query["account"], query["to"], query.get("from"), at_ms))
 
 
-async def one(label: str, database: Database) -> dict[str, object] | Refusal:
-    """A route by its name."""
+async def _one(label: str, database: Database) -> dict[str, Any] | Refusal:
     try:
         key = key_of(label)
     except ValueError as error:
@@ -38,39 +119,6 @@ async def one(label: str, database: Database) -> dict[str, object] | Refusal:
             if (found.account, found.digits, found.name) == key:
                 return shown(found)
     return routes.no_route(label)
-
-
-async def put(label: str, body: bytes, database: Database, operator: str) -> dict[str, object] | Refusal:
-    """Make a route, or make it what the body says; its name is the path's. Raises nothing that a body can cause."""
-    try:
-        account, prefix, name = key_of(label)
-        route = route_of(_decoder.decode(body) | {"account": account, "prefix": prefix, "name": name})
-    except (ValueError, TypeError, RecursionError) as error:
-        return _invalid(error)
-    found = await routes.change(database, operator, [route])
-    return found if isinstance(found, Refusal) else shown(route)
-
-
-async def delete(label: str, database: Database, operator: str) -> dict[str, object] | Refusal:
-    """Remove a route."""
-    try:
-        key = key_of(label)
-    except ValueError as error:
-        return _invalid(error)
-    found = await routes.change(database, operator, [], removes=key)
-    return found if isinstance(found, Refusal) else {"removed": label}
-
-
-async def explained(request: web.Request, database: Database, now_ms: Callable[[], int]) -> dict[str, Any] | Refusal:
-    """?account=, ?to=, and where they are wanted ?from= and ?at=."""
-    query = request.query
-    if not query.get("account") or not query.get("to"):
-        return Refusal("validation_failed", 422, "Give ?account= and ?to=.")
-    at_ms = moment_ms(query["at"]) if "at" in query else now_ms()
-    if at_ms is None:
-        return Refusal("validation_failed", 422, "at is not a time such as 2026-12-01T00:00:00Z.")
-    snapshot = await configuration.load_snapshot(database)
-    return routes.explain(snapshot, query["account"], query["to"], query.get("from"), at_ms)
 
 
 def _invalid(error: Exception) -> Refusal:

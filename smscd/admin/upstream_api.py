@@ -2,84 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from collections.abc import Awaitable
+from typing import Any, Final
 
-import msgspec
 import structlog
 
-from smscd.admin import upstreams
+from smscd.admin import queries, upstreams
+from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
-from smscd.admin.upstreams import Admin, Changed
-from smscd.core.upstream_fields import FieldsInvalid, shown
-from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
+from smscd.admin.resources import Asked, Done, FieldsBody, Operation, answered
+from smscd.admin.upstreams import Changed
+from smscd.core.upstream_fields import FIELDS, NAME, REQUIRED, FieldsInvalid, FieldSpec, shown
+from smscd.ingress.http.problems import FieldError, Problem, invalid
 from storage.postgres import configuration
-from storage.postgres.pool import Database
 
-Answer: TypeAlias = tuple[int, dict[str, object]]
-_fields: Final = msgspec.json.Decoder(dict[str, object])
+_TYPES: Final = {
+    "flag": "boolean", "integer": "integer", "number": "number", "statuses": "array", "delays": "object",
+    "words": "object", "tlvs": "array",
+}  # fmt: skip
 _log = structlog.get_logger(__name__)
 
 
+def schema_of(spec: FieldSpec) -> dict[str, Any]:
+    """What the document says of a field."""
+    found: dict[str, Any] = {"type": _TYPES.get(spec.kind, "string"), "description": spec.sentence}
+    if spec.kind in ("integer", "number"):
+        found |= {"minimum": spec.least, "maximum": spec.most}
+    if spec.kind in ("text", "secret"):
+        found["maxLength"] = int(spec.most)
+    if spec.choices:
+        found["enum"] = list(spec.choices)
+    return found | ({"writeOnly": True} if spec.kind == "secret" else {})
+
+
+_FIELDS: Final = {spec.name: schema_of(spec) for spec in FIELDS}
+_CHANGE: Final = FieldsBody({"type": "object", "additionalProperties": False, "properties": _FIELDS})
+_NEW: Final = FieldsBody(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name", *REQUIRED],
+        "properties": {"name": {"type": "string", "pattern": f"^{NAME.pattern}$"}, **_FIELDS},
+    }
+)
+
+
 class UpstreamResources:
-    """Answers for /upstreams and /upstreams/{name}; bodies are those that came, not read yet.
+    """Answers for /upstreams and /upstreams/{upstream}."""
 
-    admin_of: what an order of an operator needs, by the operator's name.
-    """
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
-    def __init__(self, database: Database, admin_of: Callable[[str], Admin]) -> None:
-        self._database = database
-        self._admin_of = admin_of
+    def operations(self) -> list[Operation]:
+        """All of them."""
+        one = "upstreams/{upstream}"
+        return [
+            Operation(method="GET", path="upstreams", id="listUpstreams", summary="Every upstream.", call=self._all),
+            Operation(
+                method="POST",
+                path="upstreams",
+                id="addUpstream",
+                summary="A new upstream.",
+                call=self._add,
+                body=_NEW,
+                statuses=(201,),
+            ),
+            Operation(method="GET", path=one, id="getUpstream", summary="An upstream.", call=self._view),
+            Operation(
+                method="PATCH",
+                path=one,
+                id="changeUpstream",
+                summary="Other values of some of its fields; followed at once.",
+                call=self._change,
+                body=_CHANGE,
+            ),
+            Operation(
+                method="DELETE",
+                path=one,
+                id="removeUpstream",
+                summary="Remove an upstream.",
+                call=self._remove,
+                query={"force": queries.flag("Although messages wait, or receipts may still come.")},
+            ),
+        ]
 
-    async def all(self) -> Answer:
-        """Every upstream."""
-        return 200, {"upstreams": [shown(found) for found in await configuration.upstreams(self._database)]}
+    async def _all(self, _asked: Asked) -> Done | Problem:
+        found = await configuration.upstreams(self._desk.database)
+        return Done(200, {"upstreams": [shown(one) for one in found]})
 
-    async def view(self, name: str) -> Answer | Refusal:
-        """One of them."""
-        found = await upstreams.find(name, self._database)
-        return found if isinstance(found, Refusal) else (200, shown(found))
+    async def _view(self, asked: Asked) -> Done | Problem:
+        found = await upstreams.find(asked.names["upstream"], self._desk.database)
+        return answered(found if isinstance(found, Refusal) else shown(found))
 
-    async def add(self, body: bytes, operator: str) -> Answer | Refusal | Problem:
-        """A new one: its fields, and `name`."""
-        values = _values_of(body)
-        if isinstance(values, Problem):
-            return values
+    async def _add(self, asked: Asked) -> Done | Problem:
+        values = dict(asked.body)
         name = values.pop("name", None)
         if not isinstance(name, str):
             return invalid([FieldError("/name", "is required, a string")])
-        return await _answered(upstreams.add(name, values, self._admin_of(operator)), 201, operator, "added")
+        work = upstreams.add(name, values, self._desk.admin(asked.operator.name))
+        return await _answered(work, 201, asked.operator.name, "added")
 
-    async def change(self, name: str, body: bytes, operator: str) -> Answer | Refusal | Problem:
-        """Other values of some of its fields."""
-        values = _values_of(body)
-        if isinstance(values, Problem):
-            return values
-        return await _answered(upstreams.change(name, values, self._admin_of(operator)), 200, operator, "changed")
+    async def _change(self, asked: Asked) -> Done | Problem:
+        work = upstreams.change(asked.names["upstream"], asked.body, self._desk.admin(asked.operator.name))
+        return await _answered(work, 200, asked.operator.name, "changed")
 
-    async def remove(self, name: str, operator: str, *, is_forced: bool) -> Answer | Refusal | Problem:
-        """Remove it."""
-        work = upstreams.remove(name, self._admin_of(operator), is_forced=is_forced)
-        return await _answered(work, 200, operator, "removed")
-
-
-def _values_of(body: bytes) -> dict[str, object] | Problem:
-    try:
-        return _fields.decode(body)
-    except msgspec.ValidationError:
-        return invalid([FieldError("", "must be a JSON object")])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return problem(MALFORMED_JSON)
+    async def _remove(self, asked: Asked) -> Done | Problem:
+        is_forced = asked.query.get("force") == "true"
+        admin = self._desk.admin(asked.operator.name)
+        work = upstreams.remove(asked.names["upstream"], admin, is_forced=is_forced)
+        return await _answered(work, 200, asked.operator.name, "removed")
 
 
-async def _answered(
-    work: Awaitable[Changed | Refusal], status: int, operator: str, done: str
-) -> Answer | Refusal | Problem:
+async def _answered(work: Awaitable[Changed | Refusal], status: int, operator: str, done: str) -> Done | Problem:
     try:
         found = await work
     except FieldsInvalid as error:
         return invalid([FieldError(f"/{name}" if name else "", rule) for name, rule in error.faults])
     if isinstance(found, Refusal):
-        return found
+        return answered(found)
     _log.info(f"upstream.{done}", upstream=found.upstream.id, operator=operator, fields=sorted(found.differences))
-    return status, upstreams.outcome(found, is_removed=done == "removed")
+    return Done(status, upstreams.outcome(found, is_removed=done == "removed"))

@@ -208,10 +208,9 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                made_now = await limited(
-                    database, await account_state.logged(database, made, as_json=as_json), location, options
-                )
-                await configuration.add_account(database, await kept(database, made_now))
+                made_now = await kept(database, await limited(database, made, location, options))
+                made_now = await account_state.logged(database, made_now, as_json=as_json)
+                await configuration.add_account(database, made_now)
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
@@ -298,4 +297,4 @@ def list_accounts(config_file: Path | None, data_dir: Path | None, as_json: bool
     )
 
 
-from smscd.cli import account_money, account_state, statement  # noqa: E402, F401  # their commands
+from smscd.cli import account_money, account_set, account_state, statement  # noqa: E402, F401  # their commands

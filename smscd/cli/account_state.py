@@ -31,24 +31,26 @@ async def logged(database: Connection, made: Account, *, as_json: bool) -> Accou
 
     Its currency stays what it is: its ledger is in that.
     """
-    from dataclasses import asdict
-
     from msgspec.structs import replace
 
-    from storage.postgres.operators import AccountTerms, find_account, log
+    from smscd.admin import account_terms
+    from storage.postgres.configuration import find_account
+    from storage.postgres.operators import log
 
     before = await find_account(database, made.id)
-    if before is not None:
-        if before.currency != made.currency:
-            raise Failure(
-                f"{made.id} has its money in {before.currency}, and keeps it in that: make another account for "
-                f"{made.currency}.",
-                as_json=as_json,
-            )
-        made = replace(made, is_suspended=before.is_suspended)
-    after = {name: getattr(made, name) for name in AccountTerms.__dataclass_fields__}
-    action, old = ("account.add", None) if before is None else ("account.change", asdict(before))
-    await log(database, operator_name(), action, made.id, old=old, new=after)
+    if before is None:
+        await log(database, operator_name(), "account.add", made.id, new=account_terms.shown(made))
+        return made
+    if before.currency != made.currency:
+        raise Failure(
+            f"{made.id} has its money in {before.currency}, and keeps it in that: make another account for "
+            f"{made.currency}.",
+            as_json=as_json,
+        )
+    made = replace(made, is_suspended=before.is_suspended, tags=before.tags)
+    found = account_terms.differences(before, made)
+    old, new = ({name: pair[side] for name, pair in found.items()} for side in (0, 1))
+    await log(database, operator_name(), "account.change", made.id, old=old, new=new)
     return made
 
 

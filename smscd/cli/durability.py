@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_fields, print_json, run
+from smscd.cli.output import (
+    find_instance,
+    give_up,
+    instance_options,
+    json_option,
+    operator_name,
+    print_fields,
+    print_json,
+    run,
+)
+
+if TYPE_CHECKING:
+    from storage.postgres.pool import Connection
 
 
 @click.command()
@@ -28,11 +41,11 @@ def durability(name: str, wanted: str | None, config_file: Path | None, data_dir
     async def work() -> str | None:
         async with opened(location) as storage:
             if wanted is not None:
-                if not await configuration.set_durability(storage.database, name, wanted):
-                    return None
+                async with storage.database.transaction():
+                    await _set(storage.database, name, wanted)
                 await storage.tell_of_change()
-            snapshot = await configuration.load_snapshot(storage.database, with_prices=False)
-            return next((found.durability for found in snapshot.accounts if found.id == name), None)
+            account = await configuration.find_account(storage.database, name)
+            return account.durability if account is not None else None
 
     found = run(work, as_json=as_json)
     if found is None:
@@ -42,3 +55,15 @@ def durability(name: str, wanted: str | None, config_file: Path | None, data_dir
         print_json(shown)
     else:
         print_fields(shown)
+
+
+async def _set(database: Connection, name: str, wanted: str) -> None:
+    """Change it, and write that down."""
+    from storage.postgres import configuration, operators
+
+    await configuration.limits_for_change(database, name)
+    before = await configuration.find_account(database, name)
+    if before is not None and before.durability != wanted:
+        await configuration.set_durability(database, name, wanted)
+        old, new = {"durability": before.durability}, {"durability": wanted}
+        await operators.log(database, operator_name(), "account.change", name, old=old, new=new)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, print_table, run
+from smscd.cli.output import (
+    find_instance,
+    give_up,
+    instance_options,
+    json_option,
+    operator_name,
+    print_json,
+    print_table,
+    run,
+)
 
 if TYPE_CHECKING:
     from smscd.admin.kannel_plan import KannelPlan
@@ -112,17 +121,20 @@ async def _what_is_new(storage: Opened, plan: KannelPlan, mo_account: str, *, as
 
 
 async def _make(storage: Opened, plan: KannelPlan, location: Location) -> None:
-    """Write everything; the caller's transaction makes it all or nothing."""
+    """Write everything, and down who did it; the caller's transaction makes it all or nothing."""
     import msgspec
 
+    from smscd.admin import credentials, mo_rules, upstreams
     from smscd.cli.account_state import logged
+    from smscd.core import route_forms
     from smscd.core.directory import Credential
     from smscd.supervision import seed
-    from storage.postgres import configuration
+    from storage.postgres import configuration, operators
 
-    database = storage.database
+    database, operator = storage.database, operator_name()
     for upstream in plan.upstreams:
         await configuration.add_upstream(database, upstream)
+        await operators.log(database, operator, "upstream.add", upstream.id, new=upstreams.logged(upstream))
     limits = msgspec.structs.asdict(location.new_account)
     for account in plan.accounts:
         secret = seed.new_webhook_secret()
@@ -130,13 +142,17 @@ async def _make(storage: Opened, plan: KannelPlan, location: Location) -> None:
         await configuration.add_account(database, await logged(database, made, as_json=False))
     for user in plan.users:
         hmac = seed.password_hmac(location.pepper, user.password)
-        await configuration.add_credential(
-            database, Credential(system_id=user.system_id, account=user.account, password_hmac=hmac)
-        )
+        credential = Credential(system_id=user.system_id, account=user.account, password_hmac=hmac)
+        await configuration.add_credential(database, credential)
+        shown = credentials.shown(credential)
+        await operators.log(database, operator, "credential.add", user.account, new=shown)
     for route in plan.routes:
         await configuration.add_route(database, route)
+        await operators.log(database, operator, "route.add", route.label, new=route_forms.shown(route))
     for number in plan.numbers:
         await configuration.add_mo_number(database, number)
+        described, terms = mo_rules.described(number), mo_rules.shown(number)
+        await operators.log(database, operator, "mo.add", described, new=terms)
 
 
 def _rows(plan: KannelPlan) -> list[tuple[str, str, str]]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from smscd.cli.money import Money, shown_money
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_fields, print_json, run
+from smscd.cli.output import (
+    find_instance,
+    give_up,
+    instance_options,
+    json_option,
+    operator_name,
+    print_fields,
+    print_json,
+    run,
+)
 
 if TYPE_CHECKING:
     from smscd.core.directory import Account
@@ -115,6 +124,13 @@ async def limited(database: Connection, made: Account, location: Location, optio
     return msgspec.structs.replace(made, **msgspec.structs.asdict(limits))
 
 
+def logged(limits: Limits) -> dict[str, object]:
+    """Limits as the log of what operators did has them."""
+    import msgspec
+
+    return msgspec.structs.asdict(limits) | {"allowed_countries": sorted(limits.allowed_countries)}
+
+
 @click.command()
 @click.argument("name")
 @instance_options
@@ -123,7 +139,7 @@ async def limited(database: Connection, made: Account, location: Location, optio
 def limits(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Show what a customer is held to; with options, change that first."""
     from smscd.cli.storage import opened
-    from storage.postgres import configuration
+    from storage.postgres import configuration, operators
 
     if EVERYWHERE in options["countries"] and len(options["countries"]) > 1:
         raise click.UsageError("--country any allows every country: give it alone.")
@@ -139,6 +155,9 @@ def limits(name: str, config_file: Path | None, data_dir: Path | None, as_json: 
                 wanted = changed(held, options)
                 if wanted != held:
                     await configuration.set_limits(database, name, wanted)
+                    await operators.log(
+                        database, operator_name(), "account.change", name, old=logged(held), new=logged(wanted)
+                    )
             if wanted != held:
                 await storage.tell_of_change()
             snapshot = await configuration.load_snapshot(database, with_prices=False)

@@ -32,10 +32,10 @@ def operator() -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["admin", "read"]),
+    type=click.Choice(["admin", "support", "read"]),
     default="read",
     show_default=True,
-    help="read looks at accounts; admin changes them as well.",
+    help="read looks; support helps messages and sessions along as well; admin does everything.",
 )
 @instance_options
 @json_option

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +15,7 @@ from smscd.cli.output import (
     give_up,
     instance_options,
     json_option,
+    operator_name,
     print_fields,
     print_json,
     run,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from smscd.core.price_files import LineError
     from smscd.core.reasons import Rejected
     from smscd.supervision.locate import Location
-    from storage.postgres.pool import Connection
     from storage.postgres.price_lists import PlanPrices, UpstreamCosts
 
 SHOWN_MAX = 20
@@ -67,6 +66,7 @@ def import_prices(
     valid_from, valid_until and description. The prefix * is all destinations. A price that begins later than one
     without an end ends that one.
     """
+    from smscd.admin import prices
     from smscd.core.price_files import read_prices
     from storage.postgres.price_lists import PlanPrices, UpstreamCosts
 
@@ -86,7 +86,7 @@ def import_prices(
     if changes.errors:
         _refuse(file, changes.errors, as_json=as_json)
     if as_json:
-        print_json(_as_json(changes, unit, is_applied=apply))
+        print_json(prices.as_json(changes, unit, is_applied=apply))
     else:
         _print(changes, unit, is_applied=apply)
 
@@ -102,51 +102,19 @@ async def _import(
     as_json: bool,
 ) -> tuple[PriceChanges, str]:
     """What changes, and the currency; changed when it is to be applied and nothing is wrong."""
+    from smscd.admin import prices
+    from smscd.admin.orders import Refusal
     from smscd.cli.storage import opened
-    from smscd.core.price_changes import plan_changes
-    from storage.postgres import price_lists
 
     async with opened(location, command_seconds=None) as storage:
-        database = storage.database
-        async with database.transaction():
-            if apply:
-                await price_lists.hold(database)
-            unit = await _currency_of(database, owner, currency, apply=apply, as_json=as_json)
-            changes = plan_changes(await price_lists.read_list(database, owner), rows, replace=replace)
-            if changes.errors or not apply or changes.is_nothing:
-                return changes, unit
-            await price_lists.change_list(
-                database,
-                owner,
-                added=changes.added,
-                changed=[change.new for change in changes.changed],
-                removed=changes.removed,
-            )
-        await storage.tell_of_change()
-    return changes, unit
-
-
-async def _currency_of(
-    database: Connection, owner: PlanPrices | UpstreamCosts, currency: str | None, *, apply: bool, as_json: bool
-) -> str:
-    """The currency of a list; a plan that is not there is made when the import is to be applied."""
-    from storage.postgres import configuration, price_lists
-
-    if isinstance(owner, price_lists.UpstreamCosts):
-        if not await price_lists.has_upstream(database, owner.upstream):
-            give_up(f"There is no upstream {owner.upstream}.", as_json=as_json)
-        return owner.currency
-    known = await price_lists.plan_currency(database, owner.plan)
-    if known is None:
-        known = currency or "EUR"
-        if apply:
-            await configuration.add_price_plan(database, owner.plan, known)
-    if currency not in (None, known):
-        give_up(
-            f"The plan {owner.plan} is in {known}, not in {currency}: import these into a plan of their own.",
-            as_json=as_json,
+        found = await prices.bring(
+            owner, currency, rows, operator_name(), storage.database, replace=replace, apply=apply
         )
-    return known
+        if isinstance(found, Refusal):
+            give_up(found.detail, as_json=as_json)
+        if apply and not (found[0].errors or found[0].is_nothing):
+            await storage.tell_of_change()
+    return found
 
 
 def _refuse(file: Path, errors: Sequence[LineError], *, as_json: bool) -> None:
@@ -157,30 +125,6 @@ def _refuse(file: Path, errors: Sequence[LineError], *, as_json: bool) -> None:
             click.echo(f"{file.name}: {line}", err=True)
     shown = [{"line": line, "error": sentence} for line, sentence in errors]
     raise Failure(f"Nothing was changed: {count} in {file.name}.", as_json=as_json, errors=shown)
-
-
-def _as_json(changes: PriceChanges, currency: str, *, is_applied: bool) -> dict[str, Any]:
-    return {
-        "applied": is_applied,
-        "currency": currency,
-        "added": [_fields(row) for row in changes.added],
-        "changed": [{"old": _fields(old), "new": _fields(new)} for old, new in changes.changed],
-        "removed": [_fields(row) for row in changes.removed],
-        "unchanged": changes.unchanged,
-    }
-
-
-def _fields(row: PriceRow) -> dict[str, Any]:
-    return {
-        "prefix": row.prefix,
-        "price_micros": row.micros,
-        "valid_from": _moment(row.from_ms),
-        "valid_until": _moment(row.until_ms),
-    }
-
-
-def _moment(at_ms: int | None) -> str | None:
-    return None if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _print(changes: PriceChanges, currency: str, *, is_applied: bool) -> None:
@@ -205,8 +149,10 @@ def _line(row: PriceRow, currency: str) -> str:
 
 
 def _terms(row: PriceRow, currency: str) -> str:
-    begins = f" from {_moment(row.from_ms)}" if row.from_ms is not None else ""
-    ends = f" until {_moment(row.until_ms)}" if row.until_ms is not None else ""
+    from smscd.admin.prices import moment
+
+    begins = f" from {moment(row.from_ms)}" if row.from_ms is not None else ""
+    ends = f" until {moment(row.until_ms)}" if row.until_ms is not None else ""
     return shown_money(row.micros, currency) + begins + ends
 
 

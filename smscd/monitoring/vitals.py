@@ -75,6 +75,13 @@ class Pulse:
             await self._link.command("HDEL", self._keys.heartbeat, *old, timeout=ANSWER_SECONDS)
 
 
+async def live_workers(link: RedisLink, keys: ShardKeys) -> list[str]:
+    """The workers that show signs of life. Raises StorageUnavailable."""
+    moment, beats = await link.pipeline([("TIME",), ("HGETALL", keys.heartbeat)], timeout=ANSWER_SECONDS)
+    now_ms = _ms(moment)
+    return sorted(beat.owner for beat in _beats(beats) if now_ms - beat.at_ms <= HEARTBEAT_STALE_MS)
+
+
 class BoundUpstreams:
     """Which upstreams are up, by the heartbeats of all workers; Redis is asked once a second at most."""
 

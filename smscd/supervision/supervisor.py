@@ -21,8 +21,8 @@ import msgspec
 import structlog
 
 from smscd.admin.api import AdminApi
-from smscd.admin.carrier_side import carrier_side
-from smscd.admin.key_api import KeyResources
+from smscd.admin.desk import Desk
+from smscd.admin.everything import operations
 from smscd.admin.listener import AdminListener
 from smscd.admin.low_balance import low_balance_samples
 from smscd.admin.operators import Operators
@@ -274,21 +274,19 @@ class Supervisor:
             low = await low_balance_samples(prepared.pool, balances)
             return [self._metrics.snapshot(), low, *await pool.samples()]
 
-        api = AdminApi(
+        desk = Desk(
             database=prepared.pool,
             balances=balances,
             link=prepared.link,
             keys=prepared.keys,
-            operators=Operators(prepared.pool, time.monotonic),
             tell=self._tell_of_change,
             waiting=partial(waiting, prepared.link, prepared.keys),
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=config.admin.ledger_seconds,
-            more=[
-                *carrier_side(prepared.pool, prepared.keys, prepared.link).routes(),
-                *KeyResources(prepared.pool, self._tell_of_change).routes(),
-            ],
+            pepper=config.pepper,
+            new_account=config.limits.new_account,
         )
+        api = AdminApi(Operators(prepared.pool, time.monotonic), operations(desk))
         admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health, api=api)
         option = "--admin-port" if self._launch.demo else "[admin] port"
         with step(self._steps, "Admin") as note:

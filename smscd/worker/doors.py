@@ -35,6 +35,7 @@ from smscd.monitoring.samples import http_samples, smpp_samples
 from smscd.monitoring.vitals import Vitals
 from smscd.roles.role import RoleService
 from smscd.roles.services import Service, TaskService
+from smscd.transport.connection import SmppConnection
 from smscd.transport.trace import Traceable
 from smscd.worker import smpp_door
 from smscd.worker.certificates import CertificateWatch
@@ -231,6 +232,15 @@ class Doors:
             ),
             request_seconds=config.request_seconds,
         )
+
+    def bound(self) -> Iterator[SmppConnection]:
+        """The sessions of ESMEs that are bound."""
+        return self._smpp.bound() if self._smpp is not None else iter(())
+
+    def disconnect(self, connection: SmppConnection) -> None:
+        """End one of them in good order."""
+        if self._smpp is not None:
+            self._smpp.disconnect(connection)
 
     def traceable(self) -> Iterator[Traceable]:
         """The connections of ESMEs."""

@@ -84,6 +84,18 @@ async def add_account(database: Database, account: Account) -> None:
     await _execute(database, "add_account", *_values(account))
 
 
+async def find_account(database: Database, account: str) -> Account | None:
+    """All terms of an account; None when there is none."""
+    found = await account_page(database, account, 1, is_from=True)
+    return found[0] if found and found[0].id == account else None
+
+
+async def account_page(database: Database, after: str, limit: int, *, is_from: bool = False) -> tuple[Account, ...]:
+    """Accounts by name, those after this one; is_from: from it on."""
+    async with acquired(database) as connection:
+        return await _rows(connection, "account_page", Account, after, limit, is_from)
+
+
 async def limits_for_change(database: Database, account: str) -> Limits | None:
     """The limits of an account, for nobody else to change until the transaction ends; None without an account."""
     async with acquired(database) as connection:
@@ -116,6 +128,23 @@ async def set_durability(database: Database, account: str, durability: str) -> b
 async def add_credential(database: Database, credential: Credential) -> None:
     """Make or change what an ESME binds with."""
     await _execute(database, "add_credential", *_values(credential))
+
+
+async def credentials(database: Database, account: str) -> list[Credential]:
+    """What the ESMEs of an account bind with."""
+    async with acquired(database) as connection:
+        return list(await _rows(connection, "credentials_of_account", Credential, account))
+
+
+async def find_credential(database: Database, system_id: str) -> Credential | None:
+    """A credential by its system_id; None when there is none."""
+    async with acquired(database) as connection:
+        return next(iter(await _rows(connection, "find_credential", Credential, system_id)), None)
+
+
+async def delete_credential(database: Database, system_id: str) -> bool:
+    """Let nobody bind with it any more; False when there was none."""
+    return await _execute(database, "delete_credential", system_id) == "DELETE 1"
 
 
 async def add_api_key(database: Database, key: ApiKey) -> None:
@@ -238,9 +267,9 @@ async def _in_pieces(connection: Connection, statement: str, *arguments: object)
             yield row
 
 
-async def _rows(connection: Connection, statement: str, kind: type[_Row]) -> tuple[_Row, ...]:
+async def _rows(connection: Connection, statement: str, kind: type[_Row], *arguments: object) -> tuple[_Row, ...]:
     """Rows as structs; arrays become the tuples or frozensets that the struct declares."""
-    rows = await connection.fetch(_SQL[statement])
+    rows = await connection.fetch(_SQL[statement], *arguments)
     return tuple(_struct(dict(row), kind) for row in rows)
 
 

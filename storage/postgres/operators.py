@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -14,7 +15,9 @@ from storage.postgres.statements import load
 
 OPERATORS_MAX = 1_000
 
-OperatorRole: TypeAlias = Literal["admin", "read"]
+OperatorRole: TypeAlias = Literal["admin", "support", "read"]
+ORIGIN: Final[ContextVar[str]] = ContextVar("whence an order comes", default="local")
+"""The address that the order under way comes from, of this task and those that it starts (decisions/0037)."""
 _SQL = load("operators")
 
 
@@ -78,7 +81,7 @@ async def log(
     """Write down who did what to whom. Nobody can change it afterwards."""
     was, becomes = (None if values is None else msgspec.json.encode(values).decode() for values in (old, new))
     async with acquired(database) as connection:
-        await connection.execute(_SQL["log"], operator, action, subject, was, becomes)
+        await connection.execute(_SQL["log"], operator, action, subject, was, becomes, ORIGIN.get())
 
 
 async def add_operator(database: Database, name: str, token_hash: bytes, role: OperatorRole) -> bool:

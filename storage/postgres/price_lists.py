@@ -32,16 +32,28 @@ class _Stored(NamedTuple):
     table: str
     columns: tuple[str, ...]
     read: str
+    read_part: str
+    read_prefixes: str
     remove: str
     change: str
 
 
 _ROW = ("valid_from", "valid_until")
-_PLANS = _Stored("prices", ("plan", "prefix", "price_micros", *_ROW), "read_prices", "remove_prices", "change_prices")
+_PLANS = _Stored(
+    "prices",
+    ("plan", "prefix", "price_micros", *_ROW),
+    "read_prices",
+    "price_page",
+    "prices_of",
+    "remove_prices",
+    "change_prices",
+)
 _UPSTREAMS = _Stored(
     "upstream_costs",
     ("upstream", "currency", "prefix", "cost_micros", *_ROW),
     "read_costs",
+    "cost_page",
+    "costs_of",
     "remove_costs",
     "change_costs",
 )
@@ -66,6 +78,22 @@ async def has_upstream(connection: Connection, upstream: str) -> bool:
 async def read_list(connection: Connection, owner: PlanPrices | UpstreamCosts) -> list[PriceRow]:
     """All rows of a list."""
     rows = await connection.fetch(_SQL[_stored(owner).read], *owner)
+    return [PriceRow(*row) for row in rows]
+
+
+async def read_page(
+    connection: Connection, owner: PlanPrices | UpstreamCosts, *, after: str | None, limit: int
+) -> list[PriceRow]:
+    """All rows of the next `limit` prefixes after this one; of the first ones without it."""
+    rows = await connection.fetch(_SQL[_stored(owner).read_part], *owner, after, limit)
+    return [PriceRow(*row) for row in rows]
+
+
+async def read_prefixes(
+    connection: Connection, owner: PlanPrices | UpstreamCosts, prefixes: Sequence[str]
+) -> list[PriceRow]:
+    """The rows of these prefixes."""
+    rows = await connection.fetch(_SQL[_stored(owner).read_prefixes], *owner, list(prefixes))
     return [PriceRow(*row) for row in rows]
 
 

@@ -53,7 +53,8 @@ CREATE TABLE journal_offsets (
     committed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- What PostgreSQL refused to store, as the journal had it. What it charged is in the ledger all the same.
+-- What PostgreSQL refused to store, as the journal had it. What it charged is in the ledger all the same. closed_at: an
+-- operator has seen to it.
 CREATE TABLE journal_dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     shard integer NOT NULL,
@@ -67,7 +68,9 @@ CREATE TABLE journal_dead_letters (
     charge_entry bigint,
     record bytea NOT NULL,
     error text NOT NULL,
-    at timestamptz NOT NULL DEFAULT now()
+    at timestamptz NOT NULL DEFAULT now(),
+    closed_at timestamptz,
+    closed_by text
 );
 CREATE INDEX journal_dead_letters_message ON journal_dead_letters (message_id);
 
@@ -277,6 +280,7 @@ CREATE VIEW message_timeline AS
 
 GRANT SELECT, INSERT ON installation, journal_dead_letters, segments, message_events, ledger_entries, ledger_references
     TO smscd;
+GRANT UPDATE (closed_at, closed_by) ON journal_dead_letters TO smscd;
 GRANT SELECT, INSERT, UPDATE ON messages, journal_offsets TO smscd;
 GRANT SELECT, INSERT, UPDATE, DELETE ON daily_totals, daily_totals_days TO smscd;
 GRANT SELECT, INSERT, UPDATE (is_queued, callback_state, callback_at, callback_attempts) ON account_warnings TO smscd;
@@ -587,13 +591,13 @@ GRANT SELECT ON routes_version TO smscd;
 CREATE TABLE operators (
     name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
     token_hash bytea NOT NULL UNIQUE CHECK (length(token_hash) = 32),
-    role text NOT NULL CHECK (role IN ('admin', 'read')),
+    role text NOT NULL CHECK (role IN ('admin', 'support', 'read')),
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz
 );
 GRANT SELECT, INSERT, UPDATE (revoked_at) ON operators TO smscd;
 
--- Append-only: who did what to whom, and what it was before.
+-- Append-only: who did what to whom, and what it was before. address: whence it was asked; local for a command.
 CREATE TABLE audit_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
@@ -601,8 +605,11 @@ CREATE TABLE audit_log (
     action text NOT NULL,
     subject text NOT NULL,
     old jsonb,
-    new jsonb
+    new jsonb,
+    address text NOT NULL DEFAULT ''
 );
+CREATE INDEX audit_log_subject ON audit_log (subject, id);
+CREATE INDEX audit_log_operator ON audit_log (operator, id);
 GRANT SELECT, INSERT ON audit_log TO smscd;
 
 -- ============================================================ orphans

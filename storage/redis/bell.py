@@ -29,7 +29,7 @@ class Bells:
         """Call back for each bell with this payload.
 
         b"q:<upstream>" new messages, b"c:<upstream>" changes asked for, b"o:<account>", b"h" callbacks,
-        b"b" an upstream went out or came back, b"config".
+        b"b" an upstream went out or came back, b"s" a question about sessions, b"config".
         """
         self._listeners.setdefault(payload, []).append(callback)
 

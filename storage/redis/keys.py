@@ -46,10 +46,15 @@ class ShardKeys:
         self.bell = f"{self.tag}:bell"
         self.traces = f"{self.tag}:traces"
         self.doors = f"{self.tag}:doors"
+        self.session_asks = f"{self.tag}:sessions:asks"
 
     def trace(self, target: str) -> str:
         """Channel of the PDUs of a watched session."""
         return f"{self.tag}:trace:{target}"
+
+    def session_answers(self, number: str) -> str:
+        """Hash: what each worker answers to a question about sessions."""
+        return f"{self.tag}:sessions:answers:{number}"
 
     def acct(self, account: str) -> str:
         """Hash: balance, tat (GCRA, microseconds of Redis TIME)."""

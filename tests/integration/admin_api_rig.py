@@ -10,16 +10,18 @@ from typing import Any
 import aiohttp
 
 from smscd.admin.api import AdminApi
-from smscd.admin.carrier_side import carrier_side
-from smscd.admin.key_api import KeyResources
+from smscd.admin.desk import Desk
+from smscd.admin.everything import operations
 from smscd.admin.listener import AdminListener
 from smscd.admin.operators import Operators
+from smscd.core.limits import Limits
 from smscd.monitoring.health import Health
 from smscd.monitoring.metrics import Sample
 from storage.redis.depths import waiting
 from storage.redis.errors import StorageUnavailable
 from tests.integration.admin_rig import KEYS, LedgerRig
 
+PEPPER = "pepper"
 METRICS_TOKEN = "of-the-metrics"
 
 
@@ -32,21 +34,19 @@ class Api:
         self.tells = 0
         self.is_deaf = False
         self.tokens: dict[str, str] = {}
-        self.api = AdminApi(
+        self.desk = Desk(
             database=rig.database,
             balances=rig.balances,
             link=rig.link,
             keys=KEYS,
-            operators=Operators(rig.database, time.monotonic),
             tell=self._tell,
             waiting=partial(waiting, rig.link, KEYS),
             now_ms=lambda: int(time.time() * 1000),
             wait_seconds=0.3,
-            more=[
-                *carrier_side(rig.database, KEYS, rig.link).routes(),
-                *KeyResources(rig.database, self._tell).routes(),
-            ],
+            pepper=PEPPER,
+            new_account=Limits(velocity_per_minute=50),
         )
+        self.api = AdminApi(Operators(rig.database, time.monotonic), operations(self.desk))
         self.listener = AdminListener(token=METRICS_TOKEN, collect=self._collect, health=self._health, api=self.api)
 
     async def _tell(self) -> None:

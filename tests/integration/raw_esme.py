@@ -19,6 +19,7 @@ class RawEsme:
     def __init__(self, demo: DemoChild) -> None:
         self._socket = socket.create_connection((demo.ready.smpp.host, demo.ready.smpp.port), timeout=SECONDS)
         self._stream = self._socket.makefile("rb")
+        self.address = "{}:{}".format(*self._socket.getsockname())
 
     def __enter__(self) -> RawEsme:
         return self

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from protocols.gsm import udh
-from protocols.smpp.pdu import DeliverSm, DeliverSmResp
-from tests.integration.raw_esme import RawEsme
+from protocols.smpp.pdu import BindTransceiver, BindTransceiverResp, DeliverSm, DeliverSmResp, Unbind, UnbindResp
+from tests.integration.raw_esme import RawEsme, bound
 from tests.integration.test_joined_messages_against_daemon import is_bound
 from tools.children import SMSCD, CarrierChild, DemoChild, ending, wait_until
 from tools.record import read_record
@@ -94,9 +94,60 @@ def test_operators_steer_the_traffic_of_a_running_daemon(tmp_path: Path) -> None
             spring = command(demo, "account", "add", "spring")
             command(demo, "mo", "add", NUMBER, "--keyword=весна", "--account=spring")
             operator.order("mo", {"number": NUMBER, "account": "demo"})
+            _sessions(demo, operator)
             _pauses(demo, carrier, operator)
             _keywords(demo, carrier, spring)
             assert demo.stop() == 0
+
+
+def _sessions(demo: DemoChild, operator: Operator) -> None:
+    """Those of both workers are seen by command and over HTTP, and the one that is meant is ended."""
+    secrets = command(demo, "credential", "add", "demo", "second")
+    wait_until(lambda: _binds(demo, "second", secrets["password"]), 10, "the new credential is known")
+    esmes = [bound(demo) for _ in range(6)]
+    try:
+        listed = operator.order("sessions?side=esme", method="GET")
+        assert listed["silent"] == []
+        peers = {esme.address for esme in esmes}
+        assert peers == {one["address"] for one in listed["sessions"]}
+        assert len({one["id"] for one in listed["sessions"]}) == 6
+        [carrier] = command(demo, "session", "list", "--side=upstream", f"--name={UPSTREAM}")["sessions"]
+        assert (carrier["mode"], carrier["in_flight"], carrier["name"]) == ("trx", 0, UPSTREAM)
+        first = listed["sessions"][0]
+        assert (first["name"], first["mode"], first["window"], first["interface_version"]) == (
+            "demo",
+            "trx",
+            1000,
+            "3.4",
+        )
+        assert 0 <= time.time() * 1000 - first["since_ms"] < 60_000
+        gone = next(esme for esme in esmes if esme.address == first["address"])
+        assert operator.order(f"sessions/{first['id']}/disconnect")["address"] == first["address"]
+        asked = gone.read()
+        assert isinstance(asked, Unbind)
+        assert gone.ask(UnbindResp(sequence_number=asked.sequence_number)) is None
+        assert all(esme.is_alive() for esme in esmes if esme is not gone)
+        assert len(operator.order("sessions?side=esme", method="GET")["sessions"]) == 5
+        command(demo, "session", "disconnect", carrier["id"])
+        wait_until(lambda: _bind_of_carrier(operator) not in (None, carrier["id"]), 10, "the upstream is bound anew")
+        log = command(demo, "audit", "list", "--action=session")
+        assert [(one["subject"], one["old"]["side"]) for one in log] == [(UPSTREAM, "upstream"), ("demo", "esme")]
+        assert log[0]["operator"].startswith("cli:") and log[1]["address"] == "127.0.0.1"
+    finally:
+        for esme in esmes:
+            esme.__exit__()
+
+
+def _binds(demo: DemoChild, system_id: str, password: str) -> bool:
+    with RawEsme(demo) as esme:
+        bind = BindTransceiver(system_id=system_id.encode(), password=password.encode(), interface_version=0x34)
+        answer = esme.ask(bind)
+        return isinstance(answer, BindTransceiverResp) and not answer.command_status
+
+
+def _bind_of_carrier(operator: Operator) -> str | None:
+    found = operator.order("sessions?side=upstream", method="GET")["sessions"]
+    return str(found[0]["id"]) if found else None
 
 
 def _pauses(demo: DemoChild, carrier: CarrierChild, operator: Operator) -> None:

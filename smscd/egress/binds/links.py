@@ -271,6 +271,20 @@ class Link:
             await asyncio.wait((ended,), timeout=seconds * (1 - ANSWERS_SHARE))
         connection.abort()
 
+    @property
+    def bound_at(self) -> float:
+        """When the session was bound, on the clock; 0 when it is not."""
+        return self._bound_at
+
+    def renew(self) -> None:
+        """End the session once what is under way on it is answered, and bind anew."""
+        connection = self.connection
+        if self.state is LinkState.BOUND and connection is not None and connection.session.state.is_bound:
+            self.state = LinkState.DRAINING
+            _log.info("upstream.disconnected", upstream=self.profile.id)
+            self._sink.links_changed()
+            self._go_on_draining()
+
     def cut(self) -> None:
         """Close at once: the role was lost, and its new owner will bind."""
         self._is_stopping = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ from protocols.smpp.constants import CommandStatus
 from smscd.core.reasons import REASONS
 from smscd.ingress.http.answers import Answer
 from smscd.ingress.http.problem_advice import ADVICE
-from smscd.ingress.http.problems import HTTP_CODES, NOT_FOUND, TYPE_BASE, Problem, problem
+from smscd.ingress.http.problems import HTTP_CODES, NOT_FOUND, TYPE_BASE, Code, Problem, problem
 from smscd.ingress.http.server import Route
 
 DOCS: Final = "/api/docs/"
@@ -68,15 +68,17 @@ class Page(NamedTuple):
 
 
 class Documents:
-    """The pages; routes() is what a server is made with."""
+    """The pages; routes() is what a server is made with. more: problems of this server's own, and what to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Sequence[tuple[Code, str]] = ()) -> None:
         folder = files(__package__) / "pages"
-        types = problem_types()
+        own = [ProblemType(code.code, code.status, code.title, code.detail, ()) for code, _ in more]
+        types = [*problem_types(), *own]
+        advice = ADVICE | {code.code: text for code, text in more}
         self._docs = Page((folder / "docs.html").read_bytes(), _PAGE)
         self._schema = Page((folder / "schema.html").read_bytes(), _REDOC_PAGE)
         self._index = Page(_index_page(types), _PAGE)
-        self._problems = {kind.code: Page(_problem_page(kind), _PAGE) for kind in types}
+        self._problems = {kind.code: Page(_problem_page(kind, advice[kind.code]), _PAGE) for kind in types}
         self._assets = {
             name.rpartition("/")[2]: Page((folder / name).read_bytes(), _ASSET, content_type)
             for name, content_type in ASSETS.items()
@@ -105,8 +107,8 @@ def problem_types() -> list[ProblemType]:
     return [found[code] for code in sorted(found)]
 
 
-def _problem_page(kind: ProblemType) -> bytes:
-    rows = [("What it means", kind.detail), ("What to do", ADVICE[kind.code])]
+def _problem_page(kind: ProblemType, advice: str) -> bytes:
+    rows = [("What it means", kind.detail), ("What to do", advice)]
     if kind.command_statuses:
         rows.append(("Over SMPP", ", ".join(kind.command_statuses)))
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows)

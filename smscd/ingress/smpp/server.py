@@ -47,6 +47,7 @@ from smscd.transport.tls import ClientTls, ServerTls
 from smscd.transport.trace import Traceable, traceable_by_address
 
 CALL_SECONDS: Final = 5.0
+DISCONNECT_SECONDS: Final = 10.0
 _REFUSALS: Final = {
     BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
     BindOutcome.ADDRESS: int(CommandStatus.ESME_RINVPASWD),
@@ -183,6 +184,24 @@ class SmppServer:
             context = connection.context
             names = (context.account, context.system_id.decode("latin-1")) if isinstance(context, BoundEsme) else ()
             yield traceable_by_address(connection, *names)
+
+    def bound(self) -> Iterator[SmppConnection]:
+        """The sessions that are bound."""
+        for connection in self._listener.connections if self._listener is not None else ():
+            if isinstance(connection.context, BoundEsme) and connection.session.state.is_bound:
+                yield connection
+
+    def disconnect(self, connection: SmppConnection) -> None:
+        """Take no new submit of a session, answer what is open, unbind, and cut off who does not follow in time."""
+        context = connection.context
+        if self._loop is None or not isinstance(context, BoundEsme) or not connection.session.state.is_bound:
+            return
+        connection.hold_reading(True)
+        context.is_leaving = True
+        _log.info("session.disconnected", account=context.account, peer=connection.peer[0])
+        self._leave_if_answered(connection, context)
+        connection.flush()
+        self._loop.call_later(DISCONNECT_SECONDS, connection.abort)
 
     async def call(self, host: str, port: int, system_id: bytes, password: bytes, tls: ClientTls | None = None) -> None:
         """Connect to an ESME and ask it, with outbind, to bind. Raises OSError, also while draining."""

@@ -9,7 +9,8 @@ WITH old AS (SELECT is_suspended FROM accounts WHERE id = $1 FOR UPDATE)
 UPDATE accounts a SET is_suspended = $2 FROM old WHERE a.id = $1 RETURNING old.is_suspended;
 
 -- name: log
-INSERT INTO audit_log (operator, action, subject, old, new) VALUES ($1, $2, $3, $4::jsonb, $5::jsonb);
+INSERT INTO audit_log (operator, action, subject, old, new, address)
+VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6);
 
 -- name: add_operator
 INSERT INTO operators (name, token_hash, role) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING;

@@ -19,6 +19,34 @@ SELECT prefix, cost_micros, (extract(epoch FROM valid_from) * 1000)::bigint,
        (extract(epoch FROM valid_until) * 1000)::bigint
   FROM upstream_costs WHERE upstream = $1 AND currency = $2;
 
+-- All rows of the next prefixes, so that none is cut.
+-- name: price_page
+SELECT prefix, price_micros, (extract(epoch FROM valid_from) * 1000)::bigint,
+       (extract(epoch FROM valid_until) * 1000)::bigint
+  FROM prices WHERE plan = $1
+   AND prefix IN (SELECT DISTINCT prefix FROM prices
+                   WHERE plan = $1 AND ($2::text IS NULL OR prefix > $2) ORDER BY prefix LIMIT $3)
+ ORDER BY prefix, valid_from NULLS FIRST;
+
+-- name: prices_of
+SELECT prefix, price_micros, (extract(epoch FROM valid_from) * 1000)::bigint,
+       (extract(epoch FROM valid_until) * 1000)::bigint
+  FROM prices WHERE plan = $1 AND prefix = ANY ($2::text[]);
+
+-- All rows of the next prefixes, so that none is cut.
+-- name: cost_page
+SELECT prefix, cost_micros, (extract(epoch FROM valid_from) * 1000)::bigint,
+       (extract(epoch FROM valid_until) * 1000)::bigint
+  FROM upstream_costs WHERE upstream = $1 AND currency = $2
+   AND prefix IN (SELECT DISTINCT prefix FROM upstream_costs
+                   WHERE upstream = $1 AND currency = $2 AND ($3::text IS NULL OR prefix > $3) ORDER BY prefix LIMIT $4)
+ ORDER BY prefix, valid_from NULLS FIRST;
+
+-- name: costs_of
+SELECT prefix, cost_micros, (extract(epoch FROM valid_from) * 1000)::bigint,
+       (extract(epoch FROM valid_until) * 1000)::bigint
+  FROM upstream_costs WHERE upstream = $1 AND currency = $2 AND prefix = ANY ($3::text[]);
+
 -- name: remove_prices
 DELETE FROM prices p USING unnest($2::text[], $3::timestamptz[]) AS gone (prefix, valid_from)
  WHERE p.plan = $1 AND p.prefix = gone.prefix AND p.valid_from IS NOT DISTINCT FROM gone.valid_from;

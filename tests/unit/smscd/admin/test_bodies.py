@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smscd.admin.bodies import OrderRequest, read_order
+from smscd.admin.bodies import OrderRequest, read_struct
 from smscd.ingress.http.problems import Problem
 
 
@@ -19,7 +19,7 @@ from smscd.ingress.http.problems import Problem
     ],
 )
 def test_a_decimal_string_is_exact(text: str, micros: int) -> None:
-    found = read_order(b'{"reference": "r", "amount": "%b"}' % text.encode())
+    found = read_struct(b'{"reference": "r", "amount": "%b"}' % text.encode(), OrderRequest)
     assert isinstance(found, OrderRequest)
     assert found.micros == micros
 
@@ -28,12 +28,14 @@ def test_a_decimal_string_is_exact(text: str, micros: int) -> None:
     "text", ["", "1.", ".5", "1,5", "1.0000001", "1e3", "NaN", " 1", "+1", "10000000000", "\u0663"]
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    found = read_order(b'{"reference": "r", "amount": "%b"}' % text.encode())
+    found = read_struct(b'{"reference": "r", "amount": "%b"}' % text.encode(), OrderRequest)
     assert isinstance(found, Problem)
     assert [error.pointer for error in found.errors] == ["/amount"]
 
 
 def test_micro_units_are_taken_as_they_are() -> None:
-    found = read_order(b'{"reference": "r", "amount_micros": -7, "kind": "adjust", "note": "n", "force": true}')
+    found = read_struct(
+        b'{"reference": "r", "amount_micros": -7, "kind": "adjust", "note": "n", "force": true}', OrderRequest
+    )
     assert found == OrderRequest("r", amount_micros=-7, kind="adjust", note="n", force=True)
     assert isinstance(found, OrderRequest) and found.micros == -7
