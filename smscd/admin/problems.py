@@ -24,6 +24,18 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "Import these prices into a plan of their own, and give accounts of that currency this plan.",
     ),
     (
+        Code(409, "too_many_keys", _CONFLICT, "The account has as many valid keys as it may."),
+        "Revoke one that nobody uses: `smscd key list` shows when each was used last.",
+    ),
+    (
+        Code(409, "key_not_valid", _CONFLICT, "The key has expired or was revoked, so that none can take its place."),
+        "Make a new one: POST /admin/v1/accounts/{account}/keys or `smscd key create`.",
+    ),
+    (
+        Code(409, "last_network", _CONFLICT, "Without its last network the door would be open to everybody."),
+        "Put the whole list, an empty one where that is what is meant: PUT /admin/v1/accounts/{account}/networks.",
+    ),
+    (
         Code(404, "no_price", "Not Found", "The list has no price for this number at that moment."),
         "Import one: for its prefix, or for * which is every number.",
     ),
