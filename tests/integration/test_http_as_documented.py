@@ -20,7 +20,7 @@ import pytest
 
 from tests.integration.demo_process import ROOT, DemoProcess
 
-EXAMPLES = os.environ.get("SMSCD_HTTP_EXAMPLES", "4")
+EXAMPLES = os.environ.get("SMSCD_HTTP_EXAMPLES", "6")
 SEED = os.environ.get("SMSCD_HTTP_SEED", "1")
 POINTER = re.compile(r"\$response\.body#/(\w+)")
 VENDOR_TLVS = [
@@ -141,7 +141,7 @@ def test_schemathesis_finds_nothing(demo: DemoProcess) -> None:
     operations = re.search(r"Operations: +(\d+) selected / (\d+) total", done.stdout)
     links = re.search(r"API Links: +(\d+) covered", done.stdout)
     assert operations is not None and operations[1] == operations[2], done.stdout
-    assert links is not None and int(links[1]) >= 3, done.stdout
+    assert links is not None and int(links[1]) >= 2, done.stdout
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert re.search(rf"✅ +{phase} \(in", done.stdout), done.stdout
 
