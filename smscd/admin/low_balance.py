@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from smscd.monitoring.metrics import Sample
@@ -19,11 +18,10 @@ _AWAY: Final[tuple[type[Exception], ...]] = (StorageUnavailable, *UNAVAILABLE)
 async def low_balance_samples(database: Database, balances: Balances) -> list[Sample]:
     """1 for a balance that is low, 0 for one that is not; nothing while the storage is away."""
     try:
-        async with asyncio.timeout(SECONDS_MAX):
-            wanted = await thresholds(database, ACCOUNTS_MAX)
-            if not wanted:
-                return []
-            _, held = await balances.at_once(list(wanted))
+        wanted = await thresholds(database, ACCOUNTS_MAX)
+        if not wanted:
+            return []
+        _, held = await balances.at_once(list(wanted))
     except _AWAY:
         return []
     return [

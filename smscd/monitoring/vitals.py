@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from smscd.monitoring.health import (
     Heartbeat,
     judge,
 )
+from smscd.monitoring.in_time import InTime
 from storage.redis.errors import StorageUnavailable
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
@@ -121,7 +122,7 @@ class Vitals:
         self,
         link: RedisLink,
         keys: ShardKeys,
-        ping_postgres: Callable[[], Awaitable[int]],
+        ping_postgres: Callable[[], Coroutine[Any, Any, int]],
         *,
         version: str,
         workers_expected: int,
@@ -131,7 +132,7 @@ class Vitals:
     ) -> None:
         self._link = link
         self._keys = keys
-        self._ping_postgres = ping_postgres
+        self._ping_postgres = InTime(ping_postgres, ANSWER_SECONDS)
         self._version = version
         self._workers_expected = workers_expected
         self._memory_share_max = memory_share_max
@@ -180,8 +181,7 @@ class Vitals:
     async def _ask_postgres(self) -> dict[str, Any]:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                self._upstreams = await self._ping_postgres()
+            self._upstreams = await self._ping_postgres.answer()
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer
             return {"postgres_ms": None, "postgres_error": str(error) or type(error).__name__}
         return {"postgres_ms": (time.monotonic() - began) * 1000}

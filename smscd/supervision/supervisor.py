@@ -24,9 +24,10 @@ from smscd.admin.api import AdminApi
 from smscd.admin.desk import Desk
 from smscd.admin.everything import operations
 from smscd.admin.listener import AdminListener
-from smscd.admin.low_balance import low_balance_samples
+from smscd.admin.low_balance import SECONDS_MAX, low_balance_samples
 from smscd.admin.operators import Operators
 from smscd.config import Config
+from smscd.monitoring.in_time import InTime
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.vitals import Vitals
 from smscd.supervision.carrier import CarrierFailed, CarrierProcess
@@ -269,10 +270,14 @@ class Supervisor:
         )
         self._metrics.add_source(lambda: self._own_samples(pool))
         balances = Balances(prepared.keys, prepared.link)
+        low = InTime(lambda: low_balance_samples(prepared.pool, balances), SECONDS_MAX)
 
         async def collect() -> list[list[Sample]]:
-            low = await low_balance_samples(prepared.pool, balances)
-            return [self._metrics.snapshot(), low, *await pool.samples()]
+            try:
+                told = await low.answer()
+            except TimeoutError:
+                told = []
+            return [self._metrics.snapshot(), told, *await pool.samples()]
 
         desk = Desk(
             database=prepared.pool,
