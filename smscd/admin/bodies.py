@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
+from smscd.ingress.http.problems import FieldError, Problem, invalid
+from smscd.ingress.http.strict_bodies import faults_of
 
 MICROS: Final = 1_000_000
 AmountText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$")]
@@ -59,8 +60,6 @@ class MoRuleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _decoder = msgspec.json.Decoder(OrderRequest)
 _rule_decoder = msgspec.json.Decoder(MoRuleRequest)
-_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_T = TypeVar("_T")
 
 
 def read_order(body: bytes) -> OrderRequest | Problem:
@@ -83,21 +82,4 @@ def read_mo_rule(body: bytes) -> MoRuleRequest | Problem:
 
 
 def _problem_of(body: bytes, kind: type[msgspec.Struct]) -> Problem:
-    try:
-        fields = _fields_decoder.decode(body)
-    except msgspec.ValidationError:
-        return invalid([FieldError("", "must be a JSON object")])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return problem(MALFORMED_JSON)
-    hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
-    needed = [field.name for field in msgspec.structs.fields(kind) if field.required]
-    errors = [FieldError("/" + name, "is required") for name in needed if name not in fields]
-    for name, raw in fields.items():
-        if name not in hints:
-            errors.append(FieldError("/" + name.replace("~", "~0").replace("/", "~1")[:80], "unknown field"))
-            continue
-        try:
-            msgspec.json.decode(raw, type=hints[name])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            errors.append(FieldError("/" + name, RULES[name]))
-    return invalid(errors[:50] or [FieldError("", "is not valid: does a member stand twice?")])
+    return faults_of(body, kind, RULES)

@@ -16,14 +16,18 @@ from smscd.admin.api import BODY_BYTES_MAX, BODY_SECONDS, REQUESTS_MAX
 from smscd.admin.orders import Refusal
 from smscd.admin.resources import Done, Resource, problem_of
 from smscd.core.scopes import ScopeName
+from smscd.ingress.http.account_keys import GRACE_SECONDS, RULES
 from smscd.ingress.http.bodies import BodyReader
-from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
+from smscd.ingress.http.problems import FieldError, Problem, invalid
+from smscd.ingress.http.strict_bodies import read_strict
 from storage.postgres.operators import Token
 from storage.postgres.pool import Database
 
 _KEYS: Final = "accounts/(?P<account>[^/]+)/keys"
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Networks = Annotated[list[str], Meta(max_length=networks.NETWORKS_MAX)]
+_LIST: Final = f"must be a list of at most {networks.NETWORKS_MAX} networks, or null"
+_RULES: Final = {**RULES, "http": _LIST, "smpp": _LIST}
 _log = structlog.get_logger(__name__)
 
 
@@ -38,7 +42,7 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RotationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a key is rotated: for how many seconds the old one stays valid, and until when the new one is."""
 
-    grace_seconds: int = keys.GRACE_SECONDS
+    grace_seconds: int = GRACE_SECONDS
     expires_at: _Moment | None = None
 
 
@@ -129,13 +133,7 @@ class KeyResources:
             body = await self._bodies.read(request)
         if isinstance(body, Problem):
             return body
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError as error:
-            sentence, _, path = str(error).partition(" - at `$")
-            return invalid([FieldError(path.rstrip("`").replace(".", "/"), sentence)])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return problem(MALFORMED_JSON)
+        return read_strict(body, kind, _RULES)
 
 
 def _door_of(asked: NetworksRequest) -> tuple[networks.Door, list[str]]:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http import account_keys
+from smscd.ingress.http.account_keys import KeyList, KeyRequest, NewKey, RevokedKey
 from smscd.ingress.http.listing import MessagePage
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.problems import (
@@ -17,6 +19,7 @@ from smscd.ingress.http.problems import (
     INTERNAL,
     INVALID,
     KEY_EXPIRED,
+    KEY_NOT_VALID,
     MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
@@ -24,6 +27,7 @@ from smscd.ingress.http.problems import (
     REQUEST_TIMEOUT,
     SCOPE_MISSING,
     TOO_LARGE,
+    TOO_MANY_KEYS,
     UNAUTHORIZED,
     UNAVAILABLE,
     UNSUPPORTED,
@@ -53,6 +57,7 @@ _BODY_CODES: Final = (
 )
 _KEY_CODES: Final = (KEY_EXPIRED, SCOPE_MISSING, ADDRESS_NOT_ALLOWED)
 _LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
+_KEEPING: Final = (UNAUTHORIZED, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 _PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
     Reason.SENDER_NOT_ALLOWED,
@@ -87,6 +92,10 @@ def document(version: str) -> bytes:
         Balance,
         TransactionPage,
         MessagePage,
+        KeyRequest,
+        KeyList,
+        NewKey,
+        RevokedKey,
         Health,
         ProblemDocument,
     )
@@ -128,6 +137,8 @@ def _paths() -> dict[str, Any]:
             }
         },
         TRANSACTIONS: {"get": _transactions()},
+        account_keys.PATH: {"get": _keys(), "post": _make_key()},
+        account_keys.PATH + "/{id}": {"delete": _revoke_key()},
         "/health/": {
             "get": {
                 "operationId": "getHealth",
@@ -241,6 +252,42 @@ def _transactions() -> dict[str, Any]:
             _query("kind", kinds, "Only these. A page may then hold fewer than limit and not be the last.", ["topup"]),
         ],
         "responses": {"200": _answer("A page.", TransactionPage), **_refusals(_LIST_CODES)},
+    }
+
+
+def _keys() -> dict[str, Any]:
+    return {
+        "operationId": "listKeys",
+        "tags": ["account"],
+        "summary": "The account's keys, oldest first. Needs the scope admin.",
+        "responses": {"200": _answer("The keys.", KeyList), **_refusals(_KEEPING)},
+    }
+
+
+def _make_key() -> dict[str, Any]:
+    made = _answer("The key, which is shown only now.", NewKey)
+    made["links"] = {"revoke": {"operationId": "revokeKey", "parameters": {"id": "$response.body#/key"}}}
+    return {
+        "operationId": "makeKey",
+        "tags": ["account"],
+        "summary": "Make a key, or one in the place of another. Needs the scope admin.",
+        "requestBody": {"required": True, "content": {JSON: {"schema": _ref(KeyRequest)}}},
+        "responses": {
+            "201": made,
+            **_refusals((*_BODY_CODES, *_KEEPING, NOT_FOUND, KEY_NOT_VALID, TOO_MANY_KEYS)),
+        },
+    }
+
+
+def _revoke_key() -> dict[str, Any]:
+    return {
+        "operationId": "revokeKey",
+        "tags": ["account"],
+        "summary": "End a key at once and for good. Needs the scope admin.",
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 100}},
+        ],
+        "responses": {"200": _answer("It is not valid any more.", RevokedKey), **_refusals((*_KEEPING, NOT_FOUND))},
     }
 
 
