@@ -41,7 +41,7 @@ from smscd.worker.sessions import SessionDesk
 from smscd.worker.standings import Standings
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import ConfigurationInvalid
-from storage.redis.bell import Bells
+from storage.redis.bell import CONFIG_CHANNEL, Bells
 from storage.redis.breakers import Breakers
 from storage.redis.changes import ChangeAsks
 from storage.redis.dispatch import DispatchStore
@@ -121,6 +121,10 @@ class Composition:
     def redis_ms(self) -> int:
         """Redis TIME as this process follows it."""
         return self.node.session.redis_ms()
+
+    async def tell_of_change(self) -> None:
+        """Have all processes read the configuration again."""
+        await self.shared.command("PUBLISH", CONFIG_CHANNEL, "changed")
 
     def open_certificate(self) -> None:
         """Read the SMPP listener's certificate, if it has one. Raises StartRefused."""

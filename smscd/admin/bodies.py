@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from types import UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from smscd.ingress.http.field_errors import pointer
 from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
+from smscd.ingress.http.strict_bodies import read_strict
 
 MICROS: Final = 1_000_000
 AmountText = Annotated[str, Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$")]
@@ -59,7 +58,6 @@ class MoRuleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: bool = False
 
 
-_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _values_decoder = msgspec.json.Decoder(dict[str, object])
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -73,10 +71,7 @@ def check_order(order: OrderRequest) -> Problem | None:
 
 def read_struct(body: bytes, kind: type[_T]) -> _T | Problem:
     """The struct that a body is, or everything that is wrong with it."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem_of(body, kind)
+    return read_strict(body, kind, RULES)
 
 
 def read_fields(body: bytes) -> dict[str, object] | Problem:
@@ -87,37 +82,3 @@ def read_fields(body: bytes) -> dict[str, object] | Problem:
         return invalid([FieldError("", "must be a JSON object")])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return problem(MALFORMED_JSON)
-
-
-def _problem_of(body: bytes, kind: type[msgspec.Struct]) -> Problem:
-    try:
-        fields = _fields_decoder.decode(body)
-    except msgspec.ValidationError:
-        return invalid([FieldError("", "must be a JSON object")])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return problem(MALFORMED_JSON)
-    hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
-    needed = [field.name for field in msgspec.structs.fields(kind) if field.required]
-    errors = [FieldError("/" + name, "is required") for name in needed if name not in fields]
-    for name, raw in fields.items():
-        if name not in hints:
-            errors.append(FieldError(pointer(name), "unknown field"))
-            continue
-        try:
-            msgspec.json.decode(raw, type=_value_type(hints[name]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            errors.append(FieldError(pointer(name), RULES.get(name) or said(error)))
-    return invalid(errors[:50] or [FieldError("", "is not valid: does a member stand twice?")])
-
-
-def said(error: Exception) -> str:
-    """What msgspec says of one value, as a rule."""
-    text = str(error).partition(" - at `")[0]
-    return "must be " + text.removeprefix("Expected ") if text.startswith("Expected ") else text
-
-
-def _value_type(hint: Any) -> Any:
-    """The type of a field without "not given", which JSON cannot say."""
-    kinds = [kind for kind in get_args(hint) if kind is not msgspec.UnsetType]
-    is_optional = isinstance(hint, UnionType) or get_origin(hint) is Union
-    return Union[tuple(kinds)] if is_optional and len(kinds) < len(get_args(hint)) else hint  # noqa: UP007  # made here

@@ -14,12 +14,15 @@ from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
 from smscd.admin.resources import Asked, Done, Operation, StructBody, answered
 from smscd.core.scopes import ScopeName
+from smscd.ingress.http.account_keys import GRACE_SECONDS, RULES
 from smscd.ingress.http.problems import FieldError, Problem, invalid
 
 _KEYS: Final = "accounts/{account}/keys"
 _NETWORKS: Final = "accounts/{account}/networks"
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Networks = Annotated[list[str], Meta(max_length=networks.NETWORKS_MAX)]
+_LIST: Final = f"must be a list of at most {networks.NETWORKS_MAX} networks, or null"
+_RULES: Final = {**RULES, "http": _LIST, "smpp": _LIST}
 _log = structlog.get_logger(__name__)
 
 
@@ -34,7 +37,7 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RotationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a key is rotated: for how many seconds the old one stays valid, and until when the new one is."""
 
-    grace_seconds: int = keys.GRACE_SECONDS
+    grace_seconds: int = GRACE_SECONDS
     expires_at: _Moment | None = None
 
 
@@ -63,7 +66,7 @@ class KeyResources:
                 id="createKey",
                 summary="A new key, which is shown only now.",
                 call=self._create,
-                body=StructBody(KeyRequest),
+                body=StructBody(KeyRequest, _RULES),
                 statuses=(201,),
             ),
             Operation(
@@ -72,7 +75,7 @@ class KeyResources:
                 id="rotateKey",
                 summary="A new key in its place, which is shown only now; the old one stays valid for a while.",
                 call=self._rotate,
-                body=StructBody(RotationRequest),
+                body=StructBody(RotationRequest, _RULES),
                 statuses=(201,),
             ),
             Operation(
@@ -95,7 +98,7 @@ class KeyResources:
                 id="setNetworks",
                 summary="The whole list of one door.",
                 call=self._set_networks,
-                body=StructBody(NetworksRequest),
+                body=StructBody(NetworksRequest, _RULES),
             ),
         ]
 

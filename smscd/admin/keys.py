@@ -14,6 +14,7 @@ from typing import Final
 from smscd.admin.orders import Refusal, no_account
 from smscd.core.directory import ApiKey
 from smscd.core.scopes import FOR_AN_APPLICATION, NAMES, ScopeName, in_order
+from smscd.ingress.http.account_keys import GRACE_SECONDS_MAX, LABEL_CHARACTERS_MAX
 from smscd.supervision.seed import api_key_hash, api_key_prefix, new_api_key
 from storage.postgres import api_keys, operators
 from storage.postgres.api_keys import KeyRow
@@ -23,9 +24,9 @@ from storage.redis.errors import StorageUnavailable
 
 KEYS_MAX: Final = 20
 """Of an account, those that are valid."""
-LABEL_CHARACTERS_MAX: Final = 100
-GRACE_SECONDS: Final = 24 * 3_600
-GRACE_SECONDS_MAX: Final = 30 * 86_400
+MADE_A_DAY_MAX: Final = 100
+ENDED_KEPT: Final = 200
+"""Of an account, to be listed; older ones are forgotten."""
 LIFETIME_MAX: Final = timedelta(days=10 * 366)
 
 Tell = Callable[[], Awaitable[None]]
@@ -84,8 +85,8 @@ async def create(
         if not await api_keys.hold(connection, account):
             return no_account(account)
         held = await api_keys.keys(connection, account)
-        if sum(row.is_valid(now) for row in held) >= KEYS_MAX:
-            return _too_many(account)
+        if (refusal := _too_many(account, held, now)) is not None:
+            return refusal
         key, made = await _add(connection, account, terms, held)
         await operators.log(connection, operator, "key.create", account, new=_terms(made))
     return KeyMade(key, made, await _told(tell))
@@ -93,10 +94,10 @@ async def create(
 
 async def add_first(connection: Connection, account: str, key: str, now: datetime) -> Refusal | None:
     """Give an account that is being made this key, with which its owner may do everything and make others."""
-    if sum(row.is_valid(now) for row in await api_keys.keys(connection, account)) >= KEYS_MAX:
-        return _too_many(account)
-    await add_api_key(connection, ApiKey(key_hash=api_key_hash(key), account=account, prefix=api_key_prefix(key)))
-    return None
+    refusal = _too_many(account, await api_keys.keys(connection, account), now)
+    if refusal is None:
+        await add_api_key(connection, ApiKey(key_hash=api_key_hash(key), account=account, prefix=api_key_prefix(key)))
+    return refusal
 
 
 async def rotate(
@@ -124,9 +125,9 @@ async def rotate(
             return _no_key(account, name)
         if not old.is_valid(now):
             return Refusal("key_not_valid", 409, f"{name} is not valid any more: `smscd key create` makes a new one.")
-        staying = sum(row.is_valid(now) for row in held) - (grace_seconds == 0)
-        if staying >= KEYS_MAX:
-            return _too_many(account)
+        staying = [row for row in held if row is not old or grace_seconds]
+        if (refusal := _too_many(account, staying, now)) is not None:
+            return refusal
         if expires_at is None and old.expires_at is not None:
             expires_at = now + (old.expires_at - old.created_at)
         scopes = frozenset(scope for scope in NAMES if scope in old.scopes)
@@ -220,6 +221,7 @@ async def _add(connection: Connection, account: str, terms: KeyTerms, held: list
         expires_at=terms.expires_at,
     )
     await add_api_key(connection, made)
+    await api_keys.forget(connection, account, ENDED_KEPT)
     return key, made
 
 
@@ -253,8 +255,14 @@ async def _told(tell: Tell) -> bool:
     return True
 
 
-def _too_many(account: str) -> Refusal:
-    return Refusal("too_many_keys", 409, f"{account} has {KEYS_MAX} valid keys, which is the limit: revoke one first.")
+def _too_many(account: str, held: list[KeyRow], now: datetime) -> Refusal | None:
+    """Why an account gets no other key, if it has these."""
+    code = "too_many_keys"
+    if sum(row.is_valid(now) for row in held) >= KEYS_MAX:
+        return Refusal(code, 409, f"{account} has {KEYS_MAX} valid keys, which is the limit: revoke one first.")
+    if sum(row.created_at > now - timedelta(days=1) for row in held) >= MADE_A_DAY_MAX:
+        return Refusal(code, 409, f"{account} got {MADE_A_DAY_MAX} keys in a day, which is the limit: try tomorrow.")
+    return None
 
 
 def _no_key(account: str, name: str) -> Refusal:

@@ -9,10 +9,11 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from smscd.admin.bodies import read_fields, read_struct
+from smscd.admin.bodies import RULES, read_fields
 from smscd.admin.orders import Refusal
 from smscd.ingress.http.problems import INVALID, NOT_FOUND, Problem
 from smscd.ingress.http.queries import Parameter
+from smscd.ingress.http.strict_bodies import read_strict
 from storage.postgres.operators import Token
 
 JSON: Final = "application/json"
@@ -65,14 +66,15 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StructBody:
-    """A JSON object that is a struct."""
+    """A JSON object that is a struct. rules: what a field must be, in words, where the type does not say it well."""
 
     kind: type[msgspec.Struct]
+    rules: Mapping[str, str] = field(default_factory=lambda: RULES)
     content_type: str = JSON
 
     def read(self, body: bytes) -> Any:
         """The struct."""
-        return read_struct(body, self.kind)
+        return read_strict(body, self.kind, self.rules)
 
     def types(self) -> tuple[type, ...]:
         """The struct."""

@@ -284,7 +284,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "receipt_stats", stats)
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule by which messages go to upstreams; core.routing says which of several wins.
 
     upstreams: the candidates, first choice first; choice: how they are ordered for a message: "priority" as they stand,

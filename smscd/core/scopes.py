@@ -15,7 +15,13 @@ NAMES: Final[tuple[ScopeName, ...]] = get_args(ScopeName)
 ALL: Final[frozenset[ScopeName]] = frozenset(NAMES)
 FOR_AN_APPLICATION: Final[frozenset[ScopeName]] = frozenset(("send", "read"))
 """What a key gets of which nothing else is said."""
+NAME_CHARACTERS: Final = 13
 _BITS: Final[dict[str, int]] = {"send": SEND, "read": READ, "admin": ADMIN}
+
+
+def key_name(key: str) -> str:
+    """What a key is called: enough to know it by, too little to use it."""
+    return key[:NAME_CHARACTERS]
 
 
 def bits_of(names: Iterable[str]) -> int:

@@ -16,6 +16,7 @@ import msgspec
 
 from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Upstream
 from smscd.core.records import LedgerRecord
+from smscd.core.scopes import key_name
 from smscd.supervision.instance import write_private
 from storage.postgres import configuration
 from storage.postgres.ledger import entry_of
@@ -88,8 +89,8 @@ def api_key_hash(key: str) -> bytes:
 
 
 def api_key_prefix(key: str) -> str:
-    """What is shown of a key: enough to know it by, too little to use it."""
-    return key[:13]
+    """What is shown of a key."""
+    return key_name(key)
 
 
 def new_demo_secrets() -> DemoSecrets:

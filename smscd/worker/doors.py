@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smscd.admin.key_office import Office
 from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
+from smscd.ingress.http.account_keys import AccountKeys
 from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
@@ -221,6 +223,7 @@ class Doors:
                 *resources.routes(),
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
+                *AccountKeys(Office(parts.database.get, parts.tell_of_change)).routes(),
                 *Documents().routes(),
             ],
             keys=Keys(parts.directory.get, parts.redis_ms, parts.key_uses, ClientAddresses(config.proxies)),

@@ -53,6 +53,11 @@ async def revoke(connection: Connection, key_hash: bytes) -> None:
     await connection.execute(_SQL["revoke"], key_hash)
 
 
+async def forget(connection: Connection, account: str, kept: int) -> None:
+    """Delete what is not valid any more but for the youngest so many; the log still has them."""
+    await connection.execute(_SQL["forget"], account, kept)
+
+
 async def used(database: Database, uses: Mapping[bytes, datetime]) -> None:
     """Write down when keys, by their hashes, were used last."""
     async with acquired(database) as connection:

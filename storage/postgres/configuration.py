@@ -5,7 +5,7 @@ Every add_* is an upsert. Whoever changes something publishes the notification a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -212,12 +212,13 @@ async def hold_routes(connection: Connection) -> None:
 
 async def add_route(database: Database, route: Route) -> None:
     """Make a route, or change the one of its account, prefix and name."""
-    await _execute(database, "add_route", *_values(route))
+    await add_routes(database, [route])
 
 
-async def add_routes(connection: Connection, routes: Iterable[Route]) -> None:
-    """Make or change any number of routes."""
-    await connection.executemany(_SQL["add_route"], [_values(route) for route in routes])
+async def add_routes(database: Database, routes: Sequence[Route]) -> None:
+    """Make or change any number of routes, each once."""
+    for start in range(0, len(routes), PIECE_ROWS):
+        await _execute(database, "add_routes", msgspec.json.encode(routes[start : start + PIECE_ROWS]).decode())
 
 
 async def delete_route(database: Database, account: str, prefix: str, name: str = "") -> bool:

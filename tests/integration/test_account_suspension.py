@@ -64,14 +64,19 @@ class Rig:
 
     def ask(self, url: str, headers: dict[str, str], body: object = None) -> int:
         """The status of a POST on a connection of its own."""
+        return self.asked("POST", url, headers, body)[0]
+
+    def asked(self, method: str, url: str, headers: dict[str, str], body: object = None) -> tuple[int, Any]:
+        """Status and JSON of a request on a connection of its own."""
         data = b"" if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+        given = {"Content-Type": "application/json", **headers}
+        request = urllib.request.Request(url, data if method == "POST" else None, given, method=method)
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
-                return int(answer.status)
+                return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as refused:
             with refused:
-                return refused.code
+                return refused.code, json.loads(refused.read())
 
     def send(self, key: str = "") -> int:
         """Submit over HTTP, to the worker that the kernel chooses. key: the account's first, unless it is given."""
@@ -233,6 +238,25 @@ def test_keys_are_made_rotated_and_revoked_by_command_and_it_counts_at_once(rig:
     states = {row["key"]: row["status"] for row in rig.command("key", "list", "acme")}
     assert [states[key["key"]] for key in (made, turned, reading)] == ["revoked", "valid", "valid"]
     assert "smscd key list acme" in rig.refused("key", "revoke", "acme", "smk_live_none")
+
+
+def test_an_account_keeps_its_own_keys_over_http_and_it_counts_at_once(rig: Rig) -> None:
+    url, boss = f"{rig.demo.ready.http.url}/v1/keys", {"X-Api-Key": rig.account["api_key"]}
+    status, made = rig.asked("POST", url, boss, {"label": "till", "scopes": ["send"]})
+    assert status == 201
+    wait_until(lambda: rig.send(made["api_key"]) == 202, SECONDS_MAX, "the new key is valid")
+    assert rig.asked("GET", url, {"X-Api-Key": made["api_key"]})[1]["code"] == "scope_missing"
+    status, new = rig.asked("POST", url, boss, {"replaces": made["key"], "grace_seconds": 0})
+    assert (status, new["label"], new["scopes"], new["replaces"]) == (201, "till", ["send"], made["key"])
+    wait_until(lambda: [rig.send(made["api_key"]) for _ in range(8)] == [401] * 8, SECONDS_MAX, "both workers know")
+    assert rig.asked("DELETE", f"{url}/{new['key']}", boss)[0] == 200
+    wait_until(lambda: [rig.send(new["api_key"]) for _ in range(8)] == [401] * 8, SECONDS_MAX, "both workers know")
+    states = {row["key"]: row["status"] for row in rig.asked("GET", url, boss)[1]["data"]}
+    assert (states[made["key"]], states[new["key"]]) == ("revoked", "revoked")
+    actions = rig.alter(
+        f"SELECT action FROM audit_log WHERE operator = 'key:{rig.account['api_key'][:13]}' ORDER BY id"
+    )
+    assert actions == [("key.create",), ("key.rotate",), ("key.revoke",)]
 
 
 def test_from_where_requests_may_come_is_changed_by_command_and_counts_at_once(rig: Rig) -> None:

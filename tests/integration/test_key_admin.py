@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from smscd.admin import keys, networks
+from smscd.admin.key_office import Office
 from smscd.admin.networks import Allowed
 from smscd.admin.orders import Refusal
 from smscd.cli.allow import kept
 from smscd.core.directory import Account, ApiKey
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.scopes import ADMIN, READ, SEND
+from smscd.ingress.http.account_keys import KeyRequest, NewKey, RevokedKey
 from smscd.ingress.http.keys import KeyUses
+from smscd.ingress.http.problems import Problem
 from smscd.worker.key_uses import KeyUseWriter
 from storage.postgres import api_keys
 from storage.postgres.configuration import add_account, add_api_key, load_snapshot
@@ -201,6 +204,45 @@ async def test_the_first_key_of_an_account_may_do_everything_and_counts_like_any
     assert refused is not None and refused.code == "too_many_keys"
     found = (await index(api)).key(sha256(f"smk_live_{0:043}".encode()).digest())
     assert found is not None and found.scopes == SEND | READ | ADMIN
+
+
+async def test_an_accounts_own_administrator_is_refused_in_words_of_his_own(api: Api) -> None:
+    office = Office(lambda: api.rig.database, api._tell)
+    made_ = await office.make("demo", KeyRequest(label="shop"), "smk_live_boss")
+    assert isinstance(made_, NewKey) and made_.scopes == ["send", "read"]
+    past = datetime.now(UTC) - timedelta(days=1)
+    refusals = [
+        await office.make("demo", KeyRequest(expires_at=past), "smk_live_boss"),
+        await office.make("demo", KeyRequest(replaces="smk_live_none"), "smk_live_boss"),
+        await office.revoke("demo", "smk_live_none", "smk_live_boss"),
+    ]
+    assert isinstance(await office.revoke("demo", made_.key, "smk_live_boss"), RevokedKey)
+    refusals.append(await office.make("demo", KeyRequest(replaces=made_.key), "smk_live_boss"))
+    codes = [refusal.code for refusal in refusals if isinstance(refusal, Problem)]
+    assert codes == ["validation_failed", "not_found", "not_found", "key_not_valid"]
+    assert not any("smscd " in refusal.detail for refusal in refusals if isinstance(refusal, Problem))
+    assert [view.status for view in (await office.listed("demo")).data] == ["revoked"]
+    assert (await api.rig.logged())[2:] == [
+        ("key:smk_live_boss", "key.create", "demo"), ("key:smk_live_boss", "key.revoke", "demo"),
+    ]  # fmt: skip
+
+
+async def test_ended_keys_are_bounded_and_so_is_how_many_are_made_in_a_day(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "ENDED_KEPT", 3)
+    monkeypatch.setattr(keys, "MADE_A_DAY_MAX", 5)
+    names = []
+    for _ in range(4):
+        names.append((await made(api))["key"])
+        assert (await api.ask("DELETE", f"{KEYS}/{names[-1]}"))[0] == 200
+    await api.rig.database.execute("UPDATE api_keys SET created_at = created_at - interval '2 days'")
+    last = await made(api)
+    assert list(await listed(api)) == [*names[1:], last["key"]]
+    for _ in range(4):
+        await made(api)
+    status, body, _ = await api.ask("POST", KEYS, {})
+    assert (status, body["code"]) == (409, "too_many_keys") and "in a day" in body["detail"]
 
 
 async def test_uses_are_written_together_and_an_older_one_changes_nothing(api: Api) -> None:

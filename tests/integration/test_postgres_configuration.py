@@ -200,7 +200,7 @@ async def test_routes_are_read_again_only_when_they_changed(daemon: Connection) 
     assert len(second.accounts) == 2 and second.routes is first.routes
     route = SNAPSHOT.routes[0]
     async with daemon.transaction():
-        await configuration.add_routes(daemon, [route, route])
+        await configuration.add_routes(daemon, [route, SNAPSHOT.routes[1]])
         within = await configuration.load_snapshot(daemon, second)
         await configuration.add_routes(daemon, [route])
         assert (await configuration.load_snapshot(daemon)).routes_version == within.routes_version

@@ -63,6 +63,10 @@ SCOPE_MISSING: Final = Code(403, "scope_missing", "Forbidden", "The key does not
 ADDRESS_NOT_ALLOWED: Final = Code(
     403, "address_not_allowed", "Forbidden", "Requests of this account may not come from this address."
 )
+KEY_NOT_VALID: Final = Code(409, "key_not_valid", "Conflict", "A key that has ended cannot be replaced.")
+TOO_MANY_KEYS: Final = Code(
+    409, "too_many_keys", "Conflict", "The account has as many keys as it may have, or has made too many in a day."
+)
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
@@ -93,6 +97,8 @@ HTTP_CODES: Final = (
     KEY_EXPIRED,
     SCOPE_MISSING,
     ADDRESS_NOT_ALLOWED,
+    KEY_NOT_VALID,
+    TOO_MANY_KEYS,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,

@@ -14,6 +14,13 @@ UPDATE api_keys SET expires_at = least(expires_at, $2) WHERE key_hash = $1;
 -- name: revoke
 UPDATE api_keys SET is_revoked = true WHERE key_hash = $1;
 
+-- name: forget
+DELETE FROM api_keys
+ WHERE key_hash IN (
+       SELECT key_hash FROM api_keys
+        WHERE account = $1 AND (is_revoked OR expires_at <= now())
+        ORDER BY created_at DESC OFFSET $2);
+
 -- In one order, so that two processes that tell of the same keys do not wait for each other for ever.
 -- name: used
 WITH told AS (SELECT * FROM unnest($1::bytea[], $2::timestamptz[]) AS t (key_hash, at)),

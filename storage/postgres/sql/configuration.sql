@@ -205,11 +205,14 @@ ON CONFLICT (id) DO UPDATE SET
        breaker_failures_max = excluded.breaker_failures_max, breaker_error_rate = excluded.breaker_error_rate,
        breaker_slow_seconds = excluded.breaker_slow_seconds, breaker_open_seconds = excluded.breaker_open_seconds;
 
--- name: add_route
+-- name: add_routes
 INSERT INTO routes
        (prefix, upstreams, account, name, source, tags, zone, days, from_minute, until_minute, choice, weights,
         in_doubt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+SELECT prefix, upstreams, account, name, source, tags, zone, days, from_minute, until_minute, choice, weights, in_doubt
+  FROM jsonb_to_recordset($1::jsonb) AS given (
+       prefix text, upstreams text[], account text, name text, source text, tags text[], zone text, days smallint[],
+       from_minute smallint, until_minute smallint, choice text, weights integer[], in_doubt text)
 ON CONFLICT (account, prefix, name) DO UPDATE SET
        upstreams = excluded.upstreams, source = excluded.source, tags = excluded.tags, zone = excluded.zone,
        days = excluded.days, from_minute = excluded.from_minute, until_minute = excluded.until_minute,

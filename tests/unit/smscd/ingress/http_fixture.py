@@ -21,6 +21,7 @@ from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
+from smscd.ingress.http.account_keys import AccountKeys, KeyList, KeyRequest, NewKey, RevokedKey
 from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
@@ -160,6 +161,22 @@ class FakeRecord:
             created_at="2026-11-22T14:48:34.504Z",
             timeline=[TimelineItem(at="2026-11-22T14:48:34.504Z", what="admitted", upstream="carrier")],
         )
+
+
+class FakeOffice:
+    """Keeps no keys."""
+
+    async def listed(self, account: str) -> KeyList:
+        return KeyList(data=[])
+
+    async def make(self, account: str, asked: KeyRequest, by: str) -> NewKey:
+        return NewKey(
+            key="smk_live_abcd", api_key="smk_live_abcd-of-" + account, label=asked.label, scopes=asked.scopes,
+            expires_at=None, replaces=asked.replaces,
+        )  # fmt: skip
+
+    async def revoke(self, account: str, key: str, by: str) -> RevokedKey:
+        return RevokedKey(key=f"{key} of {account} by {by}", changed=True)
 
 
 @dataclass(slots=True)
@@ -305,6 +322,7 @@ async def service(
             *resources.routes(),
             *Transactions(no_pool).routes(),
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
+            *AccountKeys(FakeOffice()).routes(),
             *Documents().routes(),
         ],
         keys=Keys(lambda: index, lambda: time.time_ns() // 1_000_000, uses, ClientAddresses(trusted)),

@@ -15,7 +15,7 @@ KINDS: list[tuple[str, str, type[msgspec.Struct]]] = [
     ("load_credentials", "add_credential", Credential),
     ("load_api_keys", "add_api_key", ApiKey),
     ("load_upstreams", "add_upstream", Upstream),
-    ("load_routes", "add_route", Route),
+    ("load_routes", "add_routes", Route),
     ("load_mo_numbers", "add_mo_number", MoNumber),
 ]
 
