@@ -265,8 +265,8 @@ class Books:
         for at in range(0, len(records), 100):
             items = [
                 AdmitItem(
-                    account="acme", rate=0, burst=0, floor_micros=0, price_micros=PRICE, upstream_messages_max=10**6,
-                    messages=[("carrier", 1, encode(record))],
+                    account=record.account, rate=0, burst=0, floor_micros=0, price_micros=PRICE,
+                    upstream_messages_max=10**6, messages=[("carrier", record.priority, encode(record))],
                 )
                 for record in records[at : at + 100]
             ]  # fmt: skip
