@@ -41,7 +41,8 @@ class RoleSession:
     deadline: monotonic seconds; past it the owner must not write to sockets any more.
     clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take().
     saw(journal_id): told each journal entry that a call of this role was acknowledged with (Guard.saw).
-    before: what ran last before take(). last_sequence: the number of the call that is under way, or was the last.
+    before: what ran last before take(). was_abandoned: the owner before had not given it up then, and may not
+    know that it is gone. last_sequence: the number of the call that is under way, or was the last.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RoleSession:
         self.clock_offset_ms = 0
         self.saw = saw
         self.before = LastCall(0, 0, [])
+        self.was_abandoned = False
         self._ttl_seconds = ttl_seconds
         self._margin_seconds = margin_seconds
         self._sequence = 0
@@ -103,6 +105,7 @@ class RoleSession:
         self.epoch = int(reply[1])
         self.top_id = int(reply[4])
         self.before = LastCall(int(reply[5]), int(reply[6]), reply[7])
+        self.was_abandoned = bool(reply[8])
         self._sequence = 0
         self._pending = None
         self.deadline = asked + self._ttl_seconds - self._margin_seconds

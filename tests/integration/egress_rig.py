@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 
@@ -264,8 +265,8 @@ class Books:
         for at in range(0, len(records), 100):
             items = [
                 AdmitItem(
-                    account="acme", rate=0, burst=0, floor_micros=0, price_micros=PRICE, upstream_messages_max=10**6,
-                    messages=[("carrier", 1, encode(record))],
+                    account=record.account, rate=0, burst=0, floor_micros=0, price_micros=PRICE,
+                    upstream_messages_max=10**6, messages=[("carrier", record.priority, encode(record))],
                 )
                 for record in records[at : at + 100]
             ]  # fmt: skip
@@ -364,6 +365,16 @@ class CarrierProcess:
         self.control_port = control_port
         self._record = record
 
+    async def stats(self) -> dict[str, Any]:
+        """What it says of itself."""
+
+        def ask() -> dict[str, Any]:
+            with urlopen(f"http://127.0.0.1:{self.control_port}/stats", timeout=5) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+
+        return await asyncio.to_thread(ask)
+
     async def submits(self, count: int) -> list[list[str]]:
         """Lines of its record that tell of a submit_sm, once there are as many (they are written a little late).
 
@@ -406,10 +417,12 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 @asynccontextmanager
-async def egress_process(url: str, carrier_port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def egress_process(
+    url: str, carrier_port: int, owner: str = "killed/0", binds: int = 1
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Egress as a process of its own; it is killed afterwards if the test has not done so."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.egress_rig", url, str(carrier_port), cwd=ROOT,
+        sys.executable, "-m", "tests.integration.egress_rig", url, str(carrier_port), owner, str(binds), cwd=ROOT,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -420,11 +433,11 @@ async def egress_process(url: str, carrier_port: int) -> AsyncIterator[asyncio.s
         await process.wait()
 
 
-async def _serve(url: str, port: int) -> None:
-    egress = Egress(url, directory(port), owner="killed/0")
+async def _serve(url: str, port: int, owner: str, binds: int) -> None:
+    egress = Egress(url, directory(port, binds=binds), owner=owner)
     await egress.start()
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

@@ -16,6 +16,7 @@ from storage.embedded.process import unprivileged_user
 from storage.embedded.valkey import EmbeddedValkey
 from tests.integration.egress_rig import (
     BALANCE,
+    KEYS,
     PRICE,
     Books,
     CarrierProcess,
@@ -108,6 +109,50 @@ async def test_a_process_that_was_stopped_and_replaced_sends_nothing_more(valkey
             await settled(books, ids)
         await check(books, carrier, ids)
         await heir.stop()
+    await books.close()
+
+
+async def test_there_are_never_more_binds_than_configured_whoever_owns_them(valkey_url: str, tmp_path: Path) -> None:
+    """Two workers; the owner is killed, and the next one stopped. The leases are made to run out, not waited for.
+
+    A stopped process is closed by nobody: its kernel keeps its connections, and the carrier counts its binds until it
+    misses the answers to its enquire_link. So the carrier here allows no more than are configured, refuses the heir,
+    and counts.
+    """
+    books = Books(valkey_url)
+    await books.open()
+
+    async def is_so(**wanted: int) -> None:
+        async with asyncio.timeout(15):
+            while not wanted.items() <= (await carrier.stats()).items():
+                await asyncio.sleep(0.02)
+
+    async def run_out() -> None:
+        for role in ("dispatch", "receipts"):
+            await books.link.command("HSET", KEYS.session(f"{role}:carrier"), "until", 1)
+
+    async with (
+        carrier_process(tmp_path, "--binds-max=2") as carrier,
+        egress_process(valkey_url, carrier.port, "one/0", binds=2) as one,
+    ):
+        await is_so(bound=2)
+        async with egress_process(valkey_url, carrier.port, "two/0", binds=2) as two:
+            one.kill()
+            await is_so(bound=0)
+            await run_out()
+            await is_so(bound=2, binds=4, binds_refused=0)
+            async with egress_process(valkey_url, carrier.port, "three/0", binds=2):
+                two.send_signal(signal.SIGSTOP)
+                await run_out()
+                await is_so(bound=2, binds_refused=2)
+                two.send_signal(signal.SIGCONT)
+                began = asyncio.get_running_loop().time()
+                await is_so(binds=6, bound=2, bound_most=2)
+                assert asyncio.get_running_loop().time() - began < 6, "an expected refusal is no reason to wait long"
+                ids = await books.admit(numbers(20))
+                await settled(books, ids)
+                await check(books, carrier, ids)
+                assert (await carrier.stats())["bound_most"] == 2
     await books.close()
 
 

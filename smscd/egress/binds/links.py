@@ -62,6 +62,7 @@ class Link:
     far as nobody has counted them yet.
     on_held: told of a refusal that somebody must look at, and for how long nothing is tried.
     is_adopted: the upstream has called (outbind); there is nothing to dial again when the session ends.
+    heir_until: until then the upstream may count binds of an owner before us that are gone (monotonic seconds).
     """
 
     def __init__(
@@ -76,10 +77,12 @@ class Link:
         chance: Callable[[], float],
         on_held: Callable[[SessionEnd, float], None],
         is_adopted: bool = False,
+        heir_until: float = 0.0,
     ) -> None:
         self.profile = profile
         self.kind = kind
         self.is_adopted = is_adopted
+        self._heir_until = heir_until
         self.state = LinkState.DOWN
         self.begun: deque[Item] = deque()
         self._begun_under = profile
@@ -204,8 +207,8 @@ class Link:
                           command_status=end.refused)  # fmt: skip
             if self.is_adopted or self._is_stopping:
                 break
-            pause = pause_after(end, failures, self._chance())
-            failures = 0 if end.is_steady else failures + 1
+            pause = pause_after(end, failures, self._chance(), is_heir=self._clock() < self._heir_until)
+            failures = 0 if end.is_steady or pause.is_expected else failures + 1
             unbound = 0 if self._bound_at else unbound + 1
             if unbound:
                 self._sink.unreached(unbound)

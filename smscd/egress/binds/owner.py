@@ -261,7 +261,7 @@ class UpstreamOwner:
             door = self.door = OutbindDoor(pool, self._around.outbinds, Wake(asyncio.get_running_loop()))
             work.append(asyncio.create_task(_keep_open(door), name=f"outbind {self.profile.id}"))
         over = asyncio.create_task(self._over.wait())
-        pool.start(dispatcher)
+        pool.start(dispatcher, is_heir=sessions[0].was_abandoned)
         try:
             await asyncio.wait((*work, over), return_when=asyncio.FIRST_COMPLETED)
             for sending in (work[0], *work[2:]):

@@ -20,6 +20,12 @@ BAD_CREDENTIALS: Final = frozenset(
         int(CommandStatus.ESME_RPROHIBITED),
     )
 )
+STILL_COUNTED: Final = frozenset((int(CommandStatus.ESME_RALYBND), int(CommandStatus.ESME_RBINDFAIL)))
+"""How carriers say that all binds that they allow are up."""
+INHERITED_SECONDS: Final = 120.0
+"""For how long they may count those of an owner that is gone: until their enquire_link is not answered."""
+
+_INHERITED: Final = Backoff(base_seconds=3.0, max_seconds=3.0)
 _RECONNECT: Final = Backoff(base_seconds=0.25, max_seconds=30.0)
 _ALREADY_BOUND: Final = Backoff(base_seconds=5.0, max_seconds=30.0)
 _BIND_FAILED: Final = Backoff(base_seconds=2.0, max_seconds=60.0)
@@ -49,18 +55,22 @@ class Pause:
     """is_held: somebody must look at the profile; a changed configuration ends the pause at once.
 
     The bind is tried again all the same after a long while, because the mistake may have been the upstream's.
+    is_expected: the refusal says nothing about the profile.
     """
 
     seconds: float
     is_held: bool = False
+    is_expected: bool = False
 
 
-def pause_after(end: SessionEnd, failures: int, chance: float) -> Pause:
+def pause_after(end: SessionEnd, failures: int, chance: float, *, is_heir: bool = False) -> Pause:
     """Never a tight loop. failures: sessions in a row, this one excluded, that ended early. chance: 0..1.
 
     ESME_RBINDFAIL is what many SMSCs say of wrong credentials, and some while they start: it is tried again for about a
-    minute before the bind is held.
+    minute before the bind is held. is_heir: an owner before us may have binds that the upstream still counts.
     """
+    if is_heir and end.refused in STILL_COUNTED:
+        return Pause(_INHERITED.delay_seconds(0, chance), is_expected=True)
     if end.refused in BAD_CREDENTIALS or end.lacks_tlvs:
         return Pause(HOLD_SECONDS, is_held=True)
     if end.refused == CommandStatus.ESME_RALYBND:

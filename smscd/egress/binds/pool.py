@@ -12,7 +12,7 @@ from protocols.smpp.constants import CommandStatus
 from smscd.core.directory import Upstream
 from smscd.core.pacing import TokenBucket
 from smscd.egress.binds.links import ANSWERS_SHARE, BindKind, Link, LinkState
-from smscd.egress.binds.pauses import SessionEnd
+from smscd.egress.binds.pauses import INHERITED_SECONDS, SessionEnd
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink
 from smscd.egress.figures import UpstreamFigures
 
@@ -55,6 +55,7 @@ class UpstreamPool:
         self._turn = 0
         self._is_alerted = False
         self._is_ending = False
+        self._heir_until = 0.0
         self._bucket = TokenBucket(0.0, 1.0, clock())
         self._set_rate()
 
@@ -92,9 +93,13 @@ class UpstreamPool:
         """Requests of ours that are awaited on all binds."""
         return sum(link.pending for link in (*self.links, *self._leaving.values()))
 
-    def start(self, sink: LinkSink) -> None:
-        """Begin to dial. Requests and answers are told to `sink` from now on."""
+    def start(self, sink: LinkSink, *, is_heir: bool = False) -> None:
+        """Begin to dial. Requests and answers are told to `sink` from now on.
+
+        is_heir: the owner before has not given the upstream up, and its binds may still count there.
+        """
         self._sink = sink
+        self._heir_until = self._clock() + INHERITED_SECONDS if is_heir else 0.0
         self._match_links()
 
     def adopt(self, dial: Dial) -> bool:
@@ -206,6 +211,7 @@ class UpstreamPool:
             chance=self._chance,
             on_held=self._held,
             is_adopted=is_adopted,
+            heir_until=self._heir_until,
         )
         self._tasks[link] = asyncio.create_task(link.run(), name=f"bind {self.profile.id}")
         return link

@@ -1,4 +1,4 @@
--- Extend the leases of many roles at once; a lease of 0 ms gives them up.
+-- Extend the leases of many roles at once; a lease of 0 ms gives them up, and leaves them without an owner.
 -- KEYS[i] session hash of role i
 -- ARGV[1] lease in ms   ARGV[1+i] epoch of role i
 -- REPLY   {1 or 0 for each role: 1 when it is still ours}
@@ -9,6 +9,7 @@ local kept = {}
 for i = 1, #KEYS do
   if redis.call('HGET', KEYS[i], 'epoch') == ARGV[1 + i] then
     redis.call('HSET', KEYS[i], 'until', till)
+    if ARGV[1] == '0' then redis.call('HDEL', KEYS[i], 'owner') end
     kept[i] = 1
   else
     kept[i] = 0

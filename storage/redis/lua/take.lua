@@ -2,7 +2,8 @@
 -- before the clock stepped back: it is made one that begins now, which its owner, if he lives, extends as ever.
 -- KEYS[1] session hash of the role   KEYS[2] meta: epoch and top, below which none may be since a Redis was rebuilt
 -- ARGV[1] owner   ARGV[2] lease in ms
--- REPLY   {1, epoch, until_ms, now_ms, highest message id, epoch, last sequence number and answer before} or
+-- REPLY   {1, epoch, until_ms, now_ms, highest message id, epoch, last sequence number and answer before,
+--         owner before or '' when the role was given up} or
 --         {0, owner, until_ms, now_ms}
 local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -26,4 +27,4 @@ local epoch = string.format('%.0f', math.max(tonumber(held[3] or '0'), tonumber(
 local till = string.format('%.0f', now_ms + tonumber(ARGV[2]))
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', till, 'epoch', epoch, 'seq', '0', 'answer', '')
 return {1, epoch, till, string.format('%.0f', now_ms), top, held[3] or '0', held[4] or '0',
-  held[5] and held[5] ~= '' and cmsgpack.unpack(held[5]) or {}}
+  held[5] and held[5] ~= '' and cmsgpack.unpack(held[5]) or {}, held[1] or ''}

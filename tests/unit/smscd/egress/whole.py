@@ -29,6 +29,7 @@ class FakeRole(FakeSession):
         super().__init__()
         self.epoch = 0
         self.is_free = True
+        self.was_abandoned = False
         self.taken = 0
 
     async def take(self) -> bool:

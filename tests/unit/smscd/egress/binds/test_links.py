@@ -156,6 +156,27 @@ async def test_quirk_21_bad_credentials_hold_the_link_until_the_configuration_ch
     assert not any("right" in str(log) or "secret" in str(log) for log in logs)
 
 
+async def test_who_takes_over_tries_again_and_again_while_binds_of_the_owner_before_may_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    smsc = Smsc()
+    smsc.refuses = int(CommandStatus.ESME_RBINDFAIL)
+    seen: list[tuple[int, bool]] = []
+
+    def shorter(end: SessionEnd, failures: int, chance: float, *, is_heir: bool) -> Pause:
+        seen.append((failures, is_heir))
+        return Pause(0.02, is_expected=pause_after(end, failures, chance, is_heir=is_heir).is_expected)
+
+    monkeypatch.setattr(links, "pause_after", shorter)
+    async with running(smsc) as (link, sink):
+        link._heir_until = asyncio.get_running_loop().time() + 0.2
+        await until(lambda: seen and not seen[-1][1])
+        expected = [failures for failures, is_heir in seen if is_heir]
+        assert len(expected) > 1 and set(expected) == {0}, "those are no failures"
+        await until(lambda: seen[-1][0] == 2)
+        assert not sink.held
+
+
 @pytest.mark.parametrize(("password", "is_held"), [("right", False), ("secret", True)])
 async def test_quirk_21_a_changed_profile_that_comes_while_the_old_one_is_refused_is_tried_at_once(
     password: str, is_held: bool
@@ -221,7 +242,8 @@ async def test_quirk_21_an_upstream_that_holds_us_for_bound_is_tried_again_after
     smsc.refuses = int(CommandStatus.ESME_RALYBND)
     ends: list[SessionEnd] = []
 
-    def shorter(end: SessionEnd, failures: int, chance: float) -> Pause:
+    def shorter(end: SessionEnd, failures: int, chance: float, *, is_heir: bool) -> Pause:
+        assert not is_heir
         ends.append(end)
         pause = pause_after(end, failures, chance)
         assert pause.seconds >= 2.5 and not pause.is_held

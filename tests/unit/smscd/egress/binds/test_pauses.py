@@ -32,6 +32,14 @@ def test_already_bound_waits_longer_than_a_lost_connection() -> None:
     assert not bound.is_held and not lost.is_held
 
 
+@pytest.mark.parametrize("status", [CommandStatus.ESME_RALYBND, CommandStatus.ESME_RBINDFAIL])
+def test_quirk_21_who_takes_over_is_not_kept_out_by_binds_of_the_owner_before(status: CommandStatus) -> None:
+    end = SessionEnd("refused", int(status))
+    pauses = [pause_after(end, failures, 0.0, is_heir=True) for failures in range(20)]
+    assert set(pauses) == {Pause(3.0, is_expected=True)}
+    assert pause_after(SessionEnd("refused", int(CommandStatus.ESME_RINVPASWD)), 0, 0.0, is_heir=True).is_held
+
+
 def test_pauses_grow_with_failures_up_to_a_limit_and_have_jitter() -> None:
     end = SessionEnd("dial failed")
     seconds = [pause_after(end, failures, 0.0).seconds for failures in range(12)]
