@@ -114,7 +114,8 @@ class SimulatedRedis:
     """What all links reach. step_ms: how far TIME was stepped.
 
     trouble: the share of calls to which something happens. down_until: nobody is let in. cut: hosts that cannot reach
-    it. rung: told that a script rang a bell. ran: told of each script of a host that has run and is not answered yet.
+    it. rung: told that a script rang a bell. ran: told of each script of a host that has run and is not answered yet,
+    with its name.
     """
 
     def __init__(self, loop: VirtualLoop, server: Server, chance: Random, start_ms: int, bells: set[bytes]) -> None:
@@ -128,10 +129,11 @@ class SimulatedRedis:
         self.connections: list[Connection] = []
         self.calls = 0
         self.rung: Callable[[], None] = lambda: None
-        self.ran: Callable[[Host], None] = lambda host: None
+        self.ran: Callable[[Host, str], None] = lambda host, script: None
         self._start_ms = start_ms
         self._bells = bells
         self._requests = hiredis.Reader()
+        self._names = {each.sha.encode(): each.name for each in vars(scripts).values() if isinstance(each, Script)}
 
     def now_ms(self) -> int:
         """TIME."""
@@ -153,6 +155,11 @@ class SimulatedRedis:
         for connection in self.connections:
             if connection.host is not None:
                 connection.break_off()
+
+    def script_of(self, packed: bytes) -> str:
+        """The name of the script that a call runs; "" for a call of another kind."""
+        head = packed[:80].split(b"\r\n", 5)
+        return self._names.get(head[4], "") if len(head) > 4 and head[2] == b"EVALSHA" else ""
 
     def run(self, packed: bytes) -> list[Any]:
         """Run what has arrived."""
@@ -239,8 +246,8 @@ class Connection:
             self.break_off()
             return
         replies = redis.run(packed)
-        if self.host is not None and b"EVALSHA" in packed[:20] and not self.host.is_dead:
-            redis.ran(self.host)
+        if self.host is not None and (script := redis.script_of(packed)) and not self.host.is_dead:
+            redis.ran(self.host, script)
         if back < 0:
             self.break_off()
             return

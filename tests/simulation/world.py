@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
 from random import Random
@@ -32,6 +33,7 @@ from tests.simulation.esme import Esme, Wish, wish
 from tests.simulation.gateway import KEYS, PEPPER, Gateway
 from tests.simulation.loop import NOBODY, Host, VirtualLoop
 from tests.simulation.network import Network, Wire
+from tests.simulation.sequences import Sequences
 from tests.simulation.store import Server, SimulatedRedis, scripts_on_virtual_time, sources
 
 ACCOUNTS = ("acme", "beta")
@@ -39,10 +41,20 @@ UPSTREAMS = {"north": b"44", "south": b"49"}
 WORKERS = ("i/0", "i/1")
 BALANCE = 100_000_000
 PRICE = 10_000
-DAY_MS = 86_400_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 HEAL_SECONDS = 240
+AIMED_AT = ("turn", "turn", "turn", "receipt", "correlate", "admit")
 _TIMED = (smscd.ingress.admission, storage.redis.admission, storage.redis.receipts, storage.redis.session)
 _SUBMIT = int(CommandId.SUBMIT_SM)
+
+
+@dataclass(slots=True)
+class _Fuse:
+    """Something happens once a script of this name, or any when it is "", ran so many times."""
+
+    script: str
+    left: int
+    happens: Callable[[Gateway], None]
 
 
 class World:
@@ -63,6 +75,7 @@ class World:
         self.network = Network(loop, Random(chance.random()))
         self.network.opened = self._opened
         self.books = Books(server, tuple(UPSTREAMS), ACCOUNTS)
+        self.sequences = Sequences()
         self.disk: dict[str, Any] = {}
         self.acknowledged: set[tuple[bytes, int, bytes]] = set()
         self.stepped_at = -1e9
@@ -74,7 +87,9 @@ class World:
         self.esmes = [self._esme(name) for name in ACCOUNTS]
         self.numbers = 0
         self._is_ringing = False
-        self._fuses: dict[str, tuple[int, Callable[[Gateway], None]]] = {}
+        self._fuses: dict[str, _Fuse] = {}
+        # Chance moments are many, and those between two scripts of one turn are few: odd seeds aim at them.
+        self._aims = Random(seed) if seed % 2 else None
         self._probes: dict[tuple[str, str], tuple[float, int]] = {}
 
     # --- what it is made of -----------------------------------------------------------------------------------------
@@ -158,11 +173,13 @@ class World:
         )
 
     def _arrived(self, carrier: Carrier, arrived: Arrived) -> None:
-        """The window, as the carrier sees it."""
+        """The window and the order of segments, as the carrier sees them."""
         profile = self.profiles[carrier.name]
         since = arrived.sent_at - profile.response_timeout_seconds + 1e-6
         count = unanswered(carrier, arrived.wire, since)
         self._watched(lambda: must(count <= profile.window_size, f"{carrier.name}: {count} in flight"))
+        broken = self.sequences.broken(carrier, arrived)
+        self._watched(lambda: must(not broken, f"{carrier.name}: {broken}"))
 
     def _opened(self, wire: Wire) -> None:
         if wire.to in self.carriers:
@@ -224,19 +241,22 @@ class World:
     def _some(self) -> Gateway:
         return self.workers[self.chance.choice(WORKERS)]
 
-    def _ran(self, host: Host) -> None:
+    def _ran(self, host: Host, script: str) -> None:
         """A script of a worker ran: the moment for what was to happen after so many of them, before it is answered."""
-        left, happens = self._fuses.get(host.name, (0, None))
-        if happens is None:
+        fuse = self._fuses.get(host.name)
+        if fuse is None or fuse.script not in ("", script):
             return
-        if left > 1:
-            self._fuses[host.name] = (left - 1, happens)
-        else:
+        fuse.left -= 1
+        if fuse.left <= 0:
             del self._fuses[host.name]
-            happens(self.workers[host.name])
+            fuse.happens(self.workers[host.name])
 
     def _after_scripts(self, happens: Callable[[Gateway], None]) -> None:
-        self._fuses[self.chance.choice(WORKERS)] = (self.chance.randrange(1, 12), happens)
+        name, left, script = self.chance.choice(WORKERS), self.chance.randrange(1, 12), ""
+        if self._aims is not None:
+            script = self._aims.choice(("", *AIMED_AT))
+            left = self._aims.randrange(1, 4) if script else left
+        self._fuses[name] = _Fuse(script, left, happens)
 
     def kill(self) -> None:
         """SIGKILL, and a new one after a moment or after the other has taken over."""
@@ -299,9 +319,9 @@ class World:
         self.loop.call_later(seconds, self._disturb)
 
     def step_clock(self) -> None:
-        # Beyond 25 hours a receipt is not correlated in Redis any more.
+        # Beyond 25 hours a receipt is looked up in PostgreSQL, which is not here.
         step = self.chance.choice(
-            (-3_000, 2_000) if self.redis.step_ms > 60_000 else (-3_000, 2_000, 3_600_000, DAY_MS)
+            (-3_000, 2_000) if self.redis.step_ms > 60_000 else (-3_000, 2_000, HOUR_MS, DAY_MS - 2 * HOUR_MS)
         )
         self.note(f"the clock steps by {step} ms")
         self.redis.step_ms += step

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import click
 
-from tools.checks.mutant_list import MUTANTS, Edit, Mutant
+from tools.checks.mutant import Edit, Mutant
+from tools.checks.mutant_list import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 600.0

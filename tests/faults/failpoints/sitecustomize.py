@@ -23,7 +23,7 @@ POINTS = {
     "answer": "smscd.ingress.admission:BatchAdmitter._deliver",
     "claim": "storage.redis.dispatch:DispatchStore.read",
     "turn": "storage.redis.dispatch:DispatchStore.turn",
-    "write": "smscd.egress.dispatch.dispatcher:Dispatcher._write",
+    "write": "smscd.egress.dispatch.sending:Sending.write",
     "correlate": "storage.redis.dispatch:DispatchStore.correlate",
     "match": "storage.redis.receipts:ReceiptStore.match",
     "apply": "storage.redis.receipts:ReceiptStore.apply",

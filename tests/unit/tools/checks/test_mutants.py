@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.checks.mutant_list import MUTANTS, Edit, Mutant
+from tools.checks.mutant import Edit, Mutant
+from tools.checks.mutant_list import MUTANTS
 from tools.checks.mutants import ROOT, EditError, chosen, edited, planted, planted_files
 
 
