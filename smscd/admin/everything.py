@@ -6,6 +6,7 @@ from smscd.admin.account_api import AccountResources
 from smscd.admin.audit import AuditResources
 from smscd.admin.carrier_side import carrier_side
 from smscd.admin.credential_api import CredentialResources
+from smscd.admin.dead_letters import DeadLetterResources
 from smscd.admin.desk import Desk
 from smscd.admin.price_api import PriceResources
 from smscd.admin.resources import Operation
@@ -28,5 +29,6 @@ def operations(desk: Desk) -> list[Operation]:
         *Traffic(desk).operations(),
         *SessionResources(desk).operations(),
         *carrier_side(desk).operations(),
+        *DeadLetterResources(desk).operations(),
         *AuditResources(desk).operations(),
     ]

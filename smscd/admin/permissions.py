@@ -57,6 +57,8 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "GET orphans": "read",
     "POST orphans/match": "support",
     "POST orphans/{number}/match": "support",
+    "GET dead-letters/journal": "read",
+    "POST dead-letters/journal/{number}/discard": "support",
     "GET audit": "read",
 }
 
