@@ -241,6 +241,20 @@ async def test_metrics_and_health_ask_for_no_operator(api: Api) -> None:
     assert (await api.ask("GET", "/metrics", by=None))[0] == 200
 
 
+async def test_the_document_and_the_pages_ask_for_no_token_and_say_nothing_of_this_instance(api: Api) -> None:
+    status, document, _ = await api.ask("GET", "/admin/v1/openapi.json", by=None)
+    assert (status, document["openapi"]) == (200, "3.1.0") and "/admin/v1/audit" in document["paths"]
+    assert (await api.ask("GET", "/api/openapi.json", by=None))[1] == document
+    status, page, headers = await api.ask("GET", "/api/docs/", by=None)
+    assert status == 200 and "default-src 'self'" in headers["Content-Security-Policy"] and b"swagger-ui" in page
+    assert (await api.ask("GET", "/api/pages/docs.js", by=None))[0] == 200
+    refused = (await api.ask("POST", "/admin/v1/accounts/demo/suspend", by="ben"))[1]
+    assert refused["type"] == "/problems/forbidden" and "needs admin" in refused["detail"]
+    status, page, _ = await api.ask("GET", refused["type"], by=None)
+    assert status == 200 and b"smscd operator list" in page
+    assert (await api.ask("GET", "/problems/none", by=None))[0] == 404
+
+
 async def test_more_requests_at_once_than_there_may_be_are_503(api: Api) -> None:
     outcomes = await asyncio.gather(*[api.pay(amount="1", reference=f"r {number}") for number in range(90)])
     statuses = [status for status, _, _ in outcomes]
