@@ -59,6 +59,9 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "POST orphans/{number}/match": "support",
     "GET dead-letters/journal": "read",
     "POST dead-letters/journal/{number}/discard": "support",
+    "GET operators": "read",
+    "POST operators": "admin",
+    "DELETE operators/{operator}": "admin",
     "GET audit": "read",
 }
 

@@ -75,6 +75,8 @@ ORDERS = (
     Order("POST doubts/fail", "doubts/fail", ("doubt.fail", "doubt.fail.refused"), {"messages": [str(message(1).id)]}),
     Order("POST sessions/{session}/disconnect", "sessions/b-1/disconnect", ("session.disconnect",)),
     Order("POST dead-letters/journal/{number}/discard", "dead-letters/journal/1/discard", ("dead_letter.discard",)),
+    Order("POST operators", "operators", ("operator.add",), {"name": "dee", "role": "support"}),
+    Order("DELETE operators/{operator}", "operators/dee", ("operator.revoke",)),
     Order("DELETE routes/{label*}", "routes/*/44", ("route.remove",)),
     Order("DELETE upstreams/{upstream}", "upstreams/one?force=true", ("upstream.remove",)),
 )  # fmt: skip
@@ -145,7 +147,9 @@ async def test_each_route_that_changes_something_leaves_one_entry_and_a_refused_
             assert {(entry["operator"], entry["address"]) for entry in found} == {("ann", "127.0.0.1")}
             assert all(entry["old"] or entry["new"] for entry in found), order.route
             secrets = re.findall(r"hidden-\d", json.dumps(found, default=str))
-            secrets += [value for name, value in body.items() if name in ("password", "webhook_secret") and value]
+            secrets += [
+                value for name, value in body.items() if name in ("password", "webhook_secret", "token") and value
+            ]
             assert not [secret for secret in secrets if secret in json.dumps(found, default=str)], order.route
     finally:
         worker.cancel()
