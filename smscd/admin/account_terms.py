@@ -19,6 +19,7 @@ ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 LANGUAGES: Final = tuple(language.name.lower() for language in Language)
 HIDDEN: Final = frozenset({"id", "is_suspended", "webhook_secret", "outbind_password"})
 """What is not shown with the rest: its name, what has a verb of its own, and secrets."""
+_NETWORKS: Final = frozenset({"allowed_networks"})
 
 Micros: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -93,11 +94,11 @@ def applied(before: Account, terms: AccountTerms) -> Account:
         wrong = [name for name in given["languages"] if name not in LANGUAGES]
         faults += [("languages", f"{name} is no language of national tables: {', '.join(LANGUAGES)}") for name in wrong]
         given["languages"] = [int(Language[name.upper()]) for name in given["languages"] if name in LANGUAGES]
-    if "allowed_networks" in given:
-        given["allowed_networks"] = _networks(given["allowed_networks"], faults)
-    for name in ("senders", "tags", "languages", "allowed_networks", "allowed_countries"):
-        if name in given:
-            given[name] = frozenset(given[name])
+    for name in _NETWORKS & given.keys():
+        given[name] = _networks(name, given[name], faults)
+    for name, value in given.items():
+        if isinstance(getattr(before, name), frozenset):
+            given[name] = frozenset(value)
     made = msgspec.structs.replace(before, **given)
     faults += contradictions(made)
     if faults:
@@ -148,11 +149,11 @@ def differences(before: Account, after: Account) -> dict[str, tuple[object, obje
     return found
 
 
-def _networks(texts: list[str], faults: list[Fault]) -> list[str]:
+def _networks(name: str, texts: list[str], faults: list[Fault]) -> list[str]:
     found = []
     for text in texts:
         try:
             found.append(str(parse_network(text)))
         except ValueError as error:
-            faults.append(("allowed_networks", f"{text} is not a network: {error}"))
+            faults.append((name, f"{text} is not a network: {error}"))
     return found

@@ -6,8 +6,10 @@ from smscd.admin.account_api import AccountResources
 from smscd.admin.audit import AuditResources
 from smscd.admin.carrier_side import carrier_side
 from smscd.admin.credential_api import CredentialResources
+from smscd.admin.dead_letters import DeadLetterResources
 from smscd.admin.desk import Desk
 from smscd.admin.key_api import KeyResources
+from smscd.admin.operator_api import OperatorResources
 from smscd.admin.price_api import PriceResources
 from smscd.admin.resources import Operation
 from smscd.admin.route_api import RouteResources
@@ -30,5 +32,7 @@ def operations(desk: Desk) -> list[Operation]:
         *Traffic(desk).operations(),
         *SessionResources(desk).operations(),
         *carrier_side(desk).operations(),
+        *DeadLetterResources(desk).operations(),
+        *OperatorResources(desk).operations(),
         *AuditResources(desk).operations(),
     ]

@@ -63,6 +63,11 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "GET orphans": "read",
     "POST orphans/match": "support",
     "POST orphans/{number}/match": "support",
+    "GET dead-letters/journal": "read",
+    "POST dead-letters/journal/{number}/discard": "support",
+    "GET operators": "read",
+    "POST operators": "admin",
+    "DELETE operators/{operator}": "admin",
     "GET audit": "read",
 }
 

@@ -44,6 +44,14 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "It may have been done: look again, and repeat it when it was not.",
     ),
     (
+        Code(409, "already_closed", _CONFLICT, "The dead letter was closed before."),
+        "There is nothing more to do; ?closed=true lists it, with who closed it.",
+    ),
+    (
+        Code(409, "operator_exists", _CONFLICT, "There is, or was, an operator of this name."),
+        "A name is given once, so that in the log it means one person: take another.",
+    ),
+    (
         Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
         "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
     ),

@@ -35,6 +35,7 @@ COMMANDS = {
     "import": ("smscd.cli.importing", "import_", "Bring over a kannel.conf."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "doubt": ("smscd.cli.doubt", "doubt", "Messages that may have been sent: list, resend, fail."),
+    "dead-letter": ("smscd.cli.dead_letter", "dead_letter", "What PostgreSQL refused to store: list, discard."),
     "orphan": ("smscd.cli.orphan", "orphan", "Receipts whose message nobody found: list, match."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, print_table, run
+from smscd.cli.output import (
+    find_instance,
+    give_up,
+    instance_options,
+    json_option,
+    operator_name,
+    print_json,
+    print_table,
+    run,
+)
 
 
 @click.group()
@@ -80,6 +89,7 @@ def seed(config_file: Path | None, data_dir: Path | None, upstreams: tuple[str, 
     """Write the demo's account, prices and routes. On a running demo: shows what its account signs in with."""
     from smscd.cli.storage import opened
     from smscd.supervision import seed as seeding
+    from storage.postgres import operators
 
     location = find_instance(config_file, data_dir, as_json=as_json)
     if not location.pepper:
@@ -103,6 +113,8 @@ def seed(config_file: Path | None, data_dir: Path | None, upstreams: tuple[str, 
 
     async def work() -> None:
         async with opened(location) as storage:
+            names = [upstream.id for upstream in wanted]
+            await operators.log(storage.database, operator_name(), "seed", seeding.ACCOUNT, new={"upstreams": names})
             await seeding.seed(
                 storage.database, storage.balances, pepper=location.pepper, demo=secrets, upstreams=wanted
             )

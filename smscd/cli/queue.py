@@ -24,7 +24,8 @@ def list_queues(upstream: str | None, config_file: Path | None, data_dir: Path |
     """Queues by upstream, priority and account: how many messages, the age of the oldest, what is paused.
 
     The line of an upstream has all that it has not accepted, those as well that are on the way or wait to be tried
-    again. A number with ~ before it is estimated: the queue is too long to be counted.
+    again. A number with ~ before it is estimated: the queue is too long to be counted. Apart is what waits in
+    PostgreSQL alone, for room or for its time.
     """
     from smscd.admin import queues
     from smscd.cli.storage import opened
@@ -47,12 +48,13 @@ def list_queues(upstream: str | None, config_file: Path | None, data_dir: Path |
     rows: list[tuple[object, ...]] = []
     for view in found:
         retries = f"{view['retries']} to be tried again" if view["retries"] else ""
-        rows.append((view["upstream"], "", "", view["waiting"], "", _state(view["state"], retries)))
+        rows.append((view["upstream"], "", "", view["waiting"], "", "", _state(view["state"], retries)))
         for each in view["queues"]:
             waiting = f"~{each['waiting']}" if each["is_estimated"] else each["waiting"]
             age = _age(each["oldest_seconds"])
-            rows.append(("", each["priority"], each["account"], waiting, age, _state(each["account_state"])))
-    print_table(["upstream", "priority", "account", "waiting", "oldest", ""], rows)
+            apart = each["tail"] + each["scheduled"] or ""
+            rows.append(("", each["priority"], each["account"], waiting, age, apart, _state(each["account_state"])))
+    print_table(["upstream", "priority", "account", "waiting", "oldest", "apart", ""], rows)
 
 
 def _state(state: str, *more: str) -> str:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smscd.cli.output import Failure, give_up, json_option, print_fields, print_json, progress_bars, run
+from smscd.cli.output import (
+    Failure,
+    give_up,
+    json_option,
+    operator_name,
+    print_fields,
+    print_json,
+    progress_bars,
+    run,
+)
 
 if TYPE_CHECKING:
     from smscd.config import Config
@@ -93,7 +102,7 @@ async def _recover(
                 if not click.confirm("\nRemove what is in Redis and build it so?"):
                     return None
             with progress_bars(NAMES, as_json=as_json) as progress:
-                return await recovery.run(progress)
+                return await recovery.run(progress, operator_name())
     except (RecoveryRefused, InstanceError, StartupError) as error:
         raise Failure(str(error), as_json=as_json) from error
 

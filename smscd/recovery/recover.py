@@ -14,7 +14,7 @@ from smscd.core.ids import first_id
 from smscd.core.planning import LIFE_MAX_MS
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
-from storage.postgres import ledger, overflow, warnings
+from storage.postgres import ledger, operators, overflow, warnings
 from storage.postgres import recovery as record
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.installation import Installation
@@ -83,9 +83,13 @@ class Recovery:
         """Read everything and change nothing; what run() would do. Raises RecoveryRefused."""
         return await self._work(await self.check(), None, progress)
 
-    async def run(self, progress: Progress) -> Report:
-        """Rebuild Redis. Raises RecoveryRefused, StorageUnavailable; after that one run it again."""
-        return await self._work(await self.check(), Rebuild(self._keys, self._link), progress)
+    async def run(self, progress: Progress, operator: str = "") -> Report:
+        """Rebuild Redis, and write down first who has it done. Raises RecoveryRefused, StorageUnavailable; after that
+        one run it again."""
+        state = await self.check()
+        if operator:
+            await operators.log(self._database, operator, "recover", "redis", new={"is_forced": self._is_forced})
+        return await self._work(state, Rebuild(self._keys, self._link), progress)
 
     def _believe(self, report: Report) -> None:
         """A balance that the ledger cannot prove is not taken over by itself."""

@@ -23,6 +23,13 @@ class OverflowRow(NamedTuple):
     record: bytes
 
 
+class OverflowHead(NamedTuple):
+    """Of one queue: the first message that waits for room, and when the first scheduled one is due; or None."""
+
+    tail_id: int | None
+    due_ms: int | None
+
+
 class OverflowCount(NamedTuple):
     """What waits of one queue."""
 
@@ -79,6 +86,16 @@ class OverflowTable:
         """Forget messages that are in Redis."""
         async with acquired(self._database) as connection:
             await connection.execute(_SQL["drop"], list(message_ids))
+
+
+async def overflow_heads(
+    database: Database, places: Sequence[tuple[str, int, str]]
+) -> dict[tuple[str, int, str], OverflowHead]:
+    """What comes first at each of these places: upstream, priority, account."""
+    upstreams, priorities, accounts = zip(*places, strict=True)
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["heads"], upstreams, priorities, accounts)
+    return {tuple(places[row["number"]]): OverflowHead(row["message_id"], row["due_ms"]) for row in rows}
 
 
 async def clear_overflow(connection: Connection) -> None:

@@ -47,17 +47,10 @@ class OverflowStore:
         self._keys = keys
         self._session = session
         self._link = link
-        self._before_place = len(keys.queue("", 0, "")) - len(":0:")
 
     async def waiting(self) -> dict[Place, Waiting]:
         """What waits in PostgreSQL alone, highest priority first. Raises StorageUnavailable."""
-        found: dict[Place, Waiting] = {}
-        for name, count in _pairs(await self._link.command("HGETALL", self._keys.overflow)):
-            is_scheduled = name.startswith(SCHEDULED_MARK)
-            place = self._place(name.removeprefix(SCHEDULED_MARK))
-            before = found.get(place, Waiting(0, 0))
-            found[place] = before._replace(scheduled=int(count)) if is_scheduled else before._replace(tail=int(count))
-        return dict(sorted(found.items(), key=lambda item: item[0].priority))
+        return await read_waiting(self._link, self._keys)
 
     async def in_redis(self, upstream: str) -> tuple[int, int]:
         """How many messages of an upstream wait in Redis, and how many of these for a time of their own."""
@@ -98,9 +91,18 @@ class OverflowStore:
         reply = await self._session.run(scripts.REFILL, keys.names, args)
         return int(reply[0])
 
-    def _place(self, queue: str) -> Place:
-        upstream, priority, account = queue[self._before_place :].split(":", 2)
-        return Place(upstream, int(priority), account)
+
+async def read_waiting(link: RedisLink, keys: ShardKeys) -> dict[Place, Waiting]:
+    """What waits in PostgreSQL alone, highest priority first. Raises StorageUnavailable."""
+    before_place = len(keys.queue("", 0, "")) - len(":0:")
+    found: dict[Place, Waiting] = {}
+    for name, count in _pairs(await link.command("HGETALL", keys.overflow)):
+        is_scheduled = name.startswith(SCHEDULED_MARK)
+        upstream, priority, account = name.removeprefix(SCHEDULED_MARK)[before_place:].split(":", 2)
+        place = Place(upstream, int(priority), account)
+        before = found.get(place, Waiting(0, 0))
+        found[place] = before._replace(scheduled=int(count)) if is_scheduled else before._replace(tail=int(count))
+    return dict(sorted(found.items(), key=lambda item: item[0].priority))
 
 
 def _pairs(reply: list[bytes]) -> list[tuple[str, bytes]]:

@@ -15,7 +15,9 @@ from smscd.admin.operators import UNKNOWN_SECONDS
 from smscd.core.directory import Halt, Route, Upstream
 from storage.postgres import configuration
 from storage.postgres.configuration import add_route, add_upstream, load_snapshot
+from storage.postgres.overflow import insert_overflow
 from storage.redis.keys import ID_EPOCH_MS, ID_TIME_SHIFT
+from storage.redis.overflow import SCHEDULED_MARK
 from tests.integration.admin_api_rig import METRICS_TOKEN, Api
 from tests.integration.admin_rig import KEYS
 from tests.integration.writer_fixture import until
@@ -239,6 +241,20 @@ async def test_metrics_and_health_ask_for_no_operator(api: Api) -> None:
     assert (await api.ask("GET", "/metrics", by=None))[0] == 200
 
 
+async def test_the_document_and_the_pages_ask_for_no_token_and_say_nothing_of_this_instance(api: Api) -> None:
+    status, document, _ = await api.ask("GET", "/admin/v1/openapi.json", by=None)
+    assert (status, document["openapi"]) == (200, "3.1.0") and "/admin/v1/audit" in document["paths"]
+    assert (await api.ask("GET", "/api/openapi.json", by=None))[1] == document
+    status, page, headers = await api.ask("GET", "/api/docs/", by=None)
+    assert status == 200 and "default-src 'self'" in headers["Content-Security-Policy"] and b"swagger-ui" in page
+    assert (await api.ask("GET", "/api/pages/docs.js", by=None))[0] == 200
+    refused = (await api.ask("POST", "/admin/v1/accounts/demo/suspend", by="ben"))[1]
+    assert refused["type"] == "/problems/forbidden" and "needs admin" in refused["detail"]
+    status, page, _ = await api.ask("GET", refused["type"], by=None)
+    assert status == 200 and b"smscd operator list" in page
+    assert (await api.ask("GET", "/problems/none", by=None))[0] == 404
+
+
 async def test_more_requests_at_once_than_there_may_be_are_503(api: Api) -> None:
     outcomes = await asyncio.gather(*[api.pay(amount="1", reference=f"r {number}") for number in range(90)])
     statuses = [status for status, _, _ in outcomes]
@@ -334,7 +350,23 @@ async def test_queues_are_listed_with_what_waits_and_since_when(api: Api) -> Non
     assert 89 <= shown.pop("oldest_seconds") <= 120
     assert shown == {
         "priority": 1, "account": "acme", "waiting": 250, "is_estimated": True, "account_state": "paused",
+        "tail": 0, "tail_oldest_seconds": None, "scheduled": 0, "due_ms": None,
     }  # fmt: skip
+
+
+async def test_what_of_a_queue_waits_in_postgresql_alone_is_shown_with_its_first(api: Api) -> None:
+    await add_upstream(api.rig.database, Upstream(id="one", host="h", port=1, system_id="s", password="p"))
+    now_ms = int(time.time() * 1000)
+    old = msgspec.structs.replace(message(1, upstream="one"), id=(now_ms - 90_000 - ID_EPOCH_MS) << ID_TIME_SHIFT)
+    later = message(2, upstream="one", send_at_ms=now_ms + 60_000)
+    async with api.rig.database.acquire() as connection:
+        await insert_overflow(connection, [old, later])
+    place = KEYS.queue("one", old.priority, old.account)
+    await api.rig.link.command("HSET", KEYS.overflow, place, 1, SCHEDULED_MARK + place, 1)
+    [view] = (await api.ask("GET", "/admin/v1/queues", by="ben"))[1]["upstreams"]
+    [queue] = view["queues"]
+    assert (queue["waiting"], queue["oldest_seconds"], queue["tail"], queue["scheduled"]) == (0, None, 1, 1)
+    assert 89 <= queue["tail_oldest_seconds"] <= 120 and queue["due_ms"] == now_ms + 60_000
 
 
 async def test_rules_of_messages_from_phones_are_added_listed_and_removed(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from smscd.core.directory_index import DirectoryIndex
@@ -37,6 +38,7 @@ async def test_an_account_is_made_changed_and_listed_and_the_secret_is_shown_onc
     assert (await api.ask("PATCH", f"{ACCOUNTS}/fresh", change))[1]["changed"] == {}
     stored = await configuration.find_account(api.rig.database, "fresh")
     assert stored is not None and stored.webhook_secret == made["webhook_secret"]
+    assert stored in (await load_snapshot(api.rig.database, with_prices=False)).accounts
     assert (stored.outbind_password, stored.senders, stored.languages) == ("another", {"ACME"}, {1})
 
     status, shown, _ = await api.ask("GET", f"{ACCOUNTS}/fresh", by="ben")
@@ -125,6 +127,31 @@ async def test_the_audit_log_says_who_what_when_and_whence_page_by_page(api: Api
     assert len((await api.ask("GET", f"/admin/v1/audit?until={since}&operator=ann"))[1]["data"]) == 4
     status, refused, _ = await api.ask("GET", f"/admin/v1/audit?since={since}&until={since}&who=x&limit=0")
     assert (status, {error["pointer"] for error in refused["errors"]}) == (422, {"/who", "/limit"})
+
+
+async def until_status(api: Api, path: str, by: str, status: int) -> None:
+    """Until a token is known, or known no more: PostgreSQL is not asked at each request."""
+    async with asyncio.timeout(5.0):
+        while (await api.ask("GET", path, by=by))[0] != status:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_operator_is_made_by_another_works_by_role_and_is_revoked(api: Api) -> None:
+    path = "/admin/v1/operators"
+    status, made, _ = await api.ask("POST", path, {"name": "sue", "role": "support"})
+    assert (status, made["role"]) == (201, "support")
+    api.tokens["sue"] = made["token"]
+    await until_status(api, path, "sue", 200)
+    assert (await api.ask("POST", f"{ACCOUNTS}/demo/suspend", by="sue"))[0] == 403
+    assert (await api.ask("POST", "/admin/v1/orphans/match", {}, by="sue"))[0] == 200
+    assert (await api.ask("POST", path, {"name": "sue"}))[1]["code"] == "operator_exists"
+    assert (await api.ask("POST", path, {"name": "Sue!", "role": "root"}))[1]["errors"][1]["pointer"] == "/role"
+    listed = (await api.ask("GET", path, by="ben"))[1]["operators"]
+    assert [(one["operator"], one["role"]) for one in listed] == [("ann", "admin"), ("ben", "read"), ("sue", "support")]
+    assert made["token"] not in str(listed)
+    assert (await api.ask("DELETE", f"{path}/sue"))[1]["revoked"] is True
+    await until_status(api, path, "sue", 401)
+    assert (await api.ask("DELETE", f"{path}/sue"))[0] == 404
 
 
 async def test_an_accounts_money_is_read_by_page_and_what_a_day_came_to_is_told(api: Api) -> None:

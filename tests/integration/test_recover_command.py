@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from smscd.cli.output import operator_name
 from storage.postgres.pool import Connection
 from tests.integration.demo_process import ROOT
 from tests.integration.postgres_databases import RecordDatabase
@@ -87,6 +88,8 @@ async def test_it_says_what_it_would_do_asks_and_does_it(
     assert (code, said.splitlines()[-1]) == (0, "Redis is rebuilt. Start smscd.")
     with Redis.from_url(valkey_url) as store:
         assert store.hget(KEYS.acct("demo"), "balance") == b"7400000"
+    [entry] = await owner.fetch("SELECT operator, subject, address FROM audit_log WHERE action = 'recover'")
+    assert tuple(entry) == (operator_name(), "redis", "local")
     again = await operator.call("--yes", "--json")
     assert again.returncode == 1 and "nothing to recover" in json.loads(again.stdout)["error"]
 

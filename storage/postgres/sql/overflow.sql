@@ -30,6 +30,17 @@ SELECT (p.number - 1)::integer AS number, first.due_ms
                       WHERE o.upstream = p.upstream AND o.priority = p.priority AND o.account = p.account AND due_ms > 0
                       ORDER BY due_ms LIMIT 1) AS first;
 
+-- Of each of these places: the id of the first message that waits for room, and when the first scheduled one is due.
+-- name: heads
+SELECT p.number - 1 AS number, tail.message_id, scheduled.due_ms
+  FROM unnest($1::text[], $2::smallint[], $3::text[]) WITH ORDINALITY AS p (upstream, priority, account, number)
+  LEFT JOIN LATERAL (SELECT message_id FROM overflow o
+                      WHERE o.upstream = p.upstream AND o.priority = p.priority AND o.account = p.account AND due_ms = 0
+                      ORDER BY position LIMIT 1) AS tail ON true
+  LEFT JOIN LATERAL (SELECT due_ms FROM overflow o
+                      WHERE o.upstream = p.upstream AND o.priority = p.priority AND o.account = p.account AND due_ms > 0
+                      ORDER BY due_ms LIMIT 1) AS scheduled ON true;
+
 -- name: drop
 DELETE FROM overflow WHERE message_id = ANY ($1::bigint[]);
 
