@@ -7,7 +7,6 @@ what is safe to ask again: a RoleSession by its sequence number, a read because 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -63,7 +62,7 @@ class RedisLink:
     async def command(self, *args: Arg, timeout: float = 5.0) -> Any:
         """Send one command and return its reply. Raises StorageUnavailable, or ResponseError for a refusal."""
         async with self._lock:
-            ends = time.monotonic() + timeout
+            ends = _now() + timeout
             return await self._ask(await self._connected(ends), args, ends)
 
     async def pipeline(self, commands: Sequence[Sequence[Arg]], *, timeout: float = 5.0) -> list[Any]:
@@ -71,18 +70,18 @@ class RedisLink:
         if not commands:
             return []
         async with self._lock:
-            ends = time.monotonic() + timeout
+            ends = _now() + timeout
             connection = await self._connected(ends)
             replies: list[Any] = []
             try:
-                async with asyncio.timeout(ends - time.monotonic()):
+                async with asyncio.timeout(ends - _now()):
                     await _send(connection, *commands)
                     for _ in commands:
                         try:
                             replies.append(await connection.read_response())
                         except ResponseError as refused:
                             replies.append(refused)
-                    self._said = time.monotonic()
+                    self._said = _now()
             except (RedisError, OSError, TimeoutError) as error:
                 await self._drop()
                 raise Unanswered(f"Redis did not answer {len(commands)} commands: {error}") from error
@@ -94,7 +93,7 @@ class RedisLink:
     async def evalsha(self, script: Script, keys: Sequence[str], args: Sequence[Arg], *, timeout: float = 5.0) -> Any:
         """Run a script. Raises Fenced, Unanswered when it may have run, StorageUnavailable when it did not."""
         async with self._lock:
-            ends = time.monotonic() + timeout
+            ends = _now() + timeout
             connection = await self._connected(ends)
             try:
                 try:
@@ -109,10 +108,10 @@ class RedisLink:
 
     async def _ask(self, connection: AbstractConnection, args: Sequence[Arg], ends: float) -> Any:
         try:
-            async with asyncio.timeout(ends - time.monotonic()):
+            async with asyncio.timeout(ends - _now()):
                 await _send(connection, args)
                 reply = await connection.read_response()
-                self._said = time.monotonic()
+                self._said = _now()
                 return reply
         except ResponseError as refused:
             if isinstance(refused, _AWAY) or str(refused).startswith(("MISCONF", "BUSY")):
@@ -133,7 +132,7 @@ class RedisLink:
         made: Any = self._pool
         connection: AbstractConnection = made.make_connection()
         try:
-            async with asyncio.timeout(min(ends - time.monotonic(), self._connect_seconds)):
+            async with asyncio.timeout(min(ends - _now(), self._connect_seconds)):
                 await connection.connect()  # type: ignore[no-untyped-call]  # redis-py has no types there
                 await connection.send_command("INFO", "server", check_health=False)
                 info = await connection.read_response()
@@ -144,12 +143,12 @@ class RedisLink:
             await connection.disconnect(nowait=True)
             raise
         self.run_id = _field(info, "run_id")
-        self._said = time.monotonic()
+        self._said = _now()
         self._connection = connection
         if self._verify is not None:
             try:
                 await self._verify(
-                    lambda *args: self._ask(connection, args, time.monotonic() + self._connect_seconds), self.run_id
+                    lambda *args: self._ask(connection, args, _now() + self._connect_seconds), self.run_id
                 )
             except BaseException:
                 await self._drop()
@@ -158,7 +157,7 @@ class RedisLink:
 
     async def _is_well(self, connection: AbstractConnection, ends: float) -> bool:
         """True when something was said of late, or Redis answers. Half of the time is left for a new connection."""
-        now = time.monotonic()
+        now = _now()
         if now - self._said < IDLE_SECONDS:
             return True
         try:
@@ -176,6 +175,11 @@ class RedisLink:
         """Close the connection; the next command would make a new one."""
         async with self._lock:
             await self._drop()
+
+
+def _now() -> float:
+    """By the loop's clock, as asyncio.timeout."""
+    return asyncio.get_running_loop().time()
 
 
 async def _send(connection: AbstractConnection, *commands: Sequence[Arg]) -> None:
