@@ -24,6 +24,7 @@ POINTS = {
     "answer": "smscd.ingress.admission:BatchAdmitter._deliver",
     "claim": "storage.redis.dispatch:DispatchStore.read",
     "turn": "storage.redis.dispatch:DispatchStore.turn",
+    "move": "storage.redis.dispatch:DispatchStore.move",
     "write": "smscd.egress.dispatch.dispatcher:Dispatcher._write",
     "correlate": "storage.redis.dispatch:DispatchStore.correlate",
     "match": "storage.redis.receipts:ReceiptStore.match",
