@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from smscd.core.records import LedgerRecord
 from tests.faults.rig import IS_FULL
-from tests.integration.overflow_rig import IN_REDIS_MAX, OverflowRig, overflow_rig, until
+from tests.integration.egress_rig import PRICE
+from tests.integration.overflow_rig import BALANCE, IN_REDIS_MAX, OverflowRig, overflow_rig, until
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.redis_picture import KEYS
 
@@ -41,6 +43,7 @@ async def used_bytes(rig: OverflowRig) -> int:
 @pytest.mark.timeout(60 + 4 * SECONDS)
 async def test_what_waits_beyond_the_limit_costs_redis_nothing_and_comes_out_in_order(rig: OverflowRig) -> None:
     await rig.bring()
+    await rig.balances.top_up(LedgerRecord("acme", "topup", WAITING * PRICE, "for all of them", 1))
     ids = await rig.admit(IN_REDIS_MAX)
     within = await used_bytes(rig)
     ids += await rig.admit(WAITING - IN_REDIS_MAX)
@@ -53,4 +56,5 @@ async def test_what_waits_beyond_the_limit_costs_redis_nothing_and_comes_out_in_
     await rig.serve()
     await until(rig.is_at_rest, SECONDS)
     assert rig.sent() == ids, "each once, in the order in which they came"
-    await rig.assert_ledger_agrees(["acme"])
+    ledger = await rig.pool.fetchval("SELECT sum(amount_micros) FROM ledger_entries WHERE account = 'acme'")
+    assert ledger == await rig.balances.balance("acme") == BALANCE
