@@ -172,6 +172,7 @@ class WriterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The writer of the record in PostgreSQL."""
 
     linger_seconds: Annotated[float, Meta(ge=0, le=5)] = 0.1
+    answer_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 5.0
     rows_max: Annotated[int, Meta(ge=100, le=100_000)] = 5_000
     trim_after_seconds: Seconds = 600.0
     trim_after_bytes: Count = 268_435_456

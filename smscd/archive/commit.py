@@ -20,7 +20,7 @@ from smscd.core.records import (
     ReceiptRecord,
     ResultRecord,
 )
-from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, RowBuilder, bigint
+from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, Moved, RowBuilder, bigint
 from storage.postgres.journal import (
     REFUSALS,
     DeadLetter,
@@ -49,7 +49,8 @@ DAY_MS = 86_400_000
 REFUSED: tuple[type[Exception], ...] = (*REFUSALS, *ROW_ERRORS)
 """What is raised when a row is at fault: said by PostgreSQL, or found while the row was built."""
 
-Item = TypeVar("Item", bound=MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult)
+Item = TypeVar("Item", bound=MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult | Moved)
+Change = TypeVar("Change", bound=MessageRecord | Learned)
 
 
 class WriterFenced(Exception):
@@ -129,6 +130,7 @@ class _Attempt:
         self._build_receipts = partial(builder.receipts, kind=EventKind.RECEIPT)
         self._build_repeated = partial(builder.receipts, kind=EventKind.RECEIPT_REPEATED)
         self._build_attempts = builder.attempts
+        self._build_moves = builder.moves
         self._build_dead_callbacks = builder.dead_callbacks
         self.dead: list[DeadLetter] = []
         self.rows = dict.fromkeys(("messages", "segments", "message_events", "messages_updated"), 0)
@@ -142,9 +144,10 @@ class _Attempt:
         await copy("message_events", batch.receipts, self._build_receipts)
         await copy("message_events", batch.repeated, self._build_repeated)
         await copy("message_events", batch.attempts, self._build_attempts)
+        await copy("message_events", batch.moved, self._build_moves)
         await copy("message_events", batch.dead_callbacks, self._build_dead_callbacks)
-        if batch.replaced:
-            await replace_messages(self._connection, list(batch.replaced.values()))
+        for replaced in _parts(list(batch.replaced.items())):
+            await replace_messages(self._connection, [record for _, record in replaced])
         if batch.orphans:
             await insert_orphans(self._connection, batch.orphans)
         changes = batch.changes()
@@ -166,6 +169,7 @@ class _Attempt:
         await around("R", "message_events", batch.receipts, self._build_receipts)
         await around("R", "message_events", batch.repeated, self._build_repeated)
         await around("T", "message_events", batch.attempts, self._build_attempts)
+        await around("P", "message_events", batch.moved, self._build_moves)
         await around("C", "message_events", batch.dead_callbacks, self._build_dead_callbacks)
         for record, error in await write_around(list(batch.replaced.values()), self._replace, REFUSED):
             self._refuse("P", record, said(error))
@@ -217,7 +221,7 @@ class _Attempt:
     def _refuse(
         self,
         kind: str,
-        record: MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult | OrphanRecord,
+        record: MessageRecord | InboundRecord | ResultRecord | ReceiptRecord | CallbackResult | OrphanRecord | Moved,
         error: str,
     ) -> None:
         refunded, charge = 0, None
@@ -233,9 +237,9 @@ async def _chunks(records: Sequence[Item], build: Callable[[Sequence[Item]], byt
         await asyncio.sleep(0)  # other parts of this worker have their turn
 
 
-def _parts(changes: Sequence[tuple[int, Learned]]) -> Iterator[list[tuple[int, Learned]]]:
+def _parts(changes: Sequence[tuple[int, Change]]) -> Iterator[list[tuple[int, Change]]]:
     """Changes by the day of the message, so that a late receipt does not have a week's partitions looked through."""
-    days: dict[int, list[tuple[int, Learned]]] = {}
+    days: dict[int, list[tuple[int, Change]]] = {}
     for change in changes:
         day = (change[0] >> ID_TIME_SHIFT) // DAY_MS
         if day in days:

@@ -26,11 +26,11 @@ from smscd.core.records import (
     ResultRecord,
     State,
 )
-from storage.postgres.copyrows import Learned
+from storage.postgres.copyrows import Learned, Moved
 from storage.postgres.journal import DeadLetter
 from storage.postgres.rows import CallbackState, stored_text
 
-Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult
+Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult | Moved
 """A record that becomes a segment or an event."""
 
 _REPEATED, _APART, _FINAL = b"012"
@@ -72,7 +72,8 @@ class Entry(Protocol):
 class Batch:
     """One batch in the making: add() the entries in order, then read off what is to be written.
 
-    replaced: messages of earlier batches of which the customer exchanged what is sent.
+    replaced: messages of earlier batches of which the customer exchanged what is sent, or that moved to another
+    upstream. moved: each move, of whatever message.
     overflow: admitted ones that wait in PostgreSQL alone, in their order.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
     dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
@@ -90,6 +91,7 @@ class Batch:
         self.admitted: dict[int, MessageRecord] = {}
         self.inbound: dict[int, InboundRecord] = {}
         self.replaced: dict[int, MessageRecord] = {}
+        self.moved: list[Moved] = []
         self.overflow: list[MessageRecord] = []
         self.learned: dict[int, Learned] = {}
         self.sent: list[ResultRecord] = []
@@ -165,6 +167,9 @@ class Batch:
     def _add_replaced(self, entry: Entry) -> int:
         """What is sent instead, and by which upstream; price and account stay."""
         records = _decode_admitted(entry.blob)
+        if entry.effects:
+            left, at_ms = entry.effects.decode(), self.entry_ms[-1]
+            self.moved += [Moved(record.id, record.account, at_ms, left, record.upstream) for record in records]
         for record in records:
             found = self.learned.get(record.id)
             if found is not None and found.upstream:

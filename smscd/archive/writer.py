@@ -19,6 +19,7 @@ import structlog
 from smscd.archive.announcer import Announcer
 from smscd.archive.commit import Committer, WriterFenced
 from smscd.archive.merge import Batch, Entry
+from smscd.archive.patience import Patience
 from storage.postgres.copyrows import RowBuilder
 from storage.postgres.journal import Offset, read_offset
 from storage.postgres.pool import UNAVAILABLE, Connection
@@ -50,9 +51,10 @@ class JournalSource(Protocol):
 class WriterLimits:
     """linger_seconds: how old the oldest entry gets before a batch that is not full is written. batch_records: facts
     (admitted, sent, receipt, callback) that fill a batch. trim_*: how much of what is committed stays in the journal,
-    whichever is less."""
+    whichever is less. answer_seconds: see Patience."""
 
     linger_seconds: float = 0.2
+    answer_seconds: float = 5.0
     poll_seconds: float = 0.05
     batch_records: int = 20_000
     batch_bytes: int = 16 * 1024 * 1024
@@ -101,13 +103,13 @@ class Writer:
         *,
         shard: int,
         journal: JournalSource,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[float], Awaitable[Connection]],
         observer: WriterObserver,
         now_ms: Callable[[], int],
         limits: WriterLimits | None = None,
         announcer: Announcer | None = None,
     ) -> None:
-        """connect: opens a connection with WRITER_SETTINGS. now_ms: wall clock, as the ids of the journal.
+        """connect(seconds for an answer): a connection with WRITER_SETTINGS. now_ms: wall clock, as the journal's ids.
 
         announcer: has accounts warned; None: another does.
         """
@@ -119,6 +121,7 @@ class Writer:
         self._limits = limits or WriterLimits()
         self._rows = RowBuilder()
         self._trimmer = _Trimmer(journal, self._limits)
+        self._patience = Patience(self._limits.answer_seconds)
         self._announcer = announcer
         self._is_draining = False
         self._oldest_ms = 0
@@ -147,6 +150,7 @@ class Writer:
                         "writer.interrupted", shard=self._shard, error=type(error).__name__, reason=str(error)[:200]
                     )
                 self._observer.interrupted(error)
+                self._patience.failed(error)
             if loop.time() - began > 10 * limits.backoff_seconds_max:
                 pause = limits.backoff_seconds_first
             await self._wait_and_tell(pause)
@@ -154,7 +158,7 @@ class Writer:
 
     async def _work(self) -> None:
         """On one connection, until it fails or all is drained."""
-        connection = await self._connect()
+        connection = await self._connect(self._patience.seconds)
         try:
             offset = await read_offset(connection, self._shard)
             await self._check_position(offset)
@@ -224,13 +228,15 @@ class Writer:
         if self._announcer is not None:
             self._announcer.committed(rows)
         now_ms = self._now_ms()
+        seconds = loop.time() - began
+        self._patience.answered(seconds)
         self._observer.committed(
             Commit(
                 entries=batch.entries,
                 records=batch.records,
                 entry_ms=batch.entry_ms,
                 committed_ms=now_ms,
-                seconds=loop.time() - began,
+                seconds=seconds,
                 rows=rows,
             )
         )

@@ -12,6 +12,7 @@ from storage.redis.link import RedisLink
 from storage.redis.session import RoleSession, release, renew
 
 RENEW_SECONDS = 1.5
+AGAIN_SECONDS = 0.25
 _log = structlog.get_logger(__name__)
 
 
@@ -36,13 +37,16 @@ class LeaseKeeper:
             _log.info("lease.left_to_expire", roles=[session.role for session in sessions])
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until cancelled; when Redis did not answer, again soon: who comes back first goes on working."""
+        pause = RENEW_SECONDS
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(pause)
             try:
                 lost = await renew(list(self._held), self._link)
             except StorageUnavailable:
+                pause = AGAIN_SECONDS
                 continue
+            pause = RENEW_SECONDS
             for session in lost:
                 _log.warning("lease.lost", role=session.role)
                 on_lost = self._held.pop(session, None)

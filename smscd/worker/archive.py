@@ -60,6 +60,7 @@ class Archive:
         parts, config = self._parts, self._parts.config
         limits = WriterLimits(
             linger_seconds=config.writer.linger_seconds,
+            answer_seconds=config.writer.answer_seconds,
             batch_records=config.writer.rows_max,
             trim_after_seconds=config.writer.trim_after_seconds,
             trim_after_bytes=config.writer.trim_after_bytes,
@@ -71,8 +72,11 @@ class Archive:
             return Writer(
                 shard=0,
                 journal=journal,
-                connect=lambda: postgres.connect(
-                    config.postgres_dsn, name="smscd writer", settings=postgres.WRITER_SETTINGS
+                connect=lambda seconds: postgres.connect(
+                    config.postgres_dsn,
+                    name="smscd writer",
+                    settings=postgres.WRITER_SETTINGS,
+                    command_seconds=seconds,
                 ),
                 observer=self._written,
                 now_ms=parts.redis_ms,

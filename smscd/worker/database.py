@@ -19,7 +19,7 @@ class Database:
 
     async def open(self) -> None:
         """Make the pool; connections are made when they are needed."""
-        self._pool = await postgres.open_pool(self._dsn, name="smscd worker")
+        self._pool = await postgres.open_pool(self._dsn, name="smscd worker", command_seconds=postgres.ANSWER_SECONDS)
 
     def get(self) -> postgres.Pool:
         """The pool; only after open()."""

@@ -104,6 +104,16 @@ class Learned(msgspec.Struct, gc=False):
     maybe_duplicate: bool = False
 
 
+class Moved(msgspec.Struct, array_like=True, gc=False):
+    """A message that nobody had sent went from one upstream's queue to another's."""
+
+    id: int
+    account: str
+    at_ms: int
+    left: str
+    upstream: str
+
+
 NOTHING = Learned()
 
 
@@ -283,6 +293,21 @@ class RowBuilder:
                 bigint(record.command_status),
                 self._name(record.upstream),
                 NULL * 4,
+            )
+        return b"".join(rows)
+
+    def moves(self, records: Iterable[Moved]) -> bytes:
+        """Events of messages that went to another upstream."""
+        rows: list[bytes] = []
+        for record in records:
+            rows += (
+                _EVENT_HEAD.pack(12, 8, record.id, 8, (record.at_ms - _EPOCH_MS) * 1000, 2, 0),
+                _EVENT_CODES.pack(2, EventKind.MOVED, 2, 0, 2, 0),
+                NULL,
+                self._name(record.upstream),
+                NULL * 2,
+                self._name(f"from {record.left} to {record.upstream}"),
+                NULL,
             )
         return b"".join(rows)
 

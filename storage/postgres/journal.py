@@ -100,28 +100,33 @@ async def update_messages(connection: Connection, learned: Sequence[tuple[int, L
 
 
 async def replace_messages(connection: Connection, records: Sequence[MessageRecord]) -> None:
-    """Exchange what is sent in messages of earlier batches; rare, so one statement each."""
-    await connection.executemany(
-        _SQL["replace_message"],
-        [
-            (
-                record.id,
-                b"".join(record.segments),
-                len(record.segments),
-                [len(segment) for segment in record.segments] if len(record.segments) > 1 else None,
-                record.data_coding,
-                record.esm_class,
-                record.registered_delivery,
-                record.valid_until_ms,
-                encode_conversion(record.conversion) if record.conversion is not None else None,
-                record.send_at_ms,
-                record.tlvs or None,
-                record.upstream,
-                record.cost_micros or None,
-            )
-            for record in records
-        ],
-    )
+    """Exchange what is sent in messages of earlier batches. An id without a row is passed over."""
+    rows = [
+        (
+            record.id,
+            b"".join(record.segments),
+            len(record.segments),
+            _sizes(record.segments),
+            record.data_coding,
+            record.esm_class,
+            record.registered_delivery,
+            record.valid_until_ms,
+            encode_conversion(record.conversion) if record.conversion is not None else None,
+            record.send_at_ms,
+            record.tlvs or None,
+            record.upstream,
+            record.cost_micros or None,
+        )
+        for record in records
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    ids = [record.id for record in records]
+    await connection.execute(_SQL["replace_messages"], *columns, min(ids), max(ids) + 1)
+
+
+def _sizes(segments: Sequence[bytes]) -> str | None:
+    """segment_sizes as PostgreSQL writes an array: arrays of different lengths do not make one array."""
+    return "{" + ",".join(str(len(segment)) for segment in segments) + "}" if len(segments) > 1 else None
 
 
 async def ledger_heads(connection: Connection, accounts: Iterable[str]) -> dict[str, Head]:

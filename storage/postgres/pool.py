@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -34,6 +35,12 @@ WRITER_SETTINGS: Mapping[str, str] = {
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_custom_plan",
 }
+
+# A link that swallows everything is only noticed by an answer that does not come. asyncpg waits as long again for the
+# end of what it cancels.
+ANSWER_SECONDS = 5.0
+IDLE_SECONDS = 2.0
+"""How long a connection out of a pool, which may have been lost while it was idle, has to say that it is well."""
 
 # What a query raises when PostgreSQL is away or going away: try again later, on a new connection.
 UNAVAILABLE: tuple[type[Exception], ...] = (
@@ -75,15 +82,31 @@ async def open_pool(
     connect_seconds: float = 5.0,
     command_seconds: float = 30.0,
 ) -> Pool:
-    """A pool for everything that is not the writer. With size_min 0 it opens also while PostgreSQL is away."""
-    return await asyncpg.create_pool(
+    """A pool for everything that is not the writer. With size_min 0 it opens also while PostgreSQL is away.
+
+    Each connection is asked whether it is well before it is used: TimeoutError when it is not, and after that all that
+    were idle are made anew.
+    """
+
+    async def greet(connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await connection.execute("SELECT 1")
+        except TimeoutError:
+            connection.terminate()
+            await pool.expire_connections()
+            raise
+
+    pool: Pool = await asyncpg.create_pool(
         dsn,
         min_size=size_min,
         max_size=size_max,
         timeout=connect_seconds,
         command_timeout=command_seconds,
+        setup=greet,
         server_settings={**BASE_SETTINGS, "application_name": name},
     )
+    return pool
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ class CallbackState(IntEnum):
 
 
 class EventKind(IntEnum):
-    """message_events.kind: the attempts that were not accepted (an Outcome's value), receipts, lost callbacks."""
+    """message_events.kind: attempts that were not accepted (an Outcome's value), receipts, moves, lost callbacks."""
 
     FAILED = Outcome.FAILED
     RETRIED = Outcome.RETRIED
@@ -44,6 +44,7 @@ class EventKind(IntEnum):
     REPLACED = Outcome.REPLACED
     RECEIPT = 10
     RECEIPT_REPEATED = 11
+    MOVED = 12
     CALLBACK_DEAD = 21
 
 

@@ -16,7 +16,8 @@ class JournalEntry:
     """One entry: kind is one of JournalKind, blob a msgpack array of that kind's records.
 
     effects: for A nothing, or one digit a message (1: it waits in PostgreSQL alone); for T one digit for each record
-    that proposed a refund (1 made); for R one digit a record (Effect).
+    that proposed a refund (1 made); for R one digit a record (Effect); for P the upstream that its messages left, or
+    nothing.
     refunds: for R one digit for each record that proposed a refund; for T nothing, or one digit for each record that is
     an end (0: a receipt had ended the message before).
     """

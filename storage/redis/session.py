@@ -19,6 +19,8 @@ from storage.redis.link import Arg, RedisLink
 from storage.redis.scripts import Script
 
 RETRY_SECONDS = 0.05
+ANSWER_SECONDS = 2.0
+"""How long one answer is waited for before the connection is given up and another asked: less than a lease."""
 
 
 class LastCall(NamedTuple):
@@ -138,7 +140,7 @@ class RoleSession:
         head: list[Arg] = [self.epoch, self._sequence + 1]
         ends = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = 5.0 if ends is None else ends - time.monotonic()
+            left = ANSWER_SECONDS if ends is None else ends - time.monotonic()
             try:
                 if left <= 0:
                     raise Unanswered(f"{self.role}: Redis did not answer in time")

@@ -35,14 +35,15 @@ GENERATOR_SECONDS = 180.0
 class Rig:
     """One run: the daemon under test, and the two sides that keep records beside it.
 
-    is_given_up: the daemon will not serve again, and is killed at the end instead of stopped.
-    records: of other carriers.
+    others: carriers beside the first, whose records count as well; records: those of carriers that are started
+    elsewhere. is_given_up: the daemon will not serve again, and is killed at the end instead of stopped.
     """
 
     directory: Path
     carrier: CarrierChild
     demo: DemoChild
     generators: list[BenchChild] = field(default_factory=list)
+    others: list[CarrierChild] = field(default_factory=list)
     is_given_up: bool = False
     records: Collection[Path] = ()
 
@@ -105,9 +106,8 @@ class Rig:
         ready = self.demo.ready
         stored = asyncio.run(read_stored(ready.valkey_url, ready.postgres_dsn))
         records = read_records([self.client_record, self.hooks_record])
-        return judge(
-            records, read_records([self.carrier.record, *self.records]), stored, expects_receipts=expects_receipts
-        )
+        started = [carrier.record for carrier in (self.carrier, *self.others)]
+        return judge(records, read_records([*started, *self.records]), stored, expects_receipts=expects_receipts)
 
     def settled(self, *, expects_receipts: bool = True) -> Judgement:
         """The checker's word once everything has come to rest, or after a minute."""

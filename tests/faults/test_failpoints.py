@@ -1,22 +1,29 @@
-"""SIGKILL of a worker at each crash point, one after another in one run: K1 of the fault catalogue."""
+"""SIGKILL of a worker at each crash point, one after another in one run: K1 of the fault catalogue.
+
+There are two carriers, so that what waits for the first, while its link is cut, moves to the second.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from smscd.supervision.seed import DEMO_WINDOW
+from storage.postgres.pool import connect
+from storage.postgres.rows import EventKind
 from tests.faults.failpoints.sitecustomize import POINTS, SIDES
+from tests.faults.proxy import Proxy
 from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, Rig, running_rig, say
-from tools.children import BenchChild, wait_until
+from tools.children import BenchChild, CarrierChild, ending, wait_until
 from tools.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.timeout(900)
 
 ALL = [f"{side} {name}" for name in POINTS for side in SIDES]
-FEW = ["after admit", "after turn", "after write", "after apply", "after rows", "after settle hooks"]
+FEW = ["after admit", "after turn", "after move", "after write", "after apply", "after rows", "after settle hooks"]
 NAMES = ALL * 3 if IS_FULL else FEW
 SMPP_COUNT, HTTP_COUNT = 1_500, 200
 REACHED_SECONDS = 20.0
@@ -26,8 +33,10 @@ SERVING_SECONDS = 20.0
 class Killer:
     """Kills at one failpoint after another, under traffic over both doors; each generator is followed by another."""
 
-    def __init__(self, rig: Rig, armed: Path, sink: WebhookSink) -> None:
+    def __init__(self, rig: Rig, armed: Path, sink: WebhookSink, link: Proxy) -> None:
+        """link: that to the first carrier."""
         self._rig = rig
+        self._link = link
         self._armed = armed
         self._sink = sink
         self._running: list[BenchChild] = []
@@ -40,12 +49,15 @@ class Killer:
         """
         file = self._armed / name
         file.touch()
+        if name.endswith(" move"):
+            self._link.cut()
         wait_until(lambda: self._has_traffic() and not file.exists(), REACHED_SECONDS, f"a worker comes to '{name}'")
+        self._link.heal()
         killed, accepted = time.monotonic(), len(self._accepted())
         self._wait(lambda: len(self._accepted()) >= accepted + 10, f"a yes after '{name}'")
         self.serving_again[name] = round(time.monotonic() - killed, 2)
         last = self._accepted()[-1]
-        self._wait(lambda: last in self._rig.carrier.record.read_bytes(), f"the carrier gets more after '{name}'")
+        self._wait(lambda: self._is_taken(last), f"a carrier gets more after '{name}'")
         accepted = len(self._accepted())
         self._wait(lambda: len(self._accepted()) >= accepted + 50, f"more after '{name}'")
 
@@ -59,9 +71,46 @@ class Killer:
             self._running[1:] = [self._rig.generate_http(self._sink.url, count=HTTP_COUNT)]
         return True
 
+    def _is_taken(self, token: bytes) -> bool:
+        return any(token in carrier.record.read_bytes() for carrier in (self._rig.carrier, *self._rig.others))
+
     def _accepted(self) -> list[bytes]:
         """Tokens, in the order of their answers."""
         return [line.token for line in self._rig.answers() if line.status == b"0"]
+
+
+@contextmanager
+def two_carriers(directory: Path, environment: Mapping[str, str]) -> Iterator[tuple[Rig, Proxy]]:
+    """A rig with a second carrier, and the proxy in the link to the first."""
+    (directory / "second").mkdir()
+    second = CarrierChild(directory / "second", "--latency=0.02")
+    with ending(second), ExitStack() as stack:
+        second.start()
+        links: list[Proxy] = []
+
+        def first(carrier: CarrierChild) -> str:
+            links.append(stack.enter_context(Proxy(carrier.port).running()))
+            return f"smpp://rig:secret@127.0.0.1:{links[0].port}"
+
+        options = ("--upstream", second.upstream_url)
+        with running_rig(directory, environment=environment, demo_options=options, upstream=first) as rig:
+            rig.others.append(second)
+            yield rig, links[0]
+
+
+def moved(rig: Rig) -> int:
+    """How many moves the record has."""
+
+    async def ask() -> int:
+        connection = await connect(rig.demo.ready.postgres_dsn, name="test")
+        try:
+            return int(
+                await connection.fetchval("SELECT count(*) FROM message_events WHERE kind = $1", EventKind.MOVED)
+            )
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
 
 
 async def test_a_worker_killed_at_each_crash_point_loses_nothing(tmp_path: Path) -> None:
@@ -71,9 +120,11 @@ async def test_a_worker_killed_at_each_crash_point_loses_nothing(tmp_path: Path)
         environment = {
             "PYTHONPATH": str(Path(__file__).parent / "failpoints"),
             "SMSCD_FAILPOINTS": str(armed),
+            "SMSCD_FAILOVER_MOVE_AFTER_SECONDS": "0.3",
+            "SMSCD_FAILOVER_NO_BIND_SECONDS": "0.3",
         }
-        with running_rig(tmp_path, environment=environment) as rig:
-            killer = Killer(rig, armed, sink)
+        with two_carriers(tmp_path, environment) as (rig, link):
+            killer = Killer(rig, armed, sink, link)
             for name in NAMES:
                 killer.kill_at(name)
             for generator in [
@@ -84,7 +135,8 @@ async def test_a_worker_killed_at_each_crash_point_loses_nothing(tmp_path: Path)
             judgement = rig.settled()
             say("K1", {}, judgement, kills=len(NAMES), serving_again_seconds=killer.serving_again)
             assert judgement.is_clean, judgement
-            assert judgement.flagged <= len(NAMES) * DEMO_WINDOW
+            assert judgement.flagged <= (len(NAMES) + sum(name.endswith(" move") for name in NAMES)) * DEMO_WINDOW
+            assert moved(rig) > 0
             assert killer.serving_again.keys() == set(NAMES)
 
     sink = WebhookSink(tmp_path / "hooks.record")

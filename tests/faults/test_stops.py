@@ -1,8 +1,8 @@
 """Processes stopped, links cut, clocks stepped, SIGTERM under load: S1, S2, C1 and K5 of the fault catalogue.
 
-Two workers, so that the other one takes over what a stopped one owned. Both SMPP links go through a proxy; the links to
-Redis and PostgreSQL are Unix sockets or loopback of the demo's own, whose servers are stopped instead. In CI all rows
-run one after another on one demo, scaled down.
+Two workers, so that the other one takes over what a stopped one owned. All links go through proxies: both SMPP links,
+and those of the supervisor and its workers to Redis and PostgreSQL. In CI all rows run one after another on one demo,
+scaled down.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from smscd.admin import halts
 from smscd.core.directory import HaltState
 from smscd.core.records import State
 from smscd.supervision.processes import process_tree
+from storage.embedded.process import free_port
 from storage.postgres.halts import Subject
 from storage.redis.bell import CONFIG_CHANNEL
 from storage.redis.keys import ShardKeys
 from tests.faults.proxy import Proxy
-from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, Rig, running_rig, say
+from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, Rig, running_rig, say, slowest_refusal_ms
 from tests.faults.stepped_clock import SteppedClock, stepped_clock
 from tools.bench.processes import process_ids
+from tools.checker import read_records
 from tools.children import BenchChild, CarrierChild, wait_until
-from tools.record import read_record
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -42,10 +43,15 @@ RATE = 250
 STOP_SECONDS = 10.0 if IS_FULL else 0.5
 OWNER_STOP_SECONDS = 10.0 if IS_FULL else 6.0
 DARK_SECONDS = 10.0
+CUSTOMIZED = Path(__file__).parent / "failpoints"
 ENQUIRE_SECONDS = 5.0 if IS_FULL else 1.0
 DRAIN_SECONDS = 30.0 if IS_FULL else 2.5
 SIGTERMS = 3 if IS_FULL else 1
+LOST_SECONDS = 10.0 if IS_FULL else 1.0
+ANSWER_SECONDS = 5.0 if IS_FULL else 1.0
 RECOVERED_SECONDS = 5.0
+LINKED_AGAIN_SECONDS = 5.0 if IS_FULL else 10.0  # in CI the links are back before it is noticed that they are lost
+REFUSED_WITHIN_MS = 1_200 if IS_FULL else 5_000
 TAKEN_OVER_SECONDS = 10.0
 WINDOW = 50
 BATCH_MAX = 20
@@ -53,13 +59,20 @@ HOUR, DAY = 3_600, 86_400
 STEPS = (HOUR, DAY, -HOUR, 0) if IS_FULL else (DAY, 0)
 
 
+def count_of(kind: bytes, record: Path) -> int:
+    """How many lines of a kind a record has. Asked often, and beside the proxies: so they are not parsed."""
+    return (b"\n" + record.read_bytes()).count(b"\n" + kind + b"\t") if record.exists() else 0
+
+
 class Faults:
     """A rig whose links are proxied and whose clock steps."""
 
-    def __init__(self, rig: Rig, esmes: Proxy, carrier: Proxy, clock: SteppedClock) -> None:
+    def __init__(self, rig: Rig, links: dict[str, Proxy], clock: SteppedClock) -> None:
+        """links: by name: carrier, esmes, redis, postgres."""
         self.rig = rig
-        self.esmes = esmes
-        self.carrier = carrier
+        self.links = links
+        self.esmes = links["esmes"]
+        self.carrier = links["carrier"]
         self.clock = clock
 
     # --- traffic ----------------------------------------------------------------------------------------------------
@@ -87,7 +100,7 @@ class Faults:
         assert report["sent"] - report["accepted"] <= refused_max
 
     def answered(self) -> int:
-        return len(self.rig.answers())
+        return count_of(b"answer", self.rig.client_record)
 
     def wait_for_answers(self, count: int) -> None:
         """Wait until that many more messages are answered."""
@@ -96,7 +109,7 @@ class Faults:
 
     def taken(self) -> int:
         """How many messages the carrier has got."""
-        return sum(line.kind == b"submit" for line in read_record(self.rig.carrier.record))
+        return count_of(b"submit", self.rig.carrier.record)
 
     def recovered(self, what: str) -> float:
         """Seconds until messages are accepted, and sent, again."""
@@ -121,6 +134,11 @@ class Faults:
     def flagged(self) -> int:
         """Messages that announce a possible duplicate."""
         return int(self.rows("SELECT count(*) FROM messages WHERE maybe_duplicate")[0][0])
+
+    def is_recorded(self) -> bool:
+        """Whether a message that is admitted now has its row within a second or so."""
+        since = self.rows("SELECT extract(epoch FROM now() - committed_at)::float FROM journal_offsets")
+        return bool(since) and since[0][0] < 1.0
 
     def owner(self) -> tuple[int, int]:
         """Which worker owns the upstream, and the epoch."""
@@ -276,44 +294,74 @@ def _end(faults: Faults, *, is_silent: bool) -> tuple[int, int]:
     return faults.flagged() - before, faults.carrier.muted - muted
 
 
+def cut_storage_links(faults: Faults) -> None:
+    """S2, for the links to Redis and PostgreSQL: who asks is refused within a second, or notices nothing.
+
+    In CI both are lost at once.
+    """
+    rig, redis, postgres = faults.rig, faults.links["redis"], faults.links["postgres"]
+    lost = {"redis": [redis], "postgres": [postgres]} if IS_FULL else {"both": [redis, postgres]}
+    before, lines, seconds = faults.flagged(), len(read_records([rig.client_record])), {}
+    generator = faults.generate((4 * 16.0) if IS_FULL else 9.0)
+    for name, proxies in lost.items():
+        for how, lose in ("cut", Proxy.cut), ("half-open", Proxy.darken):
+            for proxy in proxies:
+                lose(proxy)
+            time.sleep(LOST_SECONDS)
+            for proxy in proxies:
+                proxy.heal()
+            began = time.monotonic()
+            faults.recovered(f"{name} {how}")
+            wait_until(faults.is_recorded, 60, f"the record is written after {name} {how}")
+            seconds[f"{name} {how}"] = round(time.monotonic() - began, 2)
+    noticed = [round(lived, 2) for who, lived in redis.noticed + postgres.noticed if who == "near"]
+    told = read_records([rig.client_record])[lines:]
+    slowest_ms = slowest_refusal_ms(told)
+    refused = sum(line.kind == b"answer" and line.status != b"0" for line in told)
+    faults.finished(
+        generator, "S2 storage", RATE * 2 * (LOST_SECONDS + LINKED_AGAIN_SECONDS), seconds=seconds,
+        noticed_within=max(noticed), refused=refused, slowest_refusal_ms=slowest_ms,
+    )  # fmt: skip
+    assert max(seconds.values()) <= LINKED_AGAIN_SECONDS
+    assert slowest_ms <= REFUSED_WITHIN_MS
+    assert faults.flagged() - before <= 2 * WINDOW + refused
+
+
 ROWS: dict[str, Callable[[Faults], None]] = {
-    "K5": end_under_load, "S1": stop_processes, "S2": cut_links, "C1": step_clocks,
+    "K5": end_under_load, "S1": stop_processes, "S2": cut_links, "C1": step_clocks, "S2 storage": cut_storage_links,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("names", [[name] for name in ROWS] if IS_FULL else [list(ROWS)], ids="-".join)
 def test_what_stops_stalls_or_steps_loses_nothing(tmp_path: Path, names: list[str]) -> None:
     tmp_path.chmod(0o755)
-    carriers: list[Proxy] = []
+    with ExitStack() as stack:
+        links: dict[str, Proxy] = {}
 
-    with _proxies(carriers) as start:
+        def start(name: str, port: int, *, is_smpp: bool = True) -> Proxy:
+            links[name] = stack.enter_context(Proxy(port, is_smpp=is_smpp).running())
+            return links[name]
 
         def upstream(carrier: CarrierChild) -> str:
-            port = start(carrier.port).port
             profile = f"window_size={WINDOW}&enquire_link_seconds={ENQUIRE_SECONDS}"
-            return f"smpp://rig:secret@127.0.0.1:{port}?{profile}"
+            return f"smpp://rig:secret@127.0.0.1:{start('carrier', carrier.port).port}?{profile}"
 
         clock = stepped_clock(tmp_path)
+        ports = {name: free_port("127.0.0.1") for name in ("redis", "postgres")}
+        detours = (f"{port}:{start(name, port, is_smpp=False).port}" for name, port in ports.items())
         environment = clock.environment | {
+            "PYTHONPATH": str(CUSTOMIZED),
+            "SMSCD_DETOURS": ",".join(detours),
+            "SMSCD_EMBEDDED_VALKEY_PORT": str(ports["redis"]),
+            "SMSCD_EMBEDDED_POSTGRES_PORT": str(ports["postgres"]),
+            "SMSCD_WRITER_ANSWER_SECONDS": str(ANSWER_SECONDS),
             "SMSCD_DRAIN_SECONDS": str(DRAIN_SECONDS),
             "SMSCD_SMPP_ENQUIRE_LINK_SECONDS": str(ENQUIRE_SECONDS),
         }
         with running_rig(tmp_path, environment=environment, demo_options=("--workers=2",), upstream=upstream) as rig:
-            esmes = start(rig.demo.ready.smpp.port)
-            faults = Faults(rig, esmes, carriers[0], clock)
+            start("esmes", rig.demo.ready.smpp.port)
+            faults = Faults(rig, links, clock)
             for name in names:
                 began = time.monotonic()
                 ROWS[name](faults)
                 print(f"{name}: {time.monotonic() - began:.1f} s")
-
-
-@contextmanager
-def _proxies(started: list[Proxy]) -> Iterator[Callable[[int], Proxy]]:
-    """Start proxies to ports; all end at the end."""
-    with ExitStack() as stack:
-
-        def start(port: int) -> Proxy:
-            started.append(stack.enter_context(Proxy(port).running()))
-            return started[-1]
-
-        yield start

@@ -93,7 +93,7 @@ class OverflowRig:
 
     def item(self, record: MessageRecord) -> AdmitItem:
         return AdmitItem(
-            account=record.account, rate=0, burst=0, floor_micros=0, price_micros=PRICE, upstream_messages_max=10**6,
+            account=record.account, rate=0, burst=0, floor_micros=0, price_micros=PRICE, upstream_messages_max=10**7,
             messages=[(record.upstream, record.priority, encode(record))], is_scheduled=record.send_at_ms > 0,
         )  # fmt: skip
 

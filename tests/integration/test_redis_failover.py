@@ -57,8 +57,8 @@ async def test_messages_leave_one_queue_for_the_other_in_one_step(rig: Rig) -> N
     for gone in (entry.queue, KEYS.open(entry.queue, entry.entry_id), KEYS.ready("u1")):
         assert not await rig.raw.command("EXISTS", gone)
     assert await rig.raw.command("SMEMBERS", KEYS.ready("u2")) == [KEYS.queue("u2", 1, "demo").encode()]
-    kinds = [entry.kind for entry in await rig.journal.read("0-0", 10)]
-    assert kinds[-2:] == [b"P", b"P"]
+    told = [(entry.kind, entry.effects) for entry in await rig.journal.read("0-0", 10)]
+    assert told[-2:] == [(b"P", b"u1")] * 2, "and which upstream they left"
 
 
 async def test_what_the_other_has_no_room_for_does_not_move_at_all(rig: Rig) -> None:

@@ -211,17 +211,24 @@ async def test_the_row_of_a_message_that_moved_says_where_it_waits_and_what_it_i
 ) -> None:
     journal = FakeJournal()
     record = message(FIRST, segments=[b"one", b"two"], cost_micros=5)
+    other = message(FIRST + 1, cost_micros=3)
     retried = msgspec.structs.replace(
         sent(record, NOW_MS), outcome=Outcome.RETRIED, state=State.QUEUED, attempt=1, upstream_message_id=b""
     )
     moved = msgspec.structs.replace(record, upstream="second", segments=[b"onetwo"], cost_micros=7, attempt=1)
-    journal.append(b"A", [record])
+    moved_too = msgspec.structs.replace(other, upstream="second", segments=[b"a", b"bc"], cost_micros=9)
+    journal.append(b"A", [record, other])
     journal.append(b"T", [retried])
-    journal.append(b"P", [moved])
+    journal.now_ms = NOW_MS + 1
+    journal.append(b"P", [moved, moved_too], b"carrier")
     await write_all(record_database.dsn, journal, limits)
-    stored = await messages.get_message(daemon, FIRST)
-    assert stored is not None
-    assert messages.record_of(stored) == moved, "what a recovery queues"
+    for one in moved, moved_too:
+        stored = await messages.get_message(daemon, one.id, with_timeline=True)
+        assert stored is not None
+        assert messages.record_of(stored) == one, "what a recovery queues"
+        (event,) = (entry for entry in stored.timeline if entry.what == "moved")
+        assert (event.at, event.upstream, event.detail) == (at(NOW_MS + 1), "second", "from carrier to second")
+    assert await daemon.fetchval("SELECT sum(cost_micros) FROM messages") == 7 + 9
     journal.append(b"T", [msgspec.structs.replace(sent(moved, NOW_MS + 1), upstream="second")])
     await write_all(record_database.dsn, journal, limits)
     stored = await messages.get_message(daemon, FIRST)

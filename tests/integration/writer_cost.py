@@ -45,8 +45,8 @@ async def measure(server: EmbeddedPostgres, dsn: str, messages: int, gap: int) -
 
     backends: list[int] = []
 
-    async def open_writer() -> Connection:
-        connection = await connect(dsn, name="writer", settings=WRITER_SETTINGS)
+    async def open_writer(seconds: float) -> Connection:
+        connection = await connect(dsn, name="writer", settings=WRITER_SETTINGS, command_seconds=seconds)
         backends.append(connection.get_server_pid())
         return connection
 

@@ -41,11 +41,11 @@ class Observed:
         return total
 
 
-def connector(dsn: str) -> Callable[[], Awaitable[Connection]]:
+def connector(dsn: str) -> Callable[[float], Awaitable[Connection]]:
     """How a writer of tests connects."""
 
-    async def open_connection() -> Connection:
-        return await connect(dsn, name="writer", settings=WRITER_SETTINGS)
+    async def open_connection(seconds: float) -> Connection:
+        return await connect(dsn, name="writer", settings=WRITER_SETTINGS, command_seconds=seconds)
 
     return open_connection
 

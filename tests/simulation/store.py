@@ -217,6 +217,14 @@ class Connection:
     def at_eof(self) -> bool:
         return self._is_broken
 
+    @property
+    def transport(self) -> Connection:
+        """As asyncio has it behind the writer."""
+        return self
+
+    def is_closing(self) -> bool:
+        return self._is_broken
+
     async def drain(self) -> None:
         pass
 

@@ -39,14 +39,20 @@ INSERT INTO journal_dead_letters
         error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- What is sent instead of what was admitted in an earlier batch, and by which upstream.
--- name: replace_message
-UPDATE messages
-   SET body = $2, segments = $3, segment_sizes = $4, data_coding = $5, esm_class = $6, registered_delivery = $7,
-       valid_until = timestamptz 'epoch' + $8 * interval '1 millisecond', conversion = $9,
-       send_at = timestamptz 'epoch' + nullif($10::bigint, 0) * interval '1 millisecond', tlvs = $11, upstream = $12,
-       cost_micros = $13
- WHERE id = $1;
+-- What is sent instead of what was admitted in an earlier batch, and by which upstream. For the bounds and `m.id = ANY`
+-- see update_messages.
+-- name: replace_messages
+UPDATE messages m
+   SET body = r.body, segments = r.segments, segment_sizes = r.sizes::integer[], data_coding = r.data_coding,
+       esm_class = r.esm_class, registered_delivery = r.registered_delivery,
+       valid_until = timestamptz 'epoch' + r.valid_until_ms * interval '1 millisecond', conversion = r.conversion,
+       send_at = timestamptz 'epoch' + nullif(r.send_at_ms, 0) * interval '1 millisecond', tlvs = r.tlvs,
+       upstream = r.upstream, cost_micros = r.cost_micros
+  FROM unnest($1::bigint[], $2::bytea[], $3::smallint[], $4::text[], $5::smallint[], $6::smallint[], $7::smallint[],
+              $8::bigint[], $9::bytea[], $10::bigint[], $11::bytea[], $12::text[], $13::bigint[])
+       AS r (id, body, segments, sizes, data_coding, esm_class, registered_delivery, valid_until_ms, conversion,
+             send_at_ms, tlvs, upstream, cost_micros)
+ WHERE m.id = r.id AND m.id = ANY ((SELECT $1)::bigint[]) AND m.id >= $14 AND m.id < $15;
 
 -- Rows of earlier batches. s has what was learned, a line for all messages of which the same was learned (a shape), u
 -- which message has which. A final state stays. `m.id = ANY` makes the plan certain (one pass over the primary key of

@@ -16,7 +16,7 @@ local count = tonumber(ARGV[6])
 local room = tonumber(ARGV[5]) - tonumber(redis.call('HGET', KEYS[3], ARGV[4]) or '0')
 if room < count then return finish({'0', whole(math.max(room, 0))}) end
 
-local journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'P', 'b', ARGV[8])
+local journal_id = redis.call('XADD', KEYS[2], '*', 'k', 'P', 'b', ARGV[8], 'e', ARGV[3])
 for i = 0, added - 1 do
   local queue = KEYS[tonumber(ARGV[added_at + 2 * i])]
   redis.call('XADD', queue, '*', 'b', ARGV[added_at + 2 * i + 1])

@@ -1,4 +1,5 @@
 """Named failpoints, for workers that are started with this directory on their PYTHONPATH: SIGKILL at a crash point.
+And detours, for a supervisor that is (detour.py).
 
 Python imports a module of this name before anything else. A failpoint is a method and a side of it; it is armed by a
 file of its name in the directory SMSCD_FAILPOINTS, which whoever gets there first takes away before it dies. The daemon
@@ -23,6 +24,7 @@ POINTS = {
     "answer": "smscd.ingress.admission:BatchAdmitter._deliver",
     "claim": "storage.redis.dispatch:DispatchStore.read",
     "turn": "storage.redis.dispatch:DispatchStore.turn",
+    "move": "storage.redis.dispatch:DispatchStore.move",
     "write": "smscd.egress.dispatch.sending:Sending.write",
     "correlate": "storage.redis.dispatch:DispatchStore.correlate",
     "match": "storage.redis.receipts:ReceiptStore.match",
@@ -78,5 +80,9 @@ def plant() -> None:
         setattr(cls, attribute, _guarded(name, getattr(cls, attribute)))
 
 
-if "smscd.worker" in sys.orig_argv:
+if "SMSCD_FAILPOINTS" in os.environ and "smscd.worker" in sys.orig_argv:
     plant()
+if "SMSCD_DETOURS" in os.environ and "demo" in sys.orig_argv:
+    import detour
+
+    detour.plant()

@@ -38,7 +38,7 @@ class Silent:
         self.errors.append(error)
 
 
-async def nowhere() -> Connection:
+async def nowhere(seconds: float) -> Connection:
     raise ConnectionRefusedError
 
 
