@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
+from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
@@ -200,12 +201,13 @@ class Doors:
             found = await vitals.health()
             return HealthView(status=found.body["status"], version=found.body["version"], checks=found.body["checks"])
 
+        record = Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get)
         resources = Resources(
             admitter=admitter,
             directory=parts.directory.get,
             ids=parts.node.ids,
             clock_ms=parts.redis_ms,
-            messages=Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get),
+            messages=record,
             balance=Balances(parts.keys, parts.shared).balance,
             health=health,
             figures=figures,
@@ -216,6 +218,7 @@ class Doors:
         return HttpServer(
             [
                 *resources.routes(),
+                *Cancelling(parts.changes, record).routes(),
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
                 *Documents().routes(),

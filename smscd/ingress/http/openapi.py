@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from smscd.core.reasons import REASONS
-from smscd.ingress.http.described import batches, messages
+from smscd.ingress.http.described import batches, cancelling, messages
 from smscd.ingress.http.described.parts import (
     COMPONENTS,
     HEADERS,
@@ -25,7 +25,7 @@ from smscd.ingress.http.transactions import TransactionPage
 from smscd.ingress.http.views import Balance, Health
 from storage.postgres.account_entries import ENTRY_KINDS
 
-GROUPS: Final = (messages, batches)
+GROUPS: Final = (messages, batches, cancelling)
 
 
 def document(version: str) -> bytes:

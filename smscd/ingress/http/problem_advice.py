@@ -24,6 +24,7 @@ ADVICE: Final = {
     "missing_tlv": "Add the optional parameter that the detail names, under tlvs.",
     "no_route": "Check the number; if it is right, ask your gateway's operator for a route to it.",
     "no_route_available": _LATER,
+    "not_cancelable": "Leave it: GET /v1/messages/{id} says what became of it. Only what waits can be canceled.",
     "not_convertible": "Write the text without the characters that the detail names.",
     "not_found": "Check the path and the id; an id is of one account, and messages are kept for a time only.",
     "prefix_velocity": "Wait as long as Retry-After says; if the traffic is what you want, ask for a higher limit.",

@@ -61,6 +61,9 @@ UNAUTHORIZED: Final = Code(401, "unauthorized", "Unauthorized", "X-Api-Key is mi
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
+NOT_CANCELABLE: Final = Code(
+    409, "not_cancelable", "Conflict", "The message has left already, or it is over: it can no longer be canceled."
+)
 TOO_LARGE: Final = Code(413, "content_too_large", "Content Too Large", "The body is larger than is taken here.")
 UNSUPPORTED: Final = Code(415, "unsupported_media_type", "Unsupported Media Type", "The body must be application/json.")
 BATCH_REFUSED: Final = Code(
@@ -82,6 +85,7 @@ HTTP_CODES: Final = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
+    NOT_CANCELABLE,
     TOO_LARGE,
     UNSUPPORTED,
     EXPECTATION_FAILED,

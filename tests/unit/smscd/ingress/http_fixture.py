@@ -20,6 +20,8 @@ from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
+from smscd.ingress.changes import Change
+from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
 from smscd.ingress.http.figures import HttpFigures
@@ -149,6 +151,28 @@ class FakeRecord:
         )
 
 
+class FakeChanges:
+    """Cancels what the record has, unless the test says otherwise. error: raised when the record is to catch up."""
+
+    def __init__(self, record: FakeRecord) -> None:
+        self._record = record
+        self.outcome: Change | None = None
+        self.error: Exception | None = None
+
+    async def cancel(self, account: str, message_id: int) -> Change:
+        if self.outcome is not None:
+            return self.outcome
+        found = self._record.messages.get((account, message_id))
+        if found is None:
+            return Change.NOT_FOUND
+        found.status = "canceled"
+        return Change.DONE
+
+    async def catch_up(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 @dataclass(slots=True)
 class Reply:
     """One answer as the wire had it."""
@@ -225,6 +249,7 @@ class Service:
 
     admitter: FakeAdmitter
     record: FakeRecord
+    changes: FakeChanges
     figures: HttpFigures
     balances: dict[str, int | None]
     health: Health
@@ -258,6 +283,7 @@ async def service(
 ) -> AsyncIterator[Service]:
     """Run the interface for a test."""
     admitter, record, figures = FakeAdmitter(), FakeRecord(), HttpFigures()
+    changes = FakeChanges(record)
     health_now = Health(status="healthy", version="1", checks={"redis": {}})
     index = DirectoryIndex(snapshot())
 
@@ -284,6 +310,7 @@ async def service(
     server = HttpServer(
         [
             *resources.routes(),
+            *Cancelling(changes, record).routes(),
             *Transactions(no_pool).routes(),
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
             *Documents().routes(),
@@ -293,7 +320,7 @@ async def service(
         limits=limits,
         request_seconds=request_seconds,
     )
-    running = Service(admitter, record, figures, {"acme": 12_345_678}, health_now, server.stop)
+    running = Service(admitter, record, changes, figures, {"acme": 12_345_678}, health_now, server.stop)
     running.port = await server.start("127.0.0.1", 0)
     try:
         yield running
