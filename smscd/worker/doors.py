@@ -15,7 +15,9 @@ from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
@@ -219,6 +221,8 @@ class Doors:
             [
                 *resources.routes(),
                 *Cancelling(parts.changes, record).routes(),
+                *Inbound(parts.database.get, parts.record, parts.redis_ms).routes(),
+                *Events(parts.database.get, parts.directory.get).routes(),
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
                 *Documents().routes(),

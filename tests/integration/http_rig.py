@@ -22,7 +22,9 @@ from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
 from smscd.ingress.changes import MessageChanges
 from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
 from smscd.ingress.http.resources import Resources
@@ -120,7 +122,8 @@ class HttpRig:
 
         reader = JournalReader(KEYS, shared)
         record = Record(lambda: pool, reader, lambda: self.index)
-        changes = MessageChanges(RecordReader(lambda: pool, reader), ChangeAsks(KEYS, shared))
+        rows = RecordReader(lambda: pool, reader)
+        changes = MessageChanges(rows, ChangeAsks(KEYS, shared))
         resources = Resources(
             admitter=admitter,
             directory=lambda: self.index,
@@ -136,6 +139,8 @@ class HttpRig:
             [
                 *resources.routes(),
                 *Cancelling(changes, record).routes(),
+                *Inbound(lambda: pool, rows, store.redis_ms).routes(),
+                *Events(lambda: pool, lambda: self.index).routes(),
                 *Transactions(lambda: pool).routes(),
                 *Listing(lambda: pool, store.redis_ms).routes(),
                 *Documents().routes(),

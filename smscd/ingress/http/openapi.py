@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from smscd.core.reasons import REASONS
-from smscd.ingress.http.described import batches, cancelling, messages
+from smscd.ingress.http.described import batches, cancelling, events, inbound, messages
 from smscd.ingress.http.described.parts import (
     COMPONENTS,
     HEADERS,
@@ -25,7 +25,7 @@ from smscd.ingress.http.transactions import TransactionPage
 from smscd.ingress.http.views import Balance, Health
 from storage.postgres.account_entries import ENTRY_KINDS
 
-GROUPS: Final = (messages, batches, cancelling)
+GROUPS: Final = (messages, batches, cancelling, inbound, events)
 
 
 def document(version: str) -> bytes:
@@ -45,7 +45,13 @@ def document(version: str) -> bytes:
             },
             "servers": [{"url": "/"}],
             "security": [{"ApiKey": []}],
-            "tags": [{"name": "messages"}, {"name": "account"}, {"name": "service"}],
+            "tags": [
+                {"name": "messages"},
+                {"name": "inbound"},
+                {"name": "events"},
+                {"name": "account"},
+                {"name": "service"},
+            ],
             "paths": _paths(),
             "components": {
                 "schemas": schemas,

@@ -13,6 +13,7 @@ ADVICE: Final = {
     "busy": _LATER,
     "content_too_large": "Send a smaller body.",
     "country_not_allowed": "Ask for the country to be allowed for your account, or do not send there.",
+    "events_gone": "Ask without after for what is kept, and look at GET /v1/messages for what you may have missed.",
     "expectation_failed": "Leave the Expect header out, or send 100-continue in it.",
     "headers_too_large": "Send fewer or shorter headers.",
     "idempotency_in_progress": _LATER,

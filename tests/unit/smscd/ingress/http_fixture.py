@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,12 +24,15 @@ from smscd.ingress.changes import Change
 from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health, MessageDetail, Money, TimelineItem
+from storage.postgres.messages import StoredMessage
 from storage.postgres.pool import Pool
 
 KEY = "smk_test_0123456789abcdef0123456789abcdef"
@@ -311,6 +314,8 @@ async def service(
         [
             *resources.routes(),
             *Cancelling(changes, record).routes(),
+            *Inbound(no_pool, NoRows(), lambda: time.time_ns() // 1_000_000).routes(),
+            *Events(no_pool, lambda: index).routes(),
             *Transactions(no_pool).routes(),
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
             *Documents().routes(),
@@ -328,6 +333,16 @@ async def service(
         for connection in running.connections:
             connection.writer.close()
         await server.stop()
+
+
+class NoRows:
+    """PostgreSQL is away."""
+
+    async def find(self, account: str, message_ids: Sequence[int]) -> dict[int, StoredMessage]:
+        raise ConnectionRefusedError
+
+    async def catch_up(self) -> None:
+        raise ConnectionRefusedError
 
 
 def no_pool() -> Pool:
