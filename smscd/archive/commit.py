@@ -11,6 +11,7 @@ import asyncpg
 
 from smscd.archive.accounting import Accounting, accounts_of, assign_ids, book, references_of
 from smscd.archive.bisect import write_around
+from smscd.archive.events import ended_of, received_of
 from smscd.archive.merge import Batch, dead_letter, is_storable
 from smscd.core.records import (
     CallbackResult,
@@ -20,6 +21,7 @@ from smscd.core.records import (
     ReceiptRecord,
     ResultRecord,
 )
+from storage.postgres.account_events import event_readers, insert_events
 from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, Moved, RowBuilder, bigint
 from storage.postgres.journal import (
     REFUSALS,
@@ -91,6 +93,7 @@ class Committer:
             # First of all, so that a second writer waits here and then finds that it is one.
             if not await advance_offset(connection, self._shard, old, new):
                 raise WriterFenced(f"shard {self._shard} is not at {old.last_id} any more: another writer moved it")
+            readers = await event_readers(connection)
             accounts = accounts_of(batch)
             heads = {account: self._heads[account] for account in accounts if account in self._heads}
             if missing := accounts - heads.keys():
@@ -107,6 +110,10 @@ class Committer:
                 await insert_overflow(connection, batch.overflow)
             attempt = _Attempt(connection, batch, ids, self._rows)
             await (attempt.write_around() if careful else attempt.write())
+            if readers:
+                entries = [entry.id for entry in booked.entries if entry.account in readers] if warnings else []
+                ended, received = ended_of(batch, readers), received_of(batch, readers)
+                await insert_events(connection, readers, ended, received, entries)
             dead = [*batch.dead, *booked.dead, *attempt.dead]
             if dead:
                 await insert_dead_letters(connection, self._shard, batch.first_id, batch.last_id, dead)

@@ -14,10 +14,13 @@ from smscd.admin.key_office import Office
 from smscd.core.verdicts import Admitter
 from smscd.ingress.admission import BatchAdmitter
 from smscd.ingress.http.account_keys import AccountKeys
+from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.keys import Keys
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
@@ -205,12 +208,13 @@ class Doors:
             found = await vitals.health()
             return HealthView(status=found.body["status"], version=found.body["version"], checks=found.body["checks"])
 
+        record = Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get)
         resources = Resources(
             admitter=admitter,
             directory=parts.directory.get,
             ids=parts.node.ids,
             clock_ms=parts.redis_ms,
-            messages=Record(parts.database.get, JournalReader(parts.keys, parts.shared), parts.directory.get),
+            messages=record,
             balance=Balances(parts.keys, parts.shared).balance,
             health=health,
             figures=figures,
@@ -221,6 +225,9 @@ class Doors:
         return HttpServer(
             [
                 *resources.routes(),
+                *Cancelling(parts.changes, record).routes(),
+                *Inbound(parts.database.get, parts.record, parts.redis_ms).routes(),
+                *Events(parts.database.get, parts.directory.get).routes(),
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
                 *AccountKeys(Office(parts.database.get, parts.tell_of_change)).routes(),

@@ -17,12 +17,16 @@ _SQL = load("message_pages")
 
 
 class MessageFilter(NamedTuple):
-    """Which messages. states: empty for any; the others None for any. source, dest: bytes of the wire."""
+    """Which messages. states: empty for any; the others None for any. source, dest: bytes of the wire.
+
+    without_parts: not what belongs to a whole: parts of a message from a phone, messages of a submit_multi.
+    """
 
     states: tuple[State, ...] = ()
     direction: Direction | None = None
     source: bytes | None = None
     dest: bytes | None = None
+    without_parts: bool = False
 
 
 class MessagePage(NamedTuple):
@@ -46,7 +50,8 @@ async def read_page(
         )
         rows = await connection.fetch(
             _SQL["page"], account, first_id if looked_to is None else looked_to, end_id,
-            list(wanted.states) or None, wanted.direction, source, dest, limit, timeout=READ_SECONDS,
+            list(wanted.states) or None, wanted.direction, source, dest, limit, wanted.without_parts,
+            timeout=READ_SECONDS,
         )  # fmt: skip
     messages = [message_of_row(row) for row in rows]
     return MessagePage(messages, messages[-1].id if len(messages) == limit else looked_to)

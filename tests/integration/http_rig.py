@@ -19,9 +19,13 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
+from smscd.ingress.changes import MessageChanges
+from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.keys import Keys, KeyUses
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.record import Record
@@ -29,11 +33,13 @@ from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health
+from smscd.ingress.record import RecordReader
 from smscd.ingress.refusals import RefusalNote
 from smscd.roles.leases import LeaseKeeper
 from storage.postgres.pool import open_pool
 from storage.redis.accounts import Balances
 from storage.redis.admission import AdmissionStore
+from storage.redis.changes import ChangeAsks
 from storage.redis.journal import JournalReader
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
@@ -116,12 +122,16 @@ class HttpRig:
         async def health() -> Health:
             return Health(status="healthy", version="1", checks={})
 
+        reader = JournalReader(KEYS, shared)
+        record = Record(lambda: pool, reader, lambda: self.index)
+        rows = RecordReader(lambda: pool, reader)
+        changes = MessageChanges(rows, ChangeAsks(KEYS, shared))
         resources = Resources(
             admitter=admitter,
             directory=lambda: self.index,
             ids=IdSource(self._generation),
             clock_ms=store.redis_ms,
-            messages=Record(lambda: pool, JournalReader(KEYS, shared), lambda: self.index),
+            messages=record,
             balance=Balances(KEYS, shared).balance,
             health=health,
             figures=self.figures,
@@ -130,6 +140,9 @@ class HttpRig:
         self._server = HttpServer(
             [
                 *resources.routes(),
+                *Cancelling(changes, record).routes(),
+                *Inbound(lambda: pool, rows, store.redis_ms).routes(),
+                *Events(lambda: pool, lambda: self.index).routes(),
                 *Transactions(lambda: pool).routes(),
                 *Listing(lambda: pool, store.redis_ms).routes(),
                 *Documents().routes(),
@@ -195,8 +208,8 @@ class HttpRig:
             headers["X-Request-ID"] = key
         return await connection.ask("POST", path, headers, json.dumps(BODY if body is None else body).encode())
 
-    async def get(self, path: str, *, account: str = "acme") -> Reply:
-        return await (await self._connect()).ask("GET", path, {"X-Api-Key": f"key-of-{account}"})
+    async def get(self, path: str, *, account: str = "acme", method: str = "GET") -> Reply:
+        return await (await self._connect()).ask(method, path, {"X-Api-Key": f"key-of-{account}"})
 
     async def _connect(self) -> Connection:
         connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))

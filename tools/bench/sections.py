@@ -24,7 +24,6 @@ SLOW_LOG_SECONDS = 0.25
 BATCH = 500
 BATCH_RATE = 25_000
 BATCH_SECONDS = 10
-ECHO_PROCESSES = os.cpu_count() or 1
 
 
 class LivesSection(TypedDict):
@@ -84,8 +83,8 @@ def http(instance: Instance, count: int, runs: int, connections: int) -> LivesSe
 
 
 def echo(directory: Path, count: int, connections: int) -> dict[str, Any]:
-    """The report of the HTTP generator against a bare aiohttp handler that echoes the same JSON."""
-    server = Child(directory, "echo", [*ECHO, f"--processes={ECHO_PROCESSES}"])
+    """The report of the HTTP generator against a bare aiohttp handler, in one process, that echoes the same JSON."""
+    server = Child(directory, "echo", ECHO)
     with ending(server):
         url = server.start().decode()
         generator = BenchChild(
@@ -100,7 +99,6 @@ def echo(directory: Path, count: int, connections: int) -> dict[str, Any]:
         with ending(generator):
             generator.start()
             report = generator.report(GENERATOR_SECONDS)
-        server.stop()
     return report
 
 

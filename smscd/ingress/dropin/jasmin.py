@@ -20,6 +20,7 @@ from smscd.core.submission import Encoding, Submission
 from smscd.core.verdicts import Refused
 from smscd.ingress.dropin.fields import Fields, number
 from smscd.ingress.dropin.sending import Outcome, Said, Taken, is_report_url, only_sender
+from smscd.ingress.smpp.submissions import take_schedule
 
 CODINGS: Final = frozenset((*range(11), 13, 14))
 TAGS_MAX: Final = 500
@@ -33,7 +34,6 @@ SEND: Final = frozenset(
 RATE: Final = SEND - {"dlr", "dlr-url", "dlr-level", "dlr-method", "sdt"}
 BALANCE: Final = frozenset(("username", "password"))
 
-NOT_SCHEDULED: Final = "Argument [sdt] is not taken: leave it out and send later."
 NO_ROUTE: Final = "No route found"
 THROUGHPUT: Final = "User throughput exceeded"
 
@@ -75,13 +75,11 @@ def check_names(fields: Fields, known: frozenset[str]) -> None:
 
 
 def submission_of(
-    fields: Fields, entry: AccountEntry, request_key: bytes | None, *, is_estimate: bool = False
+    fields: Fields, entry: AccountEntry, request_key: bytes | None, now_ms: int, *, is_estimate: bool = False
 ) -> Submission:
-    """What is asked for. is_estimate: of /rate, which needs no text. Raises Wrong."""
+    """What is asked for. now_ms: since the Unix epoch. is_estimate: of /rate, which needs no text. Raises Wrong."""
     if not fields.get("to"):
         raise Wrong("Mandatory argument [to] is not found.")
-    if fields.get("sdt"):
-        raise Wrong(NOT_SCHEDULED)
     tags = fields.get("tags", b"").decode("utf-8", "replace")
     if len(tags) > TAGS_MAX or "\0" in tags:
         raise _invalid("tags")
@@ -96,6 +94,9 @@ def submission_of(
         metadata=msgspec.json.encode({"tags": tags}) if tags else None,
         priority_flag=_number(fields, "priority", 0, 3) or 0,
     )
+    sdt = fields.get("sdt")
+    if sdt and not take_schedule(submission, sdt, now_ms):
+        raise _invalid("sdt")
     _write_content(fields, submission, is_estimate=is_estimate)
     form = _report(fields)
     if form is not None:

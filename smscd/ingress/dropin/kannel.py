@@ -31,7 +31,6 @@ ACCEPTED: Final = (202, "0: Accepted for delivery")
 QUEUED: Final = (202, "3: Queued for later delivery")
 UNAUTHORIZED: Final = (403, "Authorization failed for sendsms")
 TEMPORAL: Final = (503, "Temporal failure, try again later.")
-NOT_DEFERRED: Final = "Deferred messages are not taken: leave deferred out and send later, rejected"
 
 _KEPT: Final = ("account", "binfo", "meta-data", "smsc")
 _NAMES: Final = {"dlr-mask": "DLR-Mask", "dlr-url": "DLR-URL", "mclass": "MClass", "mwi": "MWI", "udh": "UDH"}
@@ -107,8 +106,7 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
     if not source:
         raise _Misformed("Sender missing and no global set, rejected")
     minutes = _number(fields, "validity", 0, MINUTES_MAX)
-    if _number(fields, "deferred", 0, MINUTES_MAX):
-        raise _Misformed(NOT_DEFERRED)
+    deferred = _number(fields, "deferred", 0, MINUTES_MAX)
     common = Submission(
         entry.account,
         Door.HTTP,
@@ -118,6 +116,7 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
         metadata=_kept(fields),
         priority_flag=_number(fields, "priority", 0, 3) or 0,
         protocol_id=_number(fields, "pid", 0, 255) or 0,
+        send_after_seconds=deferred * 60 if deferred else None,
     )
     _write_content(fields, common)
     url, mask = _report(fields)

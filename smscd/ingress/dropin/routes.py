@@ -151,7 +151,7 @@ class JasminDoor(_Door):
             key = request_key(request.headers, errors)
             if errors:
                 raise jasmin.Wrong(errors[0].detail)
-            submission = jasmin.submission_of(fields, entry, key)
+            submission = jasmin.submission_of(fields, entry, key, self._sender.now_ms())
         except jasmin.Wrong as wrong:
             return _refusal(wrong)
         return _jasmin_answer(jasmin.said_of(await self._sender.send([submission])))
@@ -163,7 +163,8 @@ class JasminDoor(_Door):
             if isinstance(found, Problem):
                 return found
             fields, entry = found
-            planned = self._sender.estimate(jasmin.submission_of(fields, entry, None, is_estimate=True))
+            now_ms = self._sender.now_ms()
+            planned = self._sender.estimate(jasmin.submission_of(fields, entry, None, now_ms, is_estimate=True))
         except jasmin.Wrong as wrong:
             return _refusal(wrong)
         if isinstance(planned, Rejected):

@@ -63,6 +63,10 @@ class Sender:
         self._ids = ids
         self._clock_ms = clock_ms
 
+    def now_ms(self) -> int:
+        """Milliseconds since the Unix epoch, by Redis TIME."""
+        return self._clock_ms()
+
     def estimate(self, submission: Submission) -> Planned | Rejected:
         """What would become of a submission at this moment; nothing is kept of it."""
         return plan(submission, self._directory(), 0, self._clock_ms())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -78,12 +78,14 @@ class Asked(NamedTuple):
     end_id: int
 
 
-def parse_query(query: Sequence[tuple[str, str]], now_ms: int) -> Asked | list[FieldError]:
+def parse_query(
+    query: Sequence[tuple[str, str]], now_ms: int, parameters: Mapping[str, Parameter] = PARAMETERS
+) -> Asked | list[FieldError]:
     """The parameters of a URL, decoded; or everything that is wrong with them. `status` may stand more than once.
 
     Without created_after it is looked SPAN_MS back from created_before, or from now.
     """
-    values, errors = read_query(query, PARAMETERS)
+    values, errors = read_query(query, parameters)
     if errors:
         return errors
     end_id = values.get("created_before", first_id(now_ms + 1_000))

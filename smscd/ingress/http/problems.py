@@ -70,6 +70,12 @@ TOO_MANY_KEYS: Final = Code(
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
+EVENTS_GONE: Final = Code(
+    410, "events_gone", "Gone", "Some of the events after this one are not kept any more, or it is of another record."
+)
+NOT_CANCELABLE: Final = Code(
+    409, "not_cancelable", "Conflict", "The message has left already, or it is over: it can no longer be canceled."
+)
 TOO_LARGE: Final = Code(413, "content_too_large", "Content Too Large", "The body is larger than is taken here.")
 UNSUPPORTED: Final = Code(415, "unsupported_media_type", "Unsupported Media Type", "The body must be application/json.")
 BATCH_REFUSED: Final = Code(
@@ -102,6 +108,8 @@ HTTP_CODES: Final = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
+    NOT_CANCELABLE,
+    EVENTS_GONE,
     TOO_LARGE,
     UNSUPPORTED,
     EXPECTATION_FAILED,

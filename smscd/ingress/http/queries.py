@@ -24,6 +24,7 @@ REPEATS_MAX: Final = 20
 WAIT_SECONDS: Final = 2.0
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d))?")
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _CURSOR: Final = struct.Struct(">BQ")
 _CURSOR_VERSION: Final = 1
 CURSOR_PATTERN: Final = "^A[Q-X][A-Za-z0-9_-]{10}$"
@@ -84,6 +85,14 @@ def read_cursor(text: str) -> int | None:
     except (Base64Error, ValueError, struct.error):
         return None
     return place if version == _CURSOR_VERSION and place <= ID_MAX and write_cursor(place) == text else None
+
+
+def read_id(text: str) -> int | None:
+    """The id of a message as we give it; None for what cannot be one."""
+    if not _ID.fullmatch(text):
+        return None
+    found = int(text)
+    return found if found <= ID_MAX else None
 
 
 def read_limit(text: str) -> int | None:

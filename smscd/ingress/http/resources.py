@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, Protocol
@@ -34,6 +33,7 @@ from smscd.ingress.http.problems import (
     rejected,
     unavailable,
 )
+from smscd.ingress.http.queries import read_id
 from smscd.ingress.http.rates import RateHints
 from smscd.ingress.http.request_keys import request_key
 from smscd.ingress.http.server import Route
@@ -44,8 +44,6 @@ from storage.redis.journal import entry_order
 HEALTH_SECONDS: Final = 0.25
 RECORD_WAIT_SECONDS: Final = 1.0
 RECORD_POLL_SECONDS: Final = 0.02
-_MESSAGE_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
-_ID_MAX: Final = (1 << 63) - 1
 
 
 class MessageReader(Protocol):
@@ -228,9 +226,10 @@ class Resources:
 
     async def message(self, _: web.BaseRequest, entry: AccountEntry, message_id: str) -> Answer | Problem:
         """GET /v1/messages/{id}: the message with its timeline; waits for the writer before it says 404."""
-        if not _MESSAGE_ID.fullmatch(message_id) or int(message_id) > _ID_MAX:
+        number = read_id(message_id)
+        if number is None:
             return problem(NOT_FOUND)
-        found = await self._recorded(entry.account.id, int(message_id))
+        found = await self._recorded(entry.account.id, number)
         if isinstance(found, Problem):
             return found
         return Answer(200, _encode(found))

@@ -48,7 +48,7 @@ def submission_of(
     )
     if pdu.priority_flag:
         submission.priority_flag = pdu.priority_flag
-    if pdu.schedule_delivery_time and not _take_schedule(submission, pdu.schedule_delivery_time, now_ms):
+    if pdu.schedule_delivery_time and not take_schedule(submission, pdu.schedule_delivery_time, now_ms):
         return Rejected(Reason.INVALID_SCHEDULE)
     if pdu.validity_period and not _take_validity(submission, pdu.validity_period, now_ms):
         return Rejected(Reason.INVALID_VALIDITY)
@@ -72,8 +72,8 @@ def _take_validity(submission: Submission, value: bytes, now_ms: int) -> bool:
     return True
 
 
-def _take_schedule(submission: Submission, value: bytes, now_ms: int) -> bool:
-    """As _take_validity. False: it is no time."""
+def take_schedule(submission: Submission, value: bytes, now_ms: int) -> bool:
+    """Have it sent at a time as SMPP writes it; see _take_validity. False: it is no time."""
     try:
         at_ms = parse_time(value, now_ms)
     except TimeFormatError:

@@ -14,4 +14,5 @@ SELECT id, account, upstream, direction, door, state, source, source_ton, source
   FROM messages
  WHERE account = $1 AND id >= $2 AND id < $3 AND ($4::smallint[] IS NULL OR state = ANY ($4))
    AND ($5::smallint IS NULL OR direction = $5) AND ($6::text IS NULL OR source = $6) AND ($7::text IS NULL OR dest = $7)
+   AND (NOT $9 OR group_id IS NULL)
  ORDER BY id DESC LIMIT $8;

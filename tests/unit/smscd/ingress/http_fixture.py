@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,17 +21,22 @@ from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
+from smscd.ingress.changes import Change
 from smscd.ingress.http.account_keys import AccountKeys, KeyList, KeyRequest, NewKey, RevokedKey
+from smscd.ingress.http.cancelling import Cancelling
 from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.connections import ConnectionLimits
 from smscd.ingress.http.documents import Documents
+from smscd.ingress.http.events import Events
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.inbound import Inbound
 from smscd.ingress.http.keys import Keys, KeyUses
 from smscd.ingress.http.listing import Listing
 from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health, MessageDetail, Money, TimelineItem
+from storage.postgres.messages import StoredMessage
 from storage.postgres.pool import Pool
 
 KEY = "smk_test_0123456789abcdef0123456789abcdef"
@@ -179,6 +184,28 @@ class FakeOffice:
         return RevokedKey(key=f"{key} of {account} by {by}", changed=True)
 
 
+class FakeChanges:
+    """Cancels what the record has, unless the test says otherwise. error: raised when the record is to catch up."""
+
+    def __init__(self, record: FakeRecord) -> None:
+        self._record = record
+        self.outcome: Change | None = None
+        self.error: Exception | None = None
+
+    async def cancel(self, account: str, message_id: int) -> Change:
+        if self.outcome is not None:
+            return self.outcome
+        found = self._record.messages.get((account, message_id))
+        if found is None:
+            return Change.NOT_FOUND
+        found.status = "canceled"
+        return Change.DONE
+
+    async def catch_up(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 @dataclass(slots=True)
 class Reply:
     """One answer as the wire had it."""
@@ -255,6 +282,7 @@ class Service:
 
     admitter: FakeAdmitter
     record: FakeRecord
+    changes: FakeChanges
     figures: HttpFigures
     balances: dict[str, int | None]
     health: Health
@@ -294,6 +322,7 @@ async def service(
 ) -> AsyncIterator[Service]:
     """Run the interface for a test. trusted: proxies."""
     admitter, record, figures, uses = FakeAdmitter(), FakeRecord(), HttpFigures(), KeyUses()
+    changes = FakeChanges(record)
     health_now = Health(status="healthy", version="1", checks={"redis": {}})
     index = DirectoryIndex(snapshot())
 
@@ -320,6 +349,9 @@ async def service(
     server = HttpServer(
         [
             *resources.routes(),
+            *Cancelling(changes, record).routes(),
+            *Inbound(no_pool, NoRows(), lambda: time.time_ns() // 1_000_000).routes(),
+            *Events(no_pool, lambda: index).routes(),
             *Transactions(no_pool).routes(),
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
             *AccountKeys(FakeOffice()).routes(),
@@ -330,7 +362,7 @@ async def service(
         limits=limits,
         request_seconds=request_seconds,
     )
-    running = Service(admitter, record, figures, {"acme": 12_345_678}, health_now, uses, server.stop)
+    running = Service(admitter, record, changes, figures, {"acme": 12_345_678}, health_now, uses, server.stop)
     running.port = await server.start("127.0.0.1", 0)
     try:
         yield running
@@ -338,6 +370,16 @@ async def service(
         for connection in running.connections:
             connection.writer.close()
         await server.stop()
+
+
+class NoRows:
+    """PostgreSQL is away."""
+
+    async def find(self, account: str, message_ids: Sequence[int]) -> dict[int, StoredMessage]:
+        raise ConnectionRefusedError
+
+    async def catch_up(self) -> None:
+        raise ConnectionRefusedError
 
 
 def no_pool() -> Pool:

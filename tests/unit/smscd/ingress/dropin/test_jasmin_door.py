@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from protocols.smpp.times import format_absolute
 from smscd.core.callback_forms import message_id_of
+from smscd.core.ids import message_ms
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Refused
 from tests.unit.smscd.ingress.dropin_fixture import FORM, PASSWORD, USER, Doors, dropin_doors
@@ -83,7 +86,9 @@ async def test_post_takes_a_form_and_json(doors: Doors) -> None:
         ({"coding": "0", "content": "Привет"}, 400, "Argument [content] the GSM alphabet does not have U+041F"),
         ({"priority": "4"}, 400, "Argument [priority] has an invalid value."),
         ({"validity_period": "0"}, 400, "Argument [validity-period] has an invalid value."),
-        ({"sdt": "000000000100000R"}, 400, "Argument [sdt] is not taken: leave it out and send later."),
+        ({"sdt": "tomorrow"}, 400, "Argument [sdt] has an invalid value."),
+        ({"sdt": "000015000000000R"}, 400,
+         "The time to send must be within 1,209,600 seconds from now: choose an earlier one."),
         ({"dlr": "maybe"}, 400, "Argument [dlr] has an invalid value."),
         ({"dlr": "yes"}, 400, "Mandatory argument [dlr-url] is not found."),
         ({"dlr": "yes", "dlr_url": "ftp://x"}, 400, "Argument [dlr-url] has an invalid value."),
@@ -164,3 +169,15 @@ async def test_balance_is_what_may_be_spent_and_ping_answers(doors: Doors) -> No
     assert refused(await doors.jasmin("/balance", to="1"))[0] == 400
     pong = await doors.ask("GET", "/ping")
     assert (pong.status, pong.body) == (200, b"Jasmin/PONG")
+
+
+async def test_a_scheduled_message_waits_for_its_time(doors: Doors) -> None:
+    in_five = "000000000500000R"
+    accepted(await doors.jasmin("/send", sdt=in_five, validity_period="10"))
+    tomorrow_ms = (time.time_ns() // 1_000_000_000 + 86_400) * 1000
+    accepted(await doors.jasmin("/send", sdt=format_absolute(tomorrow_ms).decode()))
+    accepted(await doors.jasmin("/send", sdt=""))
+    relative, absolute, at_once = (planned.record for planned in doors.admitter.admitted)
+    assert (relative.send_at_ms - message_ms(relative.id)) // 60_000 in (4, 5)
+    assert relative.valid_until_ms - relative.send_at_ms == 600_000
+    assert (absolute.send_at_ms, at_once.send_at_ms) == (tomorrow_ms, 0)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
-from smscd.core.ids import ClockSteppedError
+from smscd.core.ids import ClockSteppedError, message_ms
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Refused
 from tests.unit.smscd.ingress.dropin_fixture import FORM, GUESSES_MAX, PASSWORD, SENDSMS, USER, Doors, dropin_doors
@@ -115,7 +115,11 @@ async def test_kannels_own_refusals(doors: Doors, fields: dict[str, str], text: 
         ({"to": "33123456789"}, 400, "No route serves this destination, rejected"),
         ({"to": "49123456789"}, 503, "Temporal failure, try again later."),
         ({"username": "sleepy", "from_": "X"}, 403, "The account is suspended, rejected"),
-        ({"deferred": "5"}, 400, "Deferred messages are not taken: leave deferred out and send later, rejected"),
+        (
+            {"deferred": "20161"},
+            400,
+            "The time to send must be within 1,209,600 seconds from now: choose an earlier one",
+        ),
         ({"text": "Привет", "coding": "0"}, 400, "text the GSM alphabet does not have U+041F, rejected"),
         ({"text": "Привет", "coding": "0", "mclass": "0"}, 400, "text the GSM alphabet does not have U+041F, rejected"),
         ({"text": "abc", "coding": "2"}, 400, "Charset or body misformed, rejected"),
@@ -302,3 +306,15 @@ async def test_credentials_numbers_and_text_stand_in_no_log_and_no_metric(
     everything = f"{logs} {caplog.text} {list(doors.figures.routes)}"
     for secret in (PASSWORD, "wr0ng-pass", "447700900123", "Secret-Text"):
         assert secret not in everything
+
+
+async def test_a_deferred_message_waits_for_its_time_and_is_valid_from_then_on(doors: Doors) -> None:
+    assert said(await doors.sendsms(deferred="5", validity="10")) == ACCEPTED
+    assert said(await doors.sendsms(deferred="0", to="447700900123 447700900124")) == ACCEPTED
+    assert said(await doors.sendsms(deferred="5", to="447700900123 447700900124")) == ACCEPTED
+    one, at_once, several = doors.admitter.admitted
+    sent_ms = message_ms(one.record.id)
+    assert (one.record.send_at_ms - sent_ms) // 60_000 in (4, 5)
+    assert one.record.valid_until_ms - one.record.send_at_ms == 600_000
+    assert [record.send_at_ms for record in at_once.records] == [0, 0]
+    assert all(record.send_at_ms > sent_ms for record in several.records)
