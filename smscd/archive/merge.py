@@ -40,6 +40,7 @@ _FLAGGED = frozenset((int(Outcome.DOUBTED), int(Outcome.UNANNOUNCED)))
 """What announces a possible duplicate: who was refused sends again. What is cancelled after all is none."""
 _DELIVERED = int(State.DELIVERED)
 _LOW_BALANCE = int(CallbackKind.LOW_BALANCE)
+_FANNED, _PENDING = int(CallbackOutcome.FANNED), int(CallbackOutcome.PENDING)
 _FIRST_FINAL = int(State.DELIVERED)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -73,7 +74,8 @@ class Batch:
     replaced: messages of earlier batches of which the customer exchanged what is sent.
     overflow: admitted ones that wait in PostgreSQL alone, in their order.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
-    dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
+    dead_callbacks: the records that become segments and events. deliveries: of events to endpoints. told: how warnings
+    of a low balance ended. charges,
     refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in. orphans:
     receipts whose message nobody found.
     """
@@ -95,6 +97,7 @@ class Batch:
         self.receipts: list[ReceiptRecord] = []
         self.repeated: list[ReceiptRecord] = []
         self.dead_callbacks: list[CallbackResult] = []
+        self.deliveries: list[CallbackResult] = []
         self.told: list[CallbackResult] = []
         self.charges: dict[str, list[int]] = {}
         self.refunds: dict[str, list[int]] = {}
@@ -249,16 +252,26 @@ class Batch:
         records = _decode_callbacks(entry.blob)
         learned = self.learned
         for record in records:
+            outcome = record.outcome
+            if record.endpoint:
+                self.deliveries.append(record)
+            if outcome == _PENDING:
+                continue
             if record.kind == _LOW_BALANCE:
-                self.told.append(record)
+                if outcome != _FANNED or not record.attempts:
+                    self.told.append(record)
                 continue
             found = learned.get(record.id)
             if found is None:
                 found = learned[record.id] = Learned()
-            found.callbacks_open -= 1
+            if outcome == _FANNED:
+                found.callbacks_open += record.attempts - 1
+                continue
+            if not record.is_replay:
+                found.callbacks_open -= 1
             found.callback_ms = record.at_ms
             found.callback_attempts = record.attempts
-            if record.outcome == CallbackOutcome.DELIVERED:
+            if outcome == CallbackOutcome.DELIVERED:
                 found.callback_state = CallbackState.DELIVERED
             else:
                 found.callback_state = CallbackState.DEAD

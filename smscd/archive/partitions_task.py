@@ -1,6 +1,6 @@
 """Keeps partitions made ahead: at the start, then daily, by whoever leads; and says when the future runs short.
 
-Orphans, which have no partitions, are deleted at the same time when they are old.
+Orphans and what became of events at webhooks, which have no partitions, are deleted at the same time when they are old.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import structlog
 from storage.postgres.orphans import forget_orphans
 from storage.postgres.partitions import ensure_partitions, list_partitions, made_until_ms, stray_rows
 from storage.postgres.pool import UNAVAILABLE, Database
+from storage.postgres.webhooks import forget_deliveries
 
 DAY_SECONDS = 86_400.0
 ORPHANS_KEPT_MS = 90 * 86_400_000
+DELIVERIES_KEPT_MS = 30 * 86_400_000
 _TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 _log = structlog.get_logger(__name__)
 
@@ -80,5 +82,8 @@ class PartitionsTask:
         forgotten = await forget_orphans(self._database, now_ms - ORPHANS_KEPT_MS)
         if forgotten:
             _log.info("orphans.forgotten", count=forgotten)
+        forgotten = await forget_deliveries(self._database, now_ms - DELIVERIES_KEPT_MS)
+        if forgotten:
+            _log.info("webhooks.forgotten", count=forgotten)
         self._observer.partitions_made((until_ms - now_ms) / 1000, stray)
         return made

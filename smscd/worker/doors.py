@@ -34,7 +34,7 @@ from smscd.monitoring.vitals import Vitals
 from smscd.roles.role import RoleService
 from smscd.roles.services import Service, TaskService
 from smscd.transport.trace import Traceable
-from smscd.worker import smpp_door
+from smscd.worker import smpp_door, webhook_door
 from smscd.worker.certificates import CertificateWatch
 from smscd.worker.congestion import Congestion
 from smscd.worker.dropin import DropinDoors
@@ -218,6 +218,7 @@ class Doors:
                 *resources.routes(),
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
+                *webhook_door.resource(parts).routes(),
                 *Documents().routes(),
             ],
             directory=parts.directory.get,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from smscd.core.reasons import REASONS, Reason
+from smscd.ingress.http import openapi_webhooks
 from smscd.ingress.http.listing import MessagePage
 from smscd.ingress.http.messages import SendRequest
 from smscd.ingress.http.problems import (
@@ -32,6 +33,7 @@ from smscd.ingress.http.request_keys import REQUEST_KEY_MAX
 from smscd.ingress.http.transactions import PATH as TRANSACTIONS
 from smscd.ingress.http.transactions import TransactionPage
 from smscd.ingress.http.views import DIRECTIONS, STATUSES, Balance, Estimate, Health, Message, MessageDetail
+from smscd.ingress.http.webhook_bodies import KINDS as WEBHOOK_KINDS
 from storage.postgres.account_entries import ENTRY_KINDS
 
 JSON: Final = "application/json"
@@ -85,6 +87,7 @@ def document(version: str) -> bytes:
         MessagePage,
         Health,
         ProblemDocument,
+        *WEBHOOK_KINDS,
     )
     _, schemas = msgspec.json.schema_components(kinds, ref_template=COMPONENTS)
     return msgspec.json.encode(
@@ -99,7 +102,7 @@ def document(version: str) -> bytes:
             },
             "servers": [{"url": "/"}],
             "security": [{"ApiKey": []}],
-            "tags": [{"name": "messages"}, {"name": "account"}, {"name": "service"}],
+            "tags": [{"name": "messages"}, {"name": "account"}, {"name": "webhooks"}, {"name": "service"}],
             "paths": _paths(),
             "components": {
                 "schemas": schemas,
@@ -124,6 +127,7 @@ def _paths() -> dict[str, Any]:
             }
         },
         TRANSACTIONS: {"get": _transactions()},
+        **openapi_webhooks.paths(_Parts()),
         "/health/": {
             "get": {
                 "operationId": "getHealth",
@@ -282,6 +286,24 @@ def _answer(description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {"description": description, "content": {JSON: {"schema": _ref(kind)}}}
 
 
+class _Parts:
+    """What the modules of single resources write their parts with."""
+
+    body_codes = _BODY_CODES
+
+    def answer(self, description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+        return _answer(description, kind)
+
+    def refusals(self, codes: tuple[Code, ...]) -> dict[str, Any]:
+        return _refusals(codes)
+
+    def body(self, kind: type[msgspec.Struct], *, is_required: bool = True) -> dict[str, Any]:
+        return {"required": is_required, "content": {JSON: {"schema": _ref(kind)}}}
+
+    def paging(self) -> list[dict[str, Any]]:
+        return _paging()[:2]
+
+
 def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:
     return {"$ref": COMPONENTS.format(name=kind.__name__)}
 
@@ -294,7 +316,7 @@ def _key_parameter(name: str, description: str) -> dict[str, Any]:
 def _headers() -> dict[str, Any]:
     text = {"type": "string"}
     return {
-        "Location": {"description": "Where the message can be read.", "schema": text},
+        "Location": {"description": "Where what was made can be read.", "schema": text},
         "RateLimit": {"description": "What is left of the account's rate, as this process sees it.", "schema": text},
         "RateLimit-Policy": {"description": "The account's rate.", "schema": text},
         "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},

@@ -60,6 +60,12 @@ BAD_REQUEST: Final = Code(400, "bad_request", "Bad Request", "The request is not
 UNAUTHORIZED: Final = Code(401, "unauthorized", "Unauthorized", "X-Api-Key is missing or not valid.")
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
+TOO_MANY_WEBHOOKS: Final = Code(
+    409, "too_many_webhooks", "Conflict", "The account has 16 webhooks, which is as many as it may have."
+)
+TOO_MANY_SECRETS: Final = Code(
+    409, "too_many_secrets", "Conflict", "Four old secrets of this webhook still sign; wait, or give overlap 0."
+)
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
 TOO_LARGE: Final = Code(413, "content_too_large", "Content Too Large", "The body is larger than 262,144 bytes.")
 UNSUPPORTED: Final = Code(415, "unsupported_media_type", "Unsupported Media Type", "The body must be application/json.")
@@ -79,6 +85,8 @@ HTTP_CODES: Final = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,
+    TOO_MANY_WEBHOOKS,
+    TOO_MANY_SECRETS,
     TOO_LARGE,
     UNSUPPORTED,
     EXPECTATION_FAILED,
