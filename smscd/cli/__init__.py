@@ -32,6 +32,7 @@ COMMANDS = {
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "doubt": ("smscd.cli.doubt", "doubt", "Messages that may have been sent: list, resend, fail."),
     "orphan": ("smscd.cli.orphan", "orphan", "Receipts whose message nobody found: list, match."),
+    "callback": ("smscd.cli.callback", "callback", "Callbacks to URLs that were given up: list, replay."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),
     "pdu": ("smscd.cli.pdu", "pdu", "Look at SMPP bytes."),

@@ -65,17 +65,16 @@ class Delivery(NamedTuple):
 
 
 class DeadDelivery(NamedTuple):
-    """A dead letter of an endpoint."""
+    """A dead letter of an endpoint. record: its CallbackRecord."""
 
-    id: int
     endpoint: int
     account: str
     event: str
-    event_type: str
+    message_id: int
     attempts: int
-    code: int
     detail: str
     at: datetime
+    record: bytes
 
 
 class WaitingDelivery(NamedTuple):
@@ -178,13 +177,12 @@ async def begin_replay(database: Database, endpoint: int, event: str) -> tuple[D
 
 
 async def dead(
-    database: Database, account: str | None, since: datetime, *, after: int, limit: int
+    database: Database, since: datetime, *, account: str | None, message_id: int | None, limit: int
 ) -> list[DeadDelivery]:
-    """Dead letters of endpoints since a time, oldest first, with ids above `after`."""
+    """Dead letters of endpoints since a time, oldest first."""
     async with acquired(database) as connection:
-        return [
-            DeadDelivery(*row.values()) for row in await connection.fetch(_SQL["dead"], account, since, after, limit)
-        ]
+        rows = await connection.fetch(_SQL["dead"], since, account, message_id, limit)
+    return [DeadDelivery(*row.values()) for row in rows]
 
 
 async def waiting(connection: Connection) -> AsyncIterator[list[WaitingDelivery]]:

@@ -67,9 +67,10 @@ RETURNING id, event, event_type, status, attempts, code, detail, created_at, at,
 
 -- Dead letters, oldest first.
 -- name: dead
-SELECT id, endpoint, account, event, event_type, attempts, code, detail, at
+SELECT endpoint, account, event, message_id, attempts, detail, at, record
   FROM webhook_deliveries
- WHERE status = 3 AND ($1::text IS NULL OR account = $1) AND at >= $2 AND id > $3 ORDER BY id LIMIT $4;
+ WHERE status = 3 AND at >= $1 AND ($2::text IS NULL OR account = $2) AND ($3::bigint IS NULL OR message_id = $3)
+ ORDER BY id LIMIT $4;
 
 -- What Redis has to have: what is tried again, and what a message's callbacks_open counts.
 -- name: waiting
