@@ -51,6 +51,7 @@ class WebhookRig:
     redis_url: str
     dsn: str
     pool: Pool
+    poster: Poster
     port: int = 0
     receiver_port: int = 0
     ahead_ms: int = 0
@@ -58,7 +59,6 @@ class WebhookRig:
     figures: WebhookFigures = field(default_factory=WebhookFigures)
     links: list[RedisLink] = field(default_factory=list)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
-    poster: Poster = field(default_factory=lambda: Poster(user_agent="smscd/test", request_seconds=2.0))
     index: DirectoryIndex | None = None
     is_told: bool = True
     webhooks: Webhooks | None = None
@@ -209,10 +209,11 @@ def callback(
 
 
 @asynccontextmanager
-async def webhook_rig(redis_url: str, dsn: str) -> AsyncIterator[WebhookRig]:
+async def webhook_rig(redis_url: str, dsn: str, request_seconds: float = 2.0) -> AsyncIterator[WebhookRig]:
     """Serve for a test, with a receiver; nothing is delivered or written yet."""
     pool = await open_pool(dsn, name="webhook test")
-    rig = WebhookRig(redis_url, dsn, pool)
+    poster = Poster(user_agent="smscd/test", request_seconds=request_seconds)
+    rig = WebhookRig(redis_url, dsn, pool, poster)
     for account in ("acme", "other", "public"):
         await add_account(
             pool,
@@ -221,7 +222,16 @@ async def webhook_rig(redis_url: str, dsn: str) -> AsyncIterator[WebhookRig]:
         await add_api_key(pool, ApiKey(key_hash=sha256(f"key-of-{account}".encode()).digest(), account=account))
     await rig.tell()
     rig.link()
-    server = await asyncio.start_server(Receiver(rig.record).serve, "127.0.0.1", 0)
+    serving: set[asyncio.Task[None]] = set()
+    receiver = Receiver(rig.record)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(receiver.serve(reader, writer))
+        serving.add(task)
+        await asyncio.wait([task])
+        serving.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     rig.receiver_port = server.sockets[0].getsockname()[1]
     http = await rig.serve()
     try:
@@ -231,6 +241,9 @@ async def webhook_rig(redis_url: str, dsn: str) -> AsyncIterator[WebhookRig]:
         await http.stop()
         await rig.poster.close()
         server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
         for link in rig.links:
             await link.close()
         await pool.close()
