@@ -236,7 +236,7 @@ def event_id_of(record: CallbackRecord) -> str:
     return f"msg_{record.id}_{State(record.state).name.lower()}"
 
 
-def test_event(event_id: str, endpoint: int, at_ms: int) -> WebhookEvent:
+def trial_event(event_id: str, endpoint: int, at_ms: int) -> WebhookEvent:
     """An event that tells nothing, for who wants to see whether his endpoint works."""
     return _event(event_id, TEST, at_ms, {"endpoint": str(endpoint)})
 

@@ -10,7 +10,7 @@ from yarl import URL
 
 from protocols import webhooks as signatures
 from smscd.core.callback_forms import CallbackRequest, read_form, request_of
-from smscd.core.callbacks import test_event, webhook_event
+from smscd.core.callbacks import trial_event, webhook_event
 from smscd.core.directory import Account, WebhookEndpoint
 from smscd.core.records import CallbackRecord
 from smscd.egress.webhooks.post import url_of
@@ -76,7 +76,7 @@ class Sender:
     async def test(self, event_id: str, account: Account, receiver: WebhookEndpoint) -> Posted:
         """Send an event of type webhook.test to an endpoint, enabled or not."""
         now_ms = self._wall_ms()
-        event = test_event(event_id, receiver.id, now_ms)
+        event = trial_event(event_id, receiver.id, now_ms)
         headers = signatures.headers(event.id, now_ms // 1000, event.body, receiver.secrets(now_ms))
         allows_private = self._allows_private or account.allows_private_callbacks
         url = url_of(receiver.url) or NOWHERE
