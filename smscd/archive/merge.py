@@ -265,7 +265,7 @@ class Batch:
             if found is None:
                 found = learned[record.id] = Learned()
             if outcome == _FANNED:
-                found.callbacks_open += record.attempts - 1
+                found.callbacks_open += 0 if record.is_replay else record.attempts - 1
                 continue
             if not record.is_replay:
                 found.callbacks_open -= 1

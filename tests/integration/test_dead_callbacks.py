@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from smscd.admin.dead_callbacks import DeadCallbacks
+from smscd.archive.partitions_task import DELIVERIES_KEPT_MS
 from smscd.core.directory import Upstream
 from storage.postgres.configuration import add_upstream
 from storage.postgres.installation import install
 from storage.postgres.pool import Connection
+from storage.postgres.webhooks import forget_deliveries
 from storage.redis.outbox import HookFeed
 from tests.integration.journal_fake import (
     NOW_MS,
@@ -137,6 +139,27 @@ async def test_recovery_restores_what_waits_for_each_endpoint_with_its_schedule(
 
         await rig.until(is_over)
         assert len(rig.requests("/status/204?own")) == 2
+
+
+async def test_what_became_of_events_is_forgotten_after_a_month(
+    valkey_url: str, record_database: RecordDatabase, daemon: Connection
+) -> None:
+    async with webhook_rig(valkey_url, record_database.dsn) as rig:
+        made = await rig.make()
+        await rig.deliver()
+        rig.write()
+        for ahead_ms in (0, 40 * DAY_MS):
+            rig.ahead_ms = ahead_ms
+            await rig.add(callback(1, now_ms=rig.now_ms()))
+            await rig.until(lambda: first(rig, made, "delivered", 1))
+            await rig.until(lambda at=ahead_ms: rig.figures.delivered == (2 if at else 1))  # type: ignore[misc]
+
+        async def are_recorded() -> bool:
+            return len(await rig.deliveries(made)) == 2
+
+        await rig.until(are_recorded)
+        assert await forget_deliveries(daemon, rig.now_ms() - DELIVERIES_KEPT_MS) == 1
+        assert len(await rig.deliveries(made)) == 1
 
 
 async def first(

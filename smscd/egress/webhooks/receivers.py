@@ -60,6 +60,7 @@ class Receivers:
 def fanned(record: CallbackRecord, endpoints: Sequence[int], now_ms: int) -> tuple[list[CallbackRecord], list[bytes]]:
     """A callback for several endpoints, or for none: those of each, due now, and what the journal is told."""
     split = CallbackResult(record.id, record.kind, record.account, int(CallbackOutcome.FANNED), now_ms, len(endpoints))
+    split.is_replay = record.is_replay
     records = [msgspec.structs.replace(record, endpoint=endpoint) for endpoint in endpoints]
     return records, [
         encode(split),

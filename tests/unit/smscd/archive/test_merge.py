@@ -264,7 +264,8 @@ def test_a_callback_that_became_several_is_over_when_all_of_them_are() -> None:
 
 def test_a_replay_has_an_end_but_none_that_a_message_waits_for() -> None:
     again = msgspec.structs.replace(callback(1), is_replay=True)
-    batch = batch_of((b"R", [receipt(1)], b"2"), (b"C", [callback(1, CallbackOutcome.DEAD), again]))
+    fanned = msgspec.structs.replace(callback(1, CallbackOutcome.FANNED, 5), is_replay=True)
+    batch = batch_of((b"R", [receipt(1)], b"2"), (b"C", [callback(1, CallbackOutcome.DEAD), fanned, again]))
     assert (batch.learned[1].callbacks_open, batch.learned[1].callback_state) == (0, CallbackState.DELIVERED)
 
 

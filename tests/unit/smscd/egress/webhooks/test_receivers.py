@@ -124,6 +124,16 @@ async def test_one_for_an_endpoint_that_was_deleted_is_dead_without_an_attempt()
         assert hooks.sent == []
 
 
+async def test_a_replay_for_several_endpoints_stays_one() -> None:
+    async with rig() as hooks:
+        hooks.index = directory(endpoint(1), endpoint(2))
+        record = callback(7)
+        record.is_replay = True
+        hooks.store.add(record)
+        await hooks.until(lambda: len(hooks.store.results) == 5)
+        assert all(result.is_replay for result in hooks.store.results)
+
+
 async def test_all_secrets_that_count_now_sign() -> None:
     async with rig() as hooks:
         hooks.index = directory(endpoint(1, old_secrets=(SECRET, SECRET), old_until_ms=(START_MS + 1, START_MS)))
