@@ -29,7 +29,7 @@ from tests.integration.webhook_rig import KEYS, WebhookRig, callback, webhook_ri
 
 pytestmark = pytest.mark.timeout(600)
 
-EVENTS = 20_000 if IS_FULL else 200
+EVENTS = 4_000 if IS_FULL else 200
 KILLED_AFTER = 4
 _numbers = count(1)
 

@@ -120,6 +120,18 @@ async def test_what_is_not_valid_is_refused_with_every_field_at_fault(
         assert len((await rig.ask("GET")).json["data"]) == ENDPOINTS_MAX
         assert (await rig.ask("POST", "", {"url": "https://x.example/"}, account="other")).status == 201
 
+    async with webhook_rig(valkey_url, record_database.dsn) as rig:
+        rig.changes_at_once = 1
+        http = await rig.serve()
+        assert (await rig.ask("PATCH", "/1", {})).status == 404
+        for method, below, body in (
+            ("PATCH", "/1", {}), ("POST", "", {"url": "https://x.example/"}), ("DELETE", "/1", None),
+            ("POST", "/1/rotate", None),
+        ):  # fmt: skip
+            reply = await rig.ask(method, below, body)
+            assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (429, "rate_limited", "2")
+        await http.stop()
+
 
 async def test_a_message_goes_to_every_endpoint_that_wants_it_and_the_official_package_verifies(
     valkey_url: str, record_database: RecordDatabase

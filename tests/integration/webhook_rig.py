@@ -61,6 +61,7 @@ class WebhookRig:
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     index: DirectoryIndex | None = None
     is_told: bool = True
+    changes_at_once: int = 1_000
     webhooks: Webhooks | None = None
     chance: Callable[[], float] = field(default_factory=lambda: random.Random(1).random)
 
@@ -91,6 +92,7 @@ class WebhookRig:
             tell=self.tell,
             push=HookFeed(KEYS, self.link()).push,
             test=sender.test,
+            changes_at_once=self.changes_at_once,
         )
         server = HttpServer(resource.routes(), directory=self.directory, figures=HttpFigures())
         self.port = await server.start("127.0.0.1", 0)

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from yarl import URL
 
 from protocols import webhooks as signatures
-from smscd.core.callback_forms import CallbackRequest, read_form, request_of
+from smscd.core.callback_forms import read_form, request_of
 from smscd.core.callbacks import trial_event, webhook_event
 from smscd.core.directory import Account, WebhookEndpoint
 from smscd.core.records import CallbackRecord
+from smscd.egress.webhooks.ports import Ask, Post
 from smscd.egress.webhooks.post import url_of
 from smscd.egress.webhooks.schedule import Posted
 
 NOWHERE: Final = URL("http://invalid/")
 _log = structlog.get_logger(__name__)
-
-
-class Post(Protocol):
-    """post.Poster.post."""
-
-    async def __call__(
-        self, url: URL, headers: dict[str, str], body: bytes, *, account: str, allows_private: bool
-    ) -> Posted: ...
-
-
-class Ask(Protocol):
-    """post.Poster.ask."""
-
-    async def __call__(self, url: URL, request: CallbackRequest, *, account: str, allows_private: bool) -> Posted: ...
 
 
 class Sender:

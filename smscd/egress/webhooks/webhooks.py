@@ -8,8 +8,8 @@ keeps the next attempt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks.endpoints import Endpoint, Endpoints, Group, Job
+from smscd.egress.webhooks.ports import Ask, HookStore, Post
 from smscd.egress.webhooks.post import url_of
 from smscd.egress.webhooks.receivers import Receivers, fanned, step
 from smscd.egress.webhooks.schedule import (
@@ -30,7 +31,7 @@ from smscd.egress.webhooks.schedule import (
     meaning_of,
     parse_retry_after,
 )
-from smscd.egress.webhooks.sending import NOWHERE, Ask, Post, Sender
+from smscd.egress.webhooks.sending import NOWHERE, Sender
 from smscd.monitoring.metrics import Histogram
 from storage.redis.errors import StorageUnavailable
 
@@ -50,22 +51,6 @@ _decode_records = msgspec.msgpack.Decoder(list[CallbackRecord]).decode
 _decode_record = msgspec.msgpack.Decoder(CallbackRecord).decode
 _encode = msgspec.msgpack.Encoder().encode
 _log = structlog.get_logger(__name__)
-
-
-class HookStore(Protocol):
-    """storage.redis.outbox.HookStore."""
-
-    async def read(self, after: str, count: int) -> list[tuple[str, bytes]]: ...
-
-    async def due(self, now_ms: int, limit: int) -> list[bytes]: ...
-
-    async def settle(
-        self,
-        finished: Sequence[str],
-        later: Sequence[tuple[int, bytes]],
-        promoted: Sequence[bytes],
-        results: Sequence[bytes],
-    ) -> None: ...
 
 
 class WebhookFigures:

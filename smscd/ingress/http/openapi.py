@@ -294,8 +294,8 @@ class _Parts:
     def answer(self, description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
         return _answer(description, kind)
 
-    def refusals(self, codes: tuple[Code, ...]) -> dict[str, Any]:
-        return _refusals(codes)
+    def refusals(self, codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> dict[str, Any]:
+        return _refusals(codes, reasons)
 
     def body(self, kind: type[msgspec.Struct], *, is_required: bool = True) -> dict[str, Any]:
         return {"required": is_required, "content": {JSON: {"schema": _ref(kind)}}}

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from smscd.core.reasons import Reason
 from smscd.ingress.http import webhook_bodies as bodies
 from smscd.ingress.http.problems import (
     BUSY,
@@ -23,6 +24,7 @@ from smscd.ingress.http.problems import (
 from smscd.ingress.http.webhooks import PATH
 
 _CODES: Final = (UNAUTHORIZED, METHOD_NOT_ALLOWED, INTERNAL, UNAVAILABLE)
+_CHANGING: Final = (Reason.RATE_LIMITED,)
 _ONE: Final = (*_CODES, NOT_FOUND)
 _ID: Final[Mapping[str, Any]] = {
     "name": "id",
@@ -46,7 +48,7 @@ class Writer(Protocol):
 
     def answer(self, description: str, kind: type[msgspec.Struct]) -> dict[str, Any]: ...
 
-    def refusals(self, codes: tuple[Code, ...]) -> dict[str, Any]: ...
+    def refusals(self, codes: tuple[Code, ...], reasons: tuple[Reason, ...] = ()) -> dict[str, Any]: ...
 
     def body(self, kind: type[msgspec.Struct], *, is_required: bool = True) -> dict[str, Any]: ...
 
@@ -75,10 +77,13 @@ def paths(write: Writer) -> dict[str, Any]:
                 "As it is now.",
                 bodies.Webhook,
                 (*write.body_codes, *_ONE),
+                _CHANGING,
             )
             | {"requestBody": write.body(bodies.ChangeWebhook)},
             "delete": named
-            | _operation("deleteWebhook", "Delete a webhook.", write, 200, "It is gone.", bodies.DeletedWebhook, _ONE),
+            | _operation(
+                "deleteWebhook", "Delete a webhook.", write, 200, "It is gone.", bodies.DeletedWebhook, _ONE, _CHANGING
+            ),
         },
         f"{one}/rotate": {
             "post": named
@@ -90,6 +95,7 @@ def paths(write: Writer) -> dict[str, Any]:
                 "With the new secret, which is not shown again.",
                 bodies.Webhook,
                 (*write.body_codes, *_ONE, TOO_MANY_SECRETS),
+                _CHANGING,
             )
             | {"requestBody": write.body(bodies.RotateSecret, is_required=False)}
         },
@@ -141,6 +147,7 @@ def _created(write: Writer) -> dict[str, Any]:
         "With the secret, which is not shown again.",
         bodies.Webhook,
         (*write.body_codes, *_CODES, TOO_MANY_WEBHOOKS),
+        _CHANGING,
     )
     named = {"parameters": {"id": "$response.body#/id"}}
     operation["responses"]["201"]["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
@@ -158,10 +165,11 @@ def _operation(
     description: str,
     kind: type[msgspec.Struct],
     codes: tuple[Code, ...],
+    reasons: tuple[Reason, ...] = (),
 ) -> dict[str, Any]:
     return {
         "operationId": name,
         "tags": ["webhooks"],
         "summary": summary,
-        "responses": {str(status): write.answer(description, kind), **write.refusals(codes)},
+        "responses": {str(status): write.answer(description, kind), **write.refusals(codes, reasons)},
     }

@@ -18,11 +18,13 @@ from protocols.webhooks import SECRET_BYTES_MIN, make_secret
 from smscd.core.directory import Account, WebhookEndpoint
 from smscd.core.directory_index import AccountEntry
 from smscd.core.ids import ClockSteppedError, IdSource
+from smscd.core.reasons import Reason
 from smscd.core.records import CallbackRecord
 from smscd.core.webhook_events import ENDPOINTS_MAX, OLD_SECRETS_MAX
 from smscd.ingress.http import webhook_bodies as bodies
 from smscd.ingress.http.answers import Answer
 from smscd.ingress.http.bodies import BodyReader
+from smscd.ingress.http.change_rates import CHANGES_AT_ONCE, ChangeRates
 from smscd.ingress.http.problems import (
     BUSY,
     NOT_FOUND,
@@ -31,6 +33,7 @@ from smscd.ingress.http.problems import (
     Problem,
     invalid,
     problem,
+    refused,
     unavailable,
 )
 from smscd.ingress.http.queries import CURSOR, LIMIT, LIMIT_DEFAULT, Turns, read_query, write_cursor
@@ -87,6 +90,7 @@ class Webhooks:
         tell: Callable[[], Awaitable[None]],
         push: Callable[[list[bytes]], Awaitable[None]],
         test: Test,
+        changes_at_once: int = CHANGES_AT_ONCE,
     ) -> None:
         self._pool = pool
         self._ids = ids
@@ -95,6 +99,7 @@ class Webhooks:
         self._push = push
         self._test = test
         self._turns = Turns(READS_MAX)
+        self._rates = ChangeRates(changes_at_once)
         self._testing: dict[str, int] = {}
         self._bodies = BodyReader(bytes_max=BODY_BYTES_MAX, pending_bytes_max=PENDING_BYTES_MAX, seconds=BODY_SECONDS)
 
@@ -115,6 +120,8 @@ class Webhooks:
         asked = await self._read(request, bodies.CreateWebhook)
         if isinstance(asked, Problem):
             return asked
+        if (busy := self._too_often(entry)) is not None:
+            return busy
         now_ms = self._clock_ms()
         try:
             number = self._ids.take(now_ms, 1)[0]
@@ -146,6 +153,8 @@ class Webhooks:
         asked = await self._read(request, bodies.ChangeWebhook)
         if isinstance(asked, Problem):
             return asked
+        if (busy := self._too_often(entry)) is not None:
+            return busy
         changed = await self._change(entry, number, lambda before: _changed(before, asked))
         if changed is None:
             return problem(NOT_FOUND, _MISSING)
@@ -154,6 +163,8 @@ class Webhooks:
 
     async def delete(self, _: web.BaseRequest, entry: AccountEntry, number: str) -> Answer | Problem:
         """DELETE /v1/webhooks/{id}: what waits for it becomes dead letters."""
+        if (busy := self._too_often(entry)) is not None:
+            return busy
         found = _number(number)
         if found is None or not await stored.remove(self._pool(), entry.account.id, found):
             return problem(NOT_FOUND, _MISSING)
@@ -166,6 +177,8 @@ class Webhooks:
         asked = await self._read(request, bodies.RotateSecret, may_be_empty=True)
         if isinstance(asked, Problem):
             return asked
+        if (busy := self._too_often(entry)) is not None:
+            return busy
         now_ms = self._clock_ms()
         secret = make_secret(secrets.token_bytes(SECRET_BYTES))
         is_full = False
@@ -260,6 +273,10 @@ class Webhooks:
         if body is None:
             body = await self._bodies.read(request)
         return body if isinstance(body, Problem) else bodies.read(body, kind)
+
+    def _too_often(self, entry: AccountEntry) -> Problem | None:
+        seconds = self._rates.take(entry.account.id, asyncio.get_running_loop().time())
+        return refused(Reason.RATE_LIMITED, seconds) if seconds else None
 
     async def _find(self, entry: AccountEntry, number: str) -> StoredEndpoint | None:
         found = _number(number)
