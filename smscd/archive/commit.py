@@ -43,6 +43,7 @@ from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
 from storage.postgres.rows import EventKind
 from storage.postgres.warnings import end_warnings, insert_warnings
+from storage.postgres.webhooks import write_deliveries
 
 ROWS_A_CHUNK = 400
 UPDATES_A_STATEMENT = 4_000
@@ -157,6 +158,8 @@ class _Attempt:
             await replace_messages(self._connection, [record for _, record in replaced])
         if batch.orphans:
             await insert_orphans(self._connection, batch.orphans)
+        if batch.deliveries:
+            await write_deliveries(self._connection, batch.deliveries)
         changes = batch.changes()
         for part in _parts(changes):
             await update_messages(self._connection, part)
@@ -182,6 +185,8 @@ class _Attempt:
             self._refuse("P", record, said(error))
         for orphan, error in await write_around(batch.orphans, self._orphan, REFUSED):
             self._refuse("O", orphan, said(error))
+        for result, error in await write_around(batch.deliveries, self._deliveries, REFUSED):
+            self._refuse("C", result, said(error))
         changes = batch.changes()
         refused = await write_around(changes, self._update, REFUSED)
         self.rows["messages_updated"] += len(changes) - len(refused)
@@ -220,6 +225,10 @@ class _Attempt:
     async def _orphan(self, part: Sequence[OrphanRecord]) -> None:
         async with self._connection.transaction():
             await insert_orphans(self._connection, part)
+
+    async def _deliveries(self, part: Sequence[CallbackResult]) -> None:
+        async with self._connection.transaction():
+            await write_deliveries(self._connection, part)
 
     async def _update(self, part: Sequence[tuple[int, Learned]]) -> None:
         async with self._connection.transaction():

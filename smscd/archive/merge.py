@@ -42,6 +42,7 @@ _FLAGGED = frozenset((int(Outcome.DOUBTED), int(Outcome.UNANNOUNCED)))
 _ENDS = frozenset((int(Outcome.FAILED), int(Outcome.EXPIRED), int(Outcome.UNKNOWN), int(Outcome.CANCELED)))
 _DELIVERED = int(State.DELIVERED)
 _LOW_BALANCE = int(CallbackKind.LOW_BALANCE)
+_FANNED, _PENDING = int(CallbackOutcome.FANNED), int(CallbackOutcome.PENDING)
 _FIRST_FINAL = int(State.DELIVERED)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -76,7 +77,8 @@ class Batch:
     upstream. moved: each move, of whatever message.
     overflow: admitted ones that wait in PostgreSQL alone, in their order.
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
-    dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
+    dead_callbacks: the records that become segments and events. deliveries: of events to endpoints. told: how warnings
+    of a low balance ended. charges,
     refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in. orphans:
     receipts whose message nobody found.
     """
@@ -99,6 +101,7 @@ class Batch:
         self.receipts: list[ReceiptRecord] = []
         self.repeated: list[ReceiptRecord] = []
         self.dead_callbacks: list[CallbackResult] = []
+        self.deliveries: list[CallbackResult] = []
         self.told: list[CallbackResult] = []
         self.charges: dict[str, list[int]] = {}
         self.refunds: dict[str, list[int]] = {}
@@ -260,16 +263,26 @@ class Batch:
         records = _decode_callbacks(entry.blob)
         learned = self.learned
         for record in records:
+            outcome = record.outcome
+            if record.endpoint:
+                self.deliveries.append(record)
+            if outcome == _PENDING:
+                continue
             if record.kind == _LOW_BALANCE:
-                self.told.append(record)
+                if outcome != _FANNED or not record.attempts:
+                    self.told.append(record)
                 continue
             found = learned.get(record.id)
             if found is None:
                 found = learned[record.id] = Learned()
-            found.callbacks_open -= 1
+            if outcome == _FANNED:
+                found.callbacks_open += 0 if record.is_replay else record.attempts - 1
+                continue
+            if not record.is_replay:
+                found.callbacks_open -= 1
             found.callback_ms = record.at_ms
             found.callback_attempts = record.attempts
-            if record.outcome == CallbackOutcome.DELIVERED:
+            if outcome == CallbackOutcome.DELIVERED:
                 found.callback_state = CallbackState.DELIVERED
             else:
                 found.callback_state = CallbackState.DEAD

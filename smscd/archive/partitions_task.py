@@ -1,6 +1,7 @@
 """Keeps partitions made ahead: at the start, then daily, by whoever leads; and says when the future runs short.
 
-Orphans and the events that customers ask for have no partitions: they are deleted at the same time when they are old.
+Orphans, the events that customers ask for, and what became of events at webhooks have no partitions: they are deleted
+at the same time when they are old.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from storage.postgres.account_events import forget_events
 from storage.postgres.orphans import forget_orphans
 from storage.postgres.partitions import ensure_partitions, list_partitions, made_until_ms, stray_rows
 from storage.postgres.pool import UNAVAILABLE, Database
+from storage.postgres.webhooks import forget_deliveries
 
 DAY_SECONDS = 86_400.0
 ORPHANS_KEPT_MS = 90 * 86_400_000
 EVENTS_KEPT_MS = 7 * 86_400_000
+DELIVERIES_KEPT_MS = 30 * 86_400_000
 _TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 _log = structlog.get_logger(__name__)
 
@@ -86,5 +89,8 @@ class PartitionsTask:
         old = datetime.fromtimestamp((now_ms - EVENTS_KEPT_MS) / 1000, UTC)
         if forgotten := await forget_events(self._database, old):
             _log.info("events.forgotten", count=forgotten)
+        forgotten = await forget_deliveries(self._database, now_ms - DELIVERIES_KEPT_MS)
+        if forgotten:
+            _log.info("webhooks.forgotten", count=forgotten)
         self._observer.partitions_made((until_ms - now_ms) / 1000, stray)
         return made

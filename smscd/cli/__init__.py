@@ -37,6 +37,7 @@ COMMANDS = {
     "doubt": ("smscd.cli.doubt", "doubt", "Messages that may have been sent: list, resend, fail."),
     "dead-letter": ("smscd.cli.dead_letter", "dead_letter", "What PostgreSQL refused to store: list, discard."),
     "orphan": ("smscd.cli.orphan", "orphan", "Receipts whose message nobody found: list, match."),
+    "callback": ("smscd.cli.callback", "callback", "Callbacks to URLs that were given up: list, replay."),
     "send": ("smscd.cli.messages", "send", "Send a message."),
     "message": ("smscd.cli.messages", "message", "Look at messages."),
     "pdu": ("smscd.cli.pdu", "pdu", "Look at SMPP bytes."),

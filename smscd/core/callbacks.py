@@ -17,6 +17,7 @@ from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
 from smscd.core.money import money
 from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord, MessageRecord, SentContext, State, Via
+from smscd.core.webhook_events import TEST, event_type
 
 EXCERPT_OCTETS: Final = 20
 VIAS: Final = {"smpp": Via.SMPP, "webhook": Via.WEBHOOK}
@@ -218,12 +219,26 @@ _json = msgspec.json.Encoder()
 
 def webhook_event(record: CallbackRecord) -> WebhookEvent:
     """The event for a callback; its id and body depend on the record alone, not on the attempt."""
+    event_id, kind = event_id_of(record), event_type(record)
     if record.kind == CallbackKind.INBOUND:
-        return _event(f"mo_{record.id}", "message.received", record.done_ms, _inbound_data(record))
+        return _event(event_id, kind, record.done_ms, _inbound_data(record))
     if record.kind == CallbackKind.LOW_BALANCE:
-        return _event(f"acct_{record.id}", "account.low_balance", record.done_ms, msgspec.Raw(record.body))
-    status = State(record.state).name.lower()
-    return _event(f"msg_{record.id}_{status}", f"message.{status}", record.done_ms, _receipt_data(record, status))
+        return _event(event_id, kind, record.done_ms, msgspec.Raw(record.body))
+    return _event(event_id, kind, record.done_ms, _receipt_data(record, State(record.state).name.lower()))
+
+
+def event_id_of(record: CallbackRecord) -> str:
+    """The id of the event that a callback tells: the same however often and to whomever it is told."""
+    if record.kind == CallbackKind.INBOUND:
+        return f"mo_{record.id}"
+    if record.kind == CallbackKind.LOW_BALANCE:
+        return f"acct_{record.id}"
+    return f"msg_{record.id}_{State(record.state).name.lower()}"
+
+
+def trial_event(event_id: str, endpoint: int, at_ms: int) -> WebhookEvent:
+    """An event that tells nothing, for who wants to see whether his endpoint works."""
+    return _event(event_id, TEST, at_ms, {"endpoint": str(endpoint)})
 
 
 def address_text(ton: int, address: bytes) -> str:

@@ -405,6 +405,29 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int = 0
 
 
+class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a customer has his events sent (core.webhook_events says which they are, and who gets one).
+
+    secret signs; so does each of old_secrets until its moment in old_until_ms (since the Unix epoch). revision: rises
+    with every change, so that what was learned of an older one says nothing of this.
+    """
+
+    id: int
+    account: str
+    url: str
+    events: frozenset[str] = frozenset({"*"})
+    is_enabled: bool = True
+    secret: str
+    old_secrets: tuple[str, ...] = ()
+    old_until_ms: tuple[int, ...] = ()
+    revision: int = 0
+
+    def secrets(self, now_ms: int) -> tuple[str, ...]:
+        """What signs at a moment, the present one first."""
+        old = zip(self.old_secrets, self.old_until_ms, strict=True)
+        return (self.secret, *(secret for secret, until_ms in old if now_ms < until_ms))
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything above as one load of the database; core.directory_index builds the look-up tables from it.
 
@@ -422,3 +445,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     mo_numbers: tuple[MoNumber, ...] = ()
     halts: tuple[Halt, ...] = ()
     routes_version: int = 0
+    webhook_endpoints: tuple[WebhookEndpoint, ...] = ()

@@ -21,6 +21,7 @@ from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import MessageRecord
 from smscd.core.routing import NONE_CLOSED, Judged, Rules, Why, drawn, in_order, is_varying, judge, why_not
 from smscd.core.scopes import bits_of
+from smscd.core.webhook_events import Endpoints
 
 OFFERS_MAX: Final = 65_536
 SOURCES_MAX: Final = 1_024
@@ -97,16 +98,18 @@ class AccountEntry:
 
     offers: by destination prefix. made: the different ones among them, by upstream, price and cost. converters: of its
     ESMEs and of its texts, by upstream. rerouted: offers by prefix in place of those of closed upstreams. varying:
-    what many prefixes share.
+    what many prefixes share. has_webhook: how its messages end is told somewhere, also without a callback_url.
     """
 
     __slots__ = (
-        "account", "converters", "countries", "dialect", "floor_micros", "http_networks", "is_strict", "languages",
+        "account", "converters", "countries", "dialect", "floor_micros", "has_webhook", "http_networks", "is_strict",
+        "languages",
         "limits", "made", "networks", "offers", "rerouted", "senders", "sources", "varying",
     )  # fmt: skip
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, tells_states: bool | None = None) -> None:
         self.account = account
+        self.has_webhook = account.webhook_url is not None if tells_states is None else tells_states
         self.floor_micros = -account.credit_limit_micros
         self.limits = account.limits
         self.is_strict = account.durability == "strict"
@@ -159,7 +162,9 @@ class DirectoryIndex:
         self.schedule_max_ms = schedule_max_ms
         self.validity_default_ms = validity_default_ms
         self.prices = PriceTables(snapshot.prices, snapshot.costs) if prices is None else prices
-        self._entries = {account.id: AccountEntry(account) for account in snapshot.accounts}
+        self.endpoints = Endpoints(snapshot.webhook_endpoints)
+        tells_states = self.endpoints.tells_states
+        self._entries = {account.id: AccountEntry(account, tells_states(account.id)) for account in snapshot.accounts}
         self.has_strict = any(entry.is_strict for entry in self._entries.values())
         self._credentials = {credential.system_id.encode(): credential for credential in snapshot.credentials}
         self._keys = {

@@ -165,7 +165,7 @@ def plan(
         via = _VIA_SMPP if registered_delivery & RECEIPT_BITS else _VIA_NONE
     else:
         door = _HTTP
-        has_webhook = submission.callback_url is not None or account.webhook_url is not None
+        has_webhook = submission.callback_url is not None or entry.has_webhook
         via = _VIA_WEBHOOK if has_webhook else _VIA_NONE
         registered_delivery = (registered_delivery or FINAL_RECEIPT) if has_webhook else 0
 

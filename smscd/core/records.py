@@ -375,6 +375,8 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     For LOW_BALANCE, which only a webhook tells: id is the ledger entry's, body the event's data in JSON.
     parts, parts_total: of a message from a phone that was joined, how many of its parts are there; 0 for any other.
     upstream, upstream_message_id: who says it, by which id; where the form of `url` tells them (core.callback_forms).
+    endpoint: the WebhookEndpoint that it is for; 0 as long as nobody has looked which want it, and for `url`.
+    is_replay: it has ended before, and was asked for again.
     """
 
     kind: int
@@ -407,17 +409,30 @@ class CallbackRecord(msgspec.Struct, array_like=True, gc=False):
     parts_total: int = 0
     upstream: str = ""
     upstream_message_id: bytes = b""
+    endpoint: int = 0
+    is_replay: bool = False
 
 
 class CallbackOutcome(IntEnum):
-    """How a callback ended (journal kind C)."""
+    """How a callback ended (journal kind C), or what became of it on the way to endpoints of its account.
+
+    FANNED: it became `attempts` callbacks, one for each endpoint that wants it; 0: nobody does, and that is its end.
+    PENDING: it waits for its next attempt at an endpoint.
+    """
 
     DELIVERED = 1
     DEAD = 2
+    FANNED = 3
+    PENDING = 4
 
 
 class CallbackResult(msgspec.Struct, array_like=True, gc=False):
-    """The end of one callback (journal kind C)."""
+    """The end of one callback, or a step of one for an endpoint (journal kind C).
+
+    The rest is of an endpoint's alone. event, event_type: as it is told. code: how the receiver answered, 0 for no
+    answer. next_ms: when it is tried again. revision: of the endpoint that answered. record: the CallbackRecord, as it
+    is kept for a replay.
+    """
 
     id: int
     kind: int
@@ -426,6 +441,14 @@ class CallbackResult(msgspec.Struct, array_like=True, gc=False):
     at_ms: int
     attempts: int
     detail: str = ""
+    endpoint: int = 0
+    event: str = ""
+    event_type: str = ""
+    code: int = 0
+    next_ms: int = 0
+    revision: int = 0
+    is_replay: bool = False
+    record: bytes = b""
 
 
 class ChangeKind(IntEnum):

@@ -7,6 +7,7 @@ older copy of Redis; then Redis is marked as whole.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from smscd.core.directory_index import DirectoryIndex
@@ -14,7 +15,7 @@ from smscd.core.ids import first_id
 from smscd.core.planning import LIFE_MAX_MS
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
-from storage.postgres import ledger, operators, overflow, warnings
+from storage.postgres import ledger, operators, overflow, warnings, webhooks
 from storage.postgres import recovery as record
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.installation import Installation
@@ -26,7 +27,7 @@ from storage.redis.journal import entry_order
 from storage.redis.keys import DAY_MS, ShardKeys
 from storage.redis.link import RedisLink
 from storage.redis.overflow import Place, Waiting
-from storage.redis.recovery import Rebuild, RedisState, look, position_after, users
+from storage.redis.recovery import Rebuild, RedisState, Restored, look, position_after, users
 
 SHARD = 0
 SPARE_MS = 3_600_000
@@ -115,7 +116,14 @@ class Recovery:
         least, greatest = await record.bounds(database)
         since = horizons(state.now_ms, entry_order(report.recorded)[0])
         directory = DirectoryIndex(await load_snapshot(database, with_prices=False))
-        restorer = Restorer(directory, since, state.now_ms)
+        owed: Counter[int] = Counter()
+        async for waiting in webhooks.waiting(database):
+            owed.update(delivery.message_id for delivery in waiting if delivery.is_owed)
+            restored = Restored(hooks_later=[(delivery.next_ms, delivery.record) for delivery in waiting])
+            report.add(restored)
+            if rebuild is not None:
+                await rebuild.write(restored)
+        restorer = Restorer(directory, since, state.now_ms, owed)
         async for at, page in record.pages(database, since, least, greatest):
             restored = restorer.restore(page)
             report.add(restored)

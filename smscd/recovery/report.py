@@ -41,6 +41,6 @@ class Report:
         self.cancels += len(page.cancels)
         self.answers += len(page.answers)
         self.callbacks_esme += sum(map(len, page.out.values()))
-        self.callbacks_webhook += len(page.hooks)
+        self.callbacks_webhook += len(page.hooks) + len(page.hooks_later)
         self.correlations += sum(map(len, page.sent.values()))
         self.parts += sum(map(len, page.held.values()))

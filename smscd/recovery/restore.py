@@ -7,7 +7,8 @@ and a callback that may have been delivered is due once more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -33,9 +34,15 @@ _UNKNOWN_UPSTREAM = Upstream(id="", host="", port=0, system_id="", password="")
 
 
 class Restorer:
-    """directory: the configuration as it is now. now_ms: when Redis is rebuilt."""
+    """directory: the configuration as it is now. now_ms: when Redis is rebuilt.
 
-    def __init__(self, directory: DirectoryIndex, since: Since, now_ms: int) -> None:
+    owed: how many of a message's open callbacks are on their way to endpoints, and restored from that.
+    """
+
+    def __init__(
+        self, directory: DirectoryIndex, since: Since, now_ms: int, owed: Mapping[int, int] | None = None
+    ) -> None:
+        self._owed = owed or {}
         self._directory = directory
         self._since = since
         self._now_ms = now_ms
@@ -44,6 +51,8 @@ class Restorer:
         """What a page of the record gives Redis."""
         into = Restored()
         for found in page:
+            if owed := self._owed.get(found.message.id):
+                found.message = replace(found.message, callbacks_open=found.message.callbacks_open - owed)
             if found.message.direction == Direction.INBOUND:
                 self._inbound(found.message, into)
             else:

@@ -42,7 +42,7 @@ from smscd.roles.role import RoleService
 from smscd.roles.services import Service, TaskService
 from smscd.transport.connection import SmppConnection
 from smscd.transport.trace import Traceable
-from smscd.worker import smpp_door
+from smscd.worker import smpp_door, webhook_door
 from smscd.worker.certificates import CertificateWatch
 from smscd.worker.congestion import Congestion
 from smscd.worker.dropin import DropinDoors
@@ -231,6 +231,7 @@ class Doors:
                 *Transactions(parts.database.get).routes(),
                 *Listing(parts.database.get, parts.redis_ms).routes(),
                 *AccountKeys(Office(parts.database.get, parts.tell_of_change)).routes(),
+                *webhook_door.resource(parts).routes(),
                 *Documents().routes(),
             ],
             keys=Keys(parts.directory.get, parts.redis_ms, parts.key_uses, ClientAddresses(config.proxies)),

@@ -23,6 +23,7 @@ from smscd.core.directory import (
     Route,
     Snapshot,
     Upstream,
+    WebhookEndpoint,
 )
 from smscd.core.limits import Limits
 from smscd.core.records import State
@@ -32,7 +33,7 @@ from storage.postgres.statements import load
 _SQL = load("configuration")
 PIECE_ROWS = 500
 _JSON_COLUMNS = frozenset({"vendor_tlvs", "receipt_stats", "status_delays"})
-_Row = TypeVar("_Row", Account, ApiKey, Credential, Halt, MoNumber, Route, Upstream)
+_Row = TypeVar("_Row", Account, ApiKey, Credential, Halt, MoNumber, Route, Upstream, WebhookEndpoint)
 
 
 class ConfigurationInvalid(Exception):
@@ -68,6 +69,7 @@ async def load_snapshot(database: Database, known: Snapshot | None = None, *, wi
             mo_numbers=await _rows(connection, "load_mo_numbers", MoNumber),
             halts=await _rows(connection, "load_halts", Halt),
             routes_version=routes_version,
+            webhook_endpoints=await _rows(connection, "load_webhook_endpoints", WebhookEndpoint),
         )
 
 

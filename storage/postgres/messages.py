@@ -150,6 +150,18 @@ async def get_messages(database: Database, message_ids: Sequence[int], account: 
     return [message_of_row(row, ()) for row in rows]
 
 
+async def dead_callbacks(
+    database: Database, since: datetime, first_id: int, account: str | None, message_id: int | None, limit: int
+) -> list[int]:
+    """Messages whose last callback was given up since a time, and which no endpoint has a dead letter of; by id.
+
+    first_id: none with a lower id is looked at.
+    """
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["dead_callbacks"], since, first_id, account, message_id, limit)
+    return [row["id"] for row in rows]
+
+
 async def get_group(database: Database, group_id: int, account: str) -> list[int]:
     """Ids of the messages of a submit_multi, the first included; empty when the id is not one's."""
     async with acquired(database) as connection:

@@ -15,6 +15,8 @@ from storage.postgres.statements import load
 
 PAGE_MESSAGES = 2_000
 WINDOW_MS = 3_600_000
+CALLBACK_LIFE_MS = 30 * 86_400_000
+"""How long after its admission a message may still be told of: validity, late receipts and all attempts."""
 LOCK_KEY = 0x736D_7363_6472
 _SQL = load("recovery")
 
@@ -95,12 +97,13 @@ async def pages(
             limits = (since.sent_id, since.ended_ms, since.answers_id, since.parts_id)
             ids = [row["id"] for row in await connection.fetch(_SQL["find"], at, end, *limits, PAGE_MESSAGES)]
             at = ids[-1] + 1 if len(ids) == PAGE_MESSAGES else end
-            yield at, await _read(connection, ids)
+            yield at, await read(connection, ids)
             if len(ids) < PAGE_MESSAGES:
                 break
 
 
-async def _read(connection: Connection, ids: Sequence[int]) -> list[Found]:
+async def read(connection: Connection, ids: Sequence[int], *, with_events: bool = False) -> list[Found]:
+    """These messages with all that was recorded of them. with_events: also of those whose story asks for none."""
     if not ids:
         return []
     messages = await get_messages(connection, ids, None)
@@ -112,7 +115,7 @@ async def _read(connection: Connection, ids: Sequence[int]) -> list[Found]:
         connection, [one.message.id for one in found.values() if _waits(one.message)]
     ):
         found[message_id].is_apart = True
-    asked = [one.message.id for one in found.values() if _has_a_story(one.message)]
+    asked = [one.message.id for one in found.values() if with_events or _has_a_story(one.message)]
     for row in await connection.fetch(_SQL["events"], asked) if asked else ():
         event = EventRow(*row)
         found[event.message_id].events.append(

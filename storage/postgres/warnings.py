@@ -13,6 +13,11 @@ from storage.postgres.statements import load
 
 _SQL = load("warnings")
 ATTEMPTS_MAX = 32_767
+_ENDS = {
+    int(CallbackOutcome.DELIVERED): CallbackState.DELIVERED,
+    int(CallbackOutcome.DEAD): CallbackState.DEAD,
+    int(CallbackOutcome.FANNED): CallbackState.NONE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +62,11 @@ async def mark_queued(connection: Connection, ids: Sequence[int]) -> None:
 
 
 async def end_warnings(connection: Connection, results: Sequence[CallbackResult]) -> None:
-    """Their webhooks were delivered, or are dead."""
-    delivered = int(CallbackOutcome.DELIVERED)
+    """Their webhooks were delivered, are dead, or were wanted by no endpoint."""
     await connection.execute(
         _SQL["end_warnings"],
         [result.id for result in results],
-        [CallbackState.DELIVERED if result.outcome == delivered else CallbackState.DEAD for result in results],
+        [_ENDS[result.outcome] for result in results],
         [result.at_ms for result in results],
         [min(result.attempts, ATTEMPTS_MAX) for result in results],
     )

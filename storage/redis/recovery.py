@@ -47,7 +47,7 @@ class Restored:
     how many wait in PostgreSQL alone.
     out: by account. answers: (account, window, request key, stored answer).
     sent: by upstream and hour, (canonical id, SentContext). states: (message id, what follows it in the field, value).
-    held: by upstream.
+    held: by upstream. hooks_later: (due ms, CallbackRecord).
     """
 
     queued: dict[Place, list[tuple[bytes, list[bytes]]]] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Restored:
     apart: Counter[str] = field(default_factory=Counter)
     out: dict[str, list[bytes]] = field(default_factory=dict)
     hooks: list[bytes] = field(default_factory=list)
+    hooks_later: list[tuple[int, bytes]] = field(default_factory=list)
     answers: list[tuple[str, int, bytes, bytes]] = field(default_factory=list)
     sent: dict[tuple[str, int], list[tuple[bytes, bytes]]] = field(default_factory=dict)
     states: list[tuple[int, bytes, int]] = field(default_factory=list)
@@ -147,6 +148,8 @@ class Rebuild:
         for account, callbacks in page.out.items():
             await self._stream(names.out(account), callbacks, CALLBACKS_A_BLOB)
         await self._stream(names.hooks, page.hooks, CALLBACKS_A_BLOB)
+        for due_ms, callback in page.hooks_later:
+            await self._add("ZADD", names.hooks_later, due_ms, callback)
         fields: dict[str, list[Arg]] = {}
         for account, window, key, answer in page.answers:
             fields.setdefault(names.idem(account, window, key), []).extend((key, answer))

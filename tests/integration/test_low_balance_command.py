@@ -100,3 +100,44 @@ def test_messages_that_use_the_money_up_have_the_customer_told_once_signed_and_r
     demo.until(lambda: len(events(place)) == 4, 20)
     assert len({event["id"] for event in events(place)}) == 2
     assert demo.metric('smscd_writer_rows_total{table="account_warnings"}') == 2
+
+
+def test_an_endpoint_made_over_http_is_told_by_the_running_daemon_and_its_dead_letters_are_sent_again(
+    demo: DemoProcess, place: Path, receiver: str
+) -> None:
+    made = command(demo, "add", "hooked", "--any-sender", "--balance=1")
+    base, key = receiver.removesuffix("/flaky/500/1"), made["api_key"]
+
+    def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{demo.ready['http']['url']}/v1/webhooks{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"X-Api-Key": key, "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def callbacks(verb: str, *arguments: str) -> Any:
+        options = (f"--data-dir={demo.ready_file.parent / 'data'}", "--json", "--account=hooked", *arguments)
+        done = demo.command("callback", verb, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def got(path: str) -> list[str]:
+        lines = [json.loads(line) for line in (place / "requests").read_text().splitlines()]
+        return [json.loads(line["body"])["type"] for line in lines if line.get("path") == path]
+
+    endpoint = ask("POST", "", {"url": f"{base}/status/410"})
+    assert ask("POST", f"/{endpoint['id']}/test")["response_code"] == 410
+    send(demo, key)
+    demo.until(lambda: ask("GET", f"/{endpoint['id']}")["disabled_reason"] == "gone", 20)
+    assert got("/status/410") == ["webhook.test", "message.delivered"]
+    [dead] = callbacks("list")
+    assert (dead["to"], dead["error"]) == (endpoint["id"], "status 410")
+    ask("PATCH", f"/{endpoint['id']}", {"url": f"{base}/status/204?again", "enabled": True})
+    assert callbacks("replay") == {"replayed": 1}
+    demo.until(lambda: got("/status/204?again") == ["message.delivered"], 20)
+    demo.until(lambda: callbacks("list") == [], 20)
+    assert endpoint["secret"].startswith("whsec_")
+    assert endpoint["secret"].removeprefix("whsec_") not in demo.text

@@ -20,10 +20,11 @@ from smscd.core.directory import (
     Snapshot,
     Upstream,
     VendorTlv,
+    WebhookEndpoint,
 )
 from smscd.core.limits import Limits
 from smscd.core.routing import Rules
-from storage.postgres import configuration
+from storage.postgres import configuration, webhooks
 from storage.postgres.pool import Connection, open_pool
 from tests.integration.postgres_databases import RecordDatabase
 
@@ -79,6 +80,15 @@ SNAPSHOT = Snapshot(
     ),
     prices=(Price(plan="default", prefix="", price_micros=10_000), Price(plan="default", prefix="44", price_micros=7)),
     mo_numbers=(MoNumber(number="12345", account="acme", via="webhook"),),
+    webhook_endpoints=(
+        WebhookEndpoint(
+            id=7,
+            account="acme",
+            url="https://x.example/",
+            events=frozenset({"message.failed", "message.received"}),
+            secret="whsec_x",
+        ),
+    ),
 )
 
 
@@ -94,6 +104,10 @@ async def add(daemon: Connection, snapshot: Snapshot) -> None:
     for route in snapshot.routes:
         await configuration.add_route(daemon, route)
     await configuration.add_prices(daemon, snapshot.prices)
+    if not (await configuration.load_snapshot(daemon)).webhook_endpoints:
+        for endpoint in snapshot.webhook_endpoints:
+            assert await webhooks.add(daemon, endpoint, None, 1) is not None
+            assert await webhooks.add(daemon, endpoint, None, 1) is None
     for number in snapshot.mo_numbers:
         await configuration.add_mo_number(daemon, number)
 

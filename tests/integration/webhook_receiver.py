@@ -24,7 +24,7 @@ class Receiver:
 
     def __init__(self, record: IO[str]) -> None:
         self._record = record
-        self._seen: Counter[str] = Counter()
+        self._seen: Counter[tuple[str, str]] = Counter()
 
     def note(self, **line: object) -> None:
         self._record.write(json.dumps(line) + "\n")
@@ -58,7 +58,7 @@ class Receiver:
 
     async def answer(self, path: str, webhook_id: str) -> str | None:
         _, verb, *arguments = path.split("?")[0].split("/")
-        self._seen[webhook_id] += 1
+        self._seen[path, webhook_id] += 1
         if verb == "slow":
             await asyncio.sleep(float(arguments[0]))
         elif verb == "hang":
@@ -67,7 +67,7 @@ class Receiver:
             return None
         elif verb == "redirect":
             return ANSWER.format(302, "Location: /status/200\r\n")
-        elif verb == "status" or (verb == "flaky" and self._seen[webhook_id] <= int(arguments[1])):
+        elif verb == "status" or (verb == "flaky" and self._seen[path, webhook_id] <= int(arguments[1])):
             return ANSWER.format(arguments[0], "")
         return ANSWER.format(204, "")
 

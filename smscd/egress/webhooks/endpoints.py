@@ -1,7 +1,7 @@
 """Endpoints and fairness: what waits for each receiver, and whose turn it is when requests are scarce.
 
-A receiver is an account's scheme, host and port. Its queue in memory is as long as what it takes in ten seconds; what
-is too much goes back to storage, so that a slow one fills its own small queue and nothing more.
+A receiver is an account's endpoint, or else its scheme, host and port. Its queue in memory is as long as what it takes
+in ten seconds; what is too much goes back to storage, so that a slow one fills its own small queue and nothing more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WINDOW_SECONDS: Final = 1.0
 CONCURRENCY_MIN: Final = 2
 FAILING_AFTER: Final = 10
 
-EndpointKey: TypeAlias = tuple[str, str, str, int]
+EndpointKey: TypeAlias = tuple[str, str, str, int, int]
 
 
 class Group:
@@ -150,9 +150,9 @@ class Endpoints:
         self.active = 0
         self.waiting = 0
 
-    def of(self, account: str, url: URL) -> Endpoint:
-        """The receiver of a URL."""
-        key = (account, url.scheme, url.host or "", url.port or 0)
+    def of(self, account: str, url: URL, number: int = 0) -> Endpoint:
+        """The receiver of a URL. number: of the endpoint that it belongs to, 0 for none."""
+        key = (account, url.scheme, url.host or "", url.port or 0, number)
         endpoint = self._endpoints.get(key)
         if endpoint is None:
             endpoint = self._endpoints[key] = Endpoint(key, self._per_endpoint_max)

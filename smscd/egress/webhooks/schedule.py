@@ -20,18 +20,23 @@ GONE: Final = 410
 class Posted(msgspec.Struct, frozen=True, gc=False):
     """What became of one attempt. status: 0 when there was no answer, and then `failure` says why.
 
-    retry_after: the header as it came.
+    retry_after: the header as it came. revision: of the endpoint that it was sent to.
     """
 
     status: int
     failure: str = ""
     retry_after: str = ""
     is_slow: bool = False
+    revision: int = 0
 
     @property
     def detail(self) -> str:
         """For the record: a few words without address, number or text."""
         return self.failure or f"status {self.status}"
+
+
+NOT_SENT: Final = Posted(0)
+"""No attempt was made."""
 
 
 class Meaning(Enum):

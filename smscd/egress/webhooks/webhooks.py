@@ -8,21 +8,30 @@ keeps the next attempt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import structlog
-from yarl import URL
 
-from protocols import webhooks as signatures
-from smscd.core.callback_forms import CallbackRequest, read_form, request_of
-from smscd.core.callbacks import webhook_event
+from smscd.core.callback_forms import read_form
+from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks.endpoints import Endpoint, Endpoints, Group, Job
+from smscd.egress.webhooks.ports import Ask, HookStore, Post
 from smscd.egress.webhooks.post import url_of
-from smscd.egress.webhooks.schedule import Meaning, Posted, delay_seconds, meaning_of, parse_retry_after
+from smscd.egress.webhooks.receivers import Receivers, fanned, step
+from smscd.egress.webhooks.schedule import (
+    GONE,
+    NOT_SENT,
+    Meaning,
+    Posted,
+    delay_seconds,
+    meaning_of,
+    parse_retry_after,
+)
+from smscd.egress.webhooks.sending import NOWHERE, Sender
 from smscd.monitoring.metrics import Histogram
 from storage.redis.errors import StorageUnavailable
 
@@ -42,36 +51,6 @@ _decode_records = msgspec.msgpack.Decoder(list[CallbackRecord]).decode
 _decode_record = msgspec.msgpack.Decoder(CallbackRecord).decode
 _encode = msgspec.msgpack.Encoder().encode
 _log = structlog.get_logger(__name__)
-
-
-class HookStore(Protocol):
-    """storage.redis.outbox.HookStore."""
-
-    async def read(self, after: str, count: int) -> list[tuple[str, bytes]]: ...
-
-    async def due(self, now_ms: int, limit: int) -> list[bytes]: ...
-
-    async def settle(
-        self,
-        finished: Sequence[str],
-        later: Sequence[tuple[int, bytes]],
-        promoted: Sequence[bytes],
-        results: Sequence[bytes],
-    ) -> None: ...
-
-
-class Post(Protocol):
-    """webhooks_post.Poster.post."""
-
-    async def __call__(
-        self, url: URL, headers: dict[str, str], body: bytes, *, account: str, allows_private: bool
-    ) -> Posted: ...
-
-
-class Ask(Protocol):
-    """webhooks_post.Poster.ask."""
-
-    async def __call__(self, url: URL, request: CallbackRequest, *, account: str, allows_private: bool) -> Posted: ...
 
 
 class WebhookFigures:
@@ -115,8 +94,7 @@ class Webhooks:
     ) -> None:
         self._store = store
         self._is_held = is_held
-        self._post = post
-        self._ask = ask
+        self._sender = Sender(post=post, ask=ask, wall_ms=wall_ms, allows_private=allows_private)
         self._directory = directory
         self._figures = figures
         self._clock = clock
@@ -124,8 +102,8 @@ class Webhooks:
         self._chance = chance
         self._requests_max = requests_max
         self._per_endpoint_max = per_endpoint_max
-        self._allows_private = allows_private
         self._woken = asyncio.Event()
+        self._receivers = Receivers()
         self._forget()
 
     def _forget(self) -> None:
@@ -210,8 +188,11 @@ class Webhooks:
             self._held += group.size
             if not records:
                 self._ended.append(group)
+            take = self._take
+            if any(len(self._receivers.of(record, self._directory()) or ()) > 1 for record in records):
+                take = self._pass_on
             for record in records:
-                self._take(record, group)
+                take(record, group)
         return len(entries)
 
     async def _promote(self) -> int:
@@ -236,16 +217,45 @@ class Webhooks:
             self._take(record, group)
         return len(due)
 
+    def _pass_on(self, record: CallbackRecord, group: Group) -> None:
+        """A callback becomes one for each of its endpoints, due now; one of another kind is due now as it is.
+
+        So each has an end of its own, and none waits for another's to be recorded.
+        """
+        found = self._receivers.of(record, self._directory())
+        if found is None or len(found) == 1:
+            self._keep(Job(record, group, NOWHERE), self._wall_ms(), record.attempt)
+            return
+        now_ms = self._wall_ms()
+        records, results = fanned(record, found, now_ms)
+        group.later += [(now_ms, _encode(one)) for one in records]
+        group.results += results
+        self._settled(group)
+
     def _take(self, record: CallbackRecord, group: Group) -> None:
         """Queue a callback for its receiver, or say at once what becomes of it."""
-        account = self._directory().account(record.account)
-        form = read_form(record.url)
-        text = form.url if form is not None else record.url
+        directory = self._directory()
+        found = self._receivers.of(record, directory)
+        if found is not None:
+            if len(found) != 1:
+                self._pass_on(record, group)
+                return
+            record = msgspec.structs.replace(record, endpoint=found[0])
+        account = directory.account(record.account)
+        if record.endpoint:
+            receiver = self._receivers.find(record.endpoint, directory)
+            if isinstance(receiver, str):
+                self._bury(Job(record, group, NOWHERE), receiver)
+                return
+            text: str | None = receiver.url
+        else:
+            form = read_form(record.url)
+            text = form.url if form is not None else record.url
         url = url_of(text or (account.webhook_url if account is not None else None))
         if account is None or url is None:
-            self._failed(Job(record, group, _NOWHERE), Posted(0, "no URL" if account else "no account"))
+            self._failed(Job(record, group, NOWHERE), Posted(0, "no URL" if account else "no account"))
             return
-        endpoint = self._endpoints.of(record.account, url)
+        endpoint = self._endpoints.of(record.account, url, record.endpoint)
         job = Job(record, group, url, self._clock())
         if group.member and endpoint.beyond:
             endpoint.beyond -= 1
@@ -285,63 +295,60 @@ class Webhooks:
     async def _attempt(self, endpoint: Endpoint, job: Job) -> None:
         """One attempt, and what follows from it."""
         began = self._clock()
-        posted = await self._send(job)
+        if job.record.endpoint:
+            receiver = self._receivers.find(job.record.endpoint, self._directory())
+            if isinstance(receiver, str):
+                self._endpoints.ended(endpoint)
+                self._bury(job, receiver)
+                return
+            posted = await self._sender.send(job.record, job.url, self._account(job), receiver)
+            posted = msgspec.structs.replace(posted, revision=receiver.revision)
+        else:
+            posted = await self._sender.send(job.record, job.url, self._account(job), None)
         seconds = self._clock() - began
         self._figures.seconds.observe(seconds)
         is_success = 200 <= posted.status < 300
         endpoint.answered(began + seconds, seconds, is_success=is_success, is_slow=posted.is_slow)
         self._endpoints.ended(endpoint)
         if is_success:
-            self._end(job, CallbackOutcome.DELIVERED, "")
+            self._end(job, CallbackOutcome.DELIVERED, "", posted)
         else:
             self._failed(job, posted)
         self._begin()
 
-    async def _send(self, job: Job) -> Posted:
-        """Sign and post, or ask in another gateway's form.
-
-        The account is looked up now: its secret may have changed since.
-        """
-        account = self._directory().account(job.record.account)
-        if account is None:
-            return Posted(0, "no account")
-        allows_private = self._allows_private or account.allows_private_callbacks
-        form = read_form(job.record.url)
-        if form is not None:
-            request = request_of(form, job.record)
-            url = url_of(request.url)
-            if url is None:
-                return Posted(0, "no valid URL")
-            return await self._ask(url, request, account=account.id, allows_private=allows_private)
-        try:
-            event = webhook_event(job.record)
-            headers = signatures.headers(event.id, self._wall_ms() // 1000, event.body, (account.webhook_secret,))
-        except signatures.SecretError:
-            return Posted(0, "the account has no valid secret")
-        except Exception as error:  # noqa: BLE001 - one callback that cannot be written must not stop the others
-            _log.error("webhook.unwritable", message_id=job.record.id, error=type(error).__name__)
-            return Posted(0, "cannot be written")
-        return await self._post(job.url, headers, event.body, account=account.id, allows_private=allows_private)
+    def _account(self, job: Job) -> Account | None:
+        return self._directory().account(job.record.account)
 
     def _failed(self, job: Job, posted: Posted) -> None:
         attempts = job.record.attempt + 1
         if meaning_of(posted, attempts) is Meaning.DEAD:
-            self._end(job, CallbackOutcome.DEAD, posted.detail)
+            if posted.status == GONE and job.record.endpoint:
+                self._receivers.gone(job.record.endpoint, posted.revision)
+            self._end(job, CallbackOutcome.DEAD, posted.detail, posted)
             return
         now_ms = self._wall_ms()
         asked = parse_retry_after(posted.retry_after, now_ms / 1000) if posted.retry_after else 0.0
         self._figures.retried += 1
-        self._keep(job, now_ms + int(delay_seconds(attempts, asked, self._chance()) * 1000), attempts)
+        self._keep(job, now_ms + int(delay_seconds(attempts, asked, self._chance()) * 1000), attempts, posted)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def _keep(self, job: Job, due_ms: int, attempts: int) -> None:
-        """The callback is due again."""
+    def _keep(self, job: Job, due_ms: int, attempts: int, posted: Posted = NOT_SENT) -> None:
+        """The callback is due again. What is only put off is no news of a callback that is kept already."""
         record = msgspec.structs.replace(job.record, attempt=attempts)
         job.group.later.append((due_ms, _encode(record)))
+        if record.endpoint and (posted is not NOT_SENT or not job.group.member):
+            pending = CallbackOutcome.PENDING
+            news = step(record, pending, self._wall_ms(), code=posted.status, detail=posted.failure, next_ms=due_ms)
+            job.group.results.append(_encode(news))
         self._settled(job.group)
 
-    def _end(self, job: Job, outcome: CallbackOutcome, detail: str) -> None:
+    def _bury(self, job: Job, why: str) -> None:
+        """The callback's endpoint is no more: no attempt is made."""
+        self._figures.dead += 1
+        self._ended_at_endpoint(job.record, job.group, CallbackOutcome.DEAD, why, NOT_SENT)
+
+    def _end(self, job: Job, outcome: CallbackOutcome, detail: str, posted: Posted = NOT_SENT) -> None:
         """The callback was delivered, or it is dead."""
         record = job.record
         if outcome is CallbackOutcome.DELIVERED:
@@ -350,9 +357,21 @@ class Webhooks:
             self._figures.dead += 1
             _log.debug("webhook.dead", message_id=record.id, account=record.account, reason=detail)
         attempts = record.attempt + 1
+        if record.endpoint:
+            record = msgspec.structs.replace(record, attempt=attempts)
+            self._ended_at_endpoint(record, job.group, outcome, detail, posted)
+            return
         result = CallbackResult(record.id, record.kind, record.account, int(outcome), self._wall_ms(), attempts, detail)
+        result.is_replay = record.is_replay
         job.group.results.append(_encode(result))
         self._settled(job.group)
+
+    def _ended_at_endpoint(
+        self, record: CallbackRecord, group: Group, outcome: CallbackOutcome, detail: str, posted: Posted
+    ) -> None:
+        result = step(record, outcome, self._wall_ms(), code=posted.status, detail=detail, revision=posted.revision)
+        group.results.append(_encode(result))
+        self._settled(group)
 
     def _settled(self, group: Group) -> None:
         group.unsettled -= 1
@@ -384,6 +403,3 @@ class Webhooks:
         self._members.difference_update(members)
         self._held -= size
         return len(groups)
-
-
-_NOWHERE: Final = URL("http://invalid/")

@@ -10,15 +10,26 @@ from typing import Final
 import msgspec
 
 from smscd.core.reasons import REASONS
-from smscd.ingress.http.described import account, batches, cancelling, events, inbound, keys, messages, service
+from smscd.ingress.http.described import (
+    account,
+    batches,
+    cancelling,
+    events,
+    inbound,
+    keys,
+    messages,
+    service,
+    webhooks,
+)
 from smscd.ingress.http.described.parts import COMPONENTS, HEADERS, Node
 from smscd.ingress.http.problems import HTTP_CODES, ProblemDocument
 
-GROUPS: Final = (messages, batches, cancelling, inbound, events, account, keys, service)
+GROUPS: Final = (messages, batches, cancelling, inbound, events, webhooks, account, keys, service)
 TAGS: Final = {
     "messages": "Send them, ask what they would cost, and learn what became of them.",
     "inbound": "Messages from phones to your numbers.",
     "events": "What webhooks would tell, for who would rather ask.",
+    "webhooks": "Where you have events sent, signed as Standard Webhooks has it.",
     "account": "What there is to spend, and what it was spent on.",
     "keys": "Keys of your account. These need a key with the scope admin.",
     "service": "The service itself; these need no key.",

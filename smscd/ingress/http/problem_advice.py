@@ -42,6 +42,8 @@ ADVICE: Final = {
     "sender_not_allowed": "Send from one of your own senders, or ask for this one to be allowed.",
     "spend_limit": "Wait for the next day (UTC), or ask for a higher limit.",
     "storage_unavailable": _LATER,
+    "too_many_secrets": "Wait until an old secret runs out; or rotate with overlap 0, which ends all of them at once.",
+    "too_many_webhooks": "Delete a webhook that you do not need; one may ask for several types of events.",
     "too_many_segments": "Shorten the text: a segment has 160 GSM characters, 153 of a long text; of others 70 and 67.",
     "too_many_keys": "Revoke a key that is not needed any more, or wait for a day.",
     "unauthorized": "Send your key in X-Api-Key; a key that was revoked is not valid any more.",

@@ -69,6 +69,12 @@ TOO_MANY_KEYS: Final = Code(
 )
 NOT_FOUND: Final = Code(404, "not_found", "Not Found", "There is nothing here.")
 METHOD_NOT_ALLOWED: Final = Code(405, "method_not_allowed", "Method Not Allowed", "This resource has other methods.")
+TOO_MANY_WEBHOOKS: Final = Code(
+    409, "too_many_webhooks", "Conflict", "The account has 16 webhooks, which is as many as it may have."
+)
+TOO_MANY_SECRETS: Final = Code(
+    409, "too_many_secrets", "Conflict", "Four old secrets of this webhook still sign; wait, or give overlap 0."
+)
 REQUEST_TIMEOUT: Final = Code(408, "request_timeout", "Request Timeout", "The request did not arrive in time.")
 EVENTS_GONE: Final = Code(
     410, "events_gone", "Gone", "Some of the events after this one are not kept any more, or it is of another record."
@@ -110,6 +116,8 @@ HTTP_CODES: Final = (
     REQUEST_TIMEOUT,
     NOT_CANCELABLE,
     EVENTS_GONE,
+    TOO_MANY_WEBHOOKS,
+    TOO_MANY_SECRETS,
     TOO_LARGE,
     UNSUPPORTED,
     EXPECTATION_FAILED,

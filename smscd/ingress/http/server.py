@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
@@ -32,6 +33,7 @@ from storage.postgres.pool import UNAVAILABLE as POSTGRES_UNAVAILABLE
 from storage.redis.errors import StorageUnavailable
 
 BACKLOG: Final = 1_024
+_NAMES: Final = re.compile(r"\{[^}]+\}")
 _STORAGE_UNAVAILABLE: Final[tuple[type[BaseException], ...]] = (StorageUnavailable, *POSTGRES_UNAVAILABLE)
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +45,8 @@ Keyed: TypeAlias = Callable[[web.BaseRequest, AccountEntry, str], Awaitable[Answ
 class Route(msgspec.Struct, frozen=True):
     """One resource. Exactly one of the dicts is filled: `keyed` needs an X-Api-Key and gets its account.
 
-    template: as documents and metrics name it; a trailing {id} takes one path segment, handed over as text.
+    template: as documents and metrics name it; a trailing {id} takes one path segment, handed over as text. Where there
+    are others before the end, what stands for all of them is handed over with a slash between.
     scopes: what a key needs, by method, where it is not what scopes.scope_of() says.
     """
 
@@ -85,9 +88,10 @@ class HttpServer:
     ) -> None:
         routes = merged(routes)
         self._exact = {route.template: route for route in routes if "{" not in route.template}
-        self._prefixed = {
-            route.template[: route.template.index("{")]: route for route in routes if "{" in route.template
-        }
+        named = [route for route in routes if "{" in route.template]
+        nested = [route for route in named if route.template.index("{") < route.template.rindex("/")]
+        self._patterns = [(re.compile(_NAMES.sub("([^/]+)", route.template)), route) for route in nested]
+        self._prefixed = {route.template[: route.template.index("{")]: route for route in named if route not in nested}
         self._keys = keys
         self._figures = figures
         self._by_route: dict[str, RouteFigures] = {route.template: figures.route(route.template) for route in routes}
@@ -166,6 +170,9 @@ class HttpServer:
         route = self._prefixed.get(start + slash)
         if route is not None and last:
             return route, last
+        for pattern, found in self._patterns:
+            if match := pattern.fullmatch(path):
+                return found, "/".join(match.groups())
         return self._exact.get(path + "/"), ""
 
     def _resource(self, request: web.BaseRequest, route: Route | None, argument: str) -> Awaitable[Answer | Problem]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from types import UnionType
-from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import UNSET
 
 from smscd.ingress.http.field_errors import pointer
 from smscd.ingress.http.problems import MALFORMED_JSON, FieldError, Problem, invalid, problem
@@ -18,15 +19,27 @@ _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-def read_strict(body: bytes, kind: type[_T], rules: Mapping[str, str]) -> _T | Problem:
-    """kind: forbids unknown fields. rules: what a field must be, in words, where the type does not say it well."""
+Checks: TypeAlias = Mapping[str, Callable[[Any], bool]]
+
+
+def read_strict(
+    body: bytes, kind: type[_T], rules: Mapping[str, str], checks: Checks = MappingProxyType({})
+) -> _T | Problem:
+    """kind: forbids unknown fields. rules: what a field must be, in words, where the type does not say it well.
+
+    checks: what a field must pass besides being of its type; each of these has a rule.
+    """
     try:
-        return msgspec.json.decode(body, type=kind)
+        found = msgspec.json.decode(body, type=kind)
     except _BROKEN:
-        return faults_of(body, kind, rules)
+        return faults_of(body, kind, rules, checks)
+    given = ((check, getattr(found, name, UNSET)) for name, check in checks.items())
+    if any(value is not UNSET and not check(value) for check, value in given):
+        return faults_of(body, kind, rules, checks)
+    return found
 
 
-def faults_of(body: bytes, kind: type[msgspec.Struct], rules: Mapping[str, str]) -> Problem:
+def faults_of(body: bytes, kind: type[msgspec.Struct], rules: Mapping[str, str], checks: Checks) -> Problem:
     """Why a body is no such struct: every field at fault."""
     try:
         fields = _fields_decoder.decode(body)
@@ -42,9 +55,13 @@ def faults_of(body: bytes, kind: type[msgspec.Struct], rules: Mapping[str, str])
             errors.append(FieldError(pointer(name), "unknown field"))
             continue
         try:
-            msgspec.json.decode(raw, type=hints[name])
+            value = msgspec.json.decode(raw, type=hints[name])
+            is_right = name not in checks or checks[name](value)
         except _BROKEN as error:
             errors.append(FieldError(pointer(name), rules.get(name) or said(error)))
+        else:
+            if not is_right:
+                errors.append(FieldError(pointer(name), rules[name]))
     return invalid(errors[:FIELD_ERRORS_MAX] or [FieldError("", "is not valid: does a member stand twice?")])
 
 

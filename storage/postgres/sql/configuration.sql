@@ -92,6 +92,10 @@ SELECT number, account, via, keyword, is_prefix FROM mo_numbers ORDER BY number,
 SELECT kind, name, state, account, (extract(epoch FROM since) * 1000)::bigint AS since_ms
   FROM halts ORDER BY kind, name, account;
 
+-- name: load_webhook_endpoints
+SELECT id, account, url, events, is_enabled, secret, old_secrets, old_until_ms, revision
+  FROM webhook_endpoints ORDER BY id;
+
 -- name: add_account
 INSERT INTO accounts
        (id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,

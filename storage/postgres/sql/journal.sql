@@ -69,7 +69,8 @@ UPDATE messages m
        attempts = greatest(m.attempts, s.attempts),
        callbacks_open = m.callbacks_open + s.callbacks_open,
        callback_state = CASE WHEN m.callbacks_open + s.callbacks_open > 0 THEN 1
-                             WHEN s.callback_state = 0 THEN m.callback_state ELSE s.callback_state END,
+                             WHEN s.callback_state <> 0 THEN s.callback_state
+                             WHEN m.callback_state = 1 THEN 0 ELSE m.callback_state END,
        callback_at = CASE WHEN s.callback_ms = 0 THEN m.callback_at
                           ELSE timestamptz 'epoch' + s.callback_ms * interval '1 millisecond' END,
        callback_attempts = CASE WHEN s.callback_ms = 0 THEN m.callback_attempts ELSE s.callback_attempts END,

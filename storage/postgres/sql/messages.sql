@@ -50,3 +50,10 @@ SELECT s.upstream_message_id, s.message_id, s.segment
 SELECT DISTINCT ON (message_id, segment) message_id, segment, state
   FROM message_events WHERE message_id = ANY ($1::bigint[]) AND kind = 10 AND state >= 4
  ORDER BY message_id, segment, at;
+
+-- name: dead_callbacks
+SELECT id FROM messages m
+ WHERE callback_state = 3 AND via = 2 AND callback_at >= $1 AND id >= $2 AND ($3::text IS NULL OR account = $3)
+   AND ($4::bigint IS NULL OR id = $4)
+   AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.message_id = m.id)
+ ORDER BY id LIMIT $5;

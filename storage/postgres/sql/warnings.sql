@@ -7,10 +7,12 @@ INSERT INTO account_warnings
        (id, account, currency, balance_micros, low_balance_micros, at, is_queued, callback_state)
 SELECT e.id, a.id, a.currency, e.balance_micros, a.low_balance_micros,
        timestamptz 'epoch' + e.at_ms * interval '1 millisecond',
-       coalesce(a.webhook_url, '') = '', CASE WHEN coalesce(a.webhook_url, '') = '' THEN 0 ELSE 1 END
+       NOT a.has_webhook, CASE WHEN a.has_webhook THEN 1 ELSE 0 END
   FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
        AS e (id, account, before_micros, balance_micros, at_ms)
-  JOIN accounts a ON a.id = e.account
+  JOIN (SELECT *, coalesce(webhook_url, '') <> ''
+                  OR EXISTS (SELECT FROM webhook_endpoints w WHERE w.account = accounts.id AND w.is_enabled)
+               AS has_webhook FROM accounts) AS a ON a.id = e.account
  WHERE a.id = ANY ((SELECT $2)::text[])
    AND e.before_micros >= a.low_balance_micros AND e.balance_micros < a.low_balance_micros;
 

@@ -60,7 +60,7 @@ LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, 
 
 _TEXT: Final = {"type": "string"}
 HEADERS: Final[dict[str, Node]] = {
-    "Location": {"description": "Where the message can be read.", "schema": _TEXT, "example": "/v1/messages/42"},
+    "Location": {"description": "Where what was made can be read.", "schema": _TEXT, "example": "/v1/messages/42"},
     "RateLimit": {
         "description": "What is left of the account's rate, as this process sees it: messages, and the seconds until "
         "there are more.",
@@ -122,9 +122,14 @@ def ref(kind: type[msgspec.Struct]) -> Node:
     return {"$ref": COMPONENTS.format(name=kind.__name__)}
 
 
-def body(kind: type[msgspec.Struct], examples: Mapping[str, Example] = MappingProxyType({})) -> Node:
+def body(
+    kind: type[msgspec.Struct],
+    examples: Mapping[str, Example] = MappingProxyType({}),
+    *,
+    is_required: bool = True,
+) -> Node:
     """A request body."""
-    return {"required": True, "content": {JSON: _content(ref(kind), examples)}}
+    return {"required": is_required, "content": {JSON: _content(ref(kind), examples)}}
 
 
 def answer(

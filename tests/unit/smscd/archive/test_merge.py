@@ -260,3 +260,34 @@ def test_an_admission_with_effects_of_others_is_set_aside_whole() -> None:
     batch = batch_of((b"A", [message(1), message(2)], b"1"))
     assert not batch.admitted and not batch.overflow and not batch.charges
     assert [letter.kind for letter in batch.dead] == ["A"]
+
+
+def test_a_callback_that_became_several_is_over_when_all_of_them_are() -> None:
+    def at(endpoint: int, outcome: CallbackOutcome, **changed: Any) -> CallbackResult:
+        return msgspec.structs.replace(callback(1, outcome), endpoint=endpoint, event="e", **changed)
+
+    fanned = callback(1, CallbackOutcome.FANNED, 3)
+    steps = [at(number, CallbackOutcome.PENDING) for number in (1, 2, 3)]
+    due = (b"R", [receipt(1)], b"2")
+    batch = batch_of(due, (b"C", [fanned, *steps]))
+    assert (batch.learned[1].callbacks_open, batch.learned[1].callback_state) == (3, 0)
+    assert batch.deliveries == steps
+    ends = [at(1, CallbackOutcome.DELIVERED), at(2, CallbackOutcome.DEAD), at(3, CallbackOutcome.DELIVERED)]
+    batch = batch_of(due, (b"C", [fanned, *steps]), (b"C", ends))
+    assert (batch.learned[1].callbacks_open, batch.learned[1].callback_state) == (0, CallbackState.DELIVERED)
+    assert (batch.dead_callbacks, batch.deliveries) == ([ends[1]], [*steps, *ends])
+    nobody = batch_of(due, (b"C", [callback(1, CallbackOutcome.FANNED, 0)]))
+    assert (nobody.learned[1].callbacks_open, nobody.learned[1].callback_state) == (0, 0)
+
+
+def test_a_replay_has_an_end_but_none_that_a_message_waits_for() -> None:
+    again = msgspec.structs.replace(callback(1), is_replay=True)
+    fanned = msgspec.structs.replace(callback(1, CallbackOutcome.FANNED, 5), is_replay=True)
+    batch = batch_of((b"R", [receipt(1)], b"2"), (b"C", [callback(1, CallbackOutcome.DEAD), fanned, again]))
+    assert (batch.learned[1].callbacks_open, batch.learned[1].callback_state) == (0, CallbackState.DELIVERED)
+
+
+def test_a_warning_that_no_endpoint_wants_is_over_and_one_for_several_is_not() -> None:
+    for count, told in ((0, 1), (2, 0)):
+        fanned = msgspec.structs.replace(callback(1, CallbackOutcome.FANNED, count), kind=CallbackKind.LOW_BALANCE)
+        assert len(batch_of((b"C", [fanned])).told) == told

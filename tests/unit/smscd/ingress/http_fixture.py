@@ -36,6 +36,7 @@ from smscd.ingress.http.resources import Resources
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.transactions import Transactions
 from smscd.ingress.http.views import Health, MessageDetail, Money, TimelineItem
+from smscd.ingress.http.webhooks import Webhooks
 from storage.postgres.messages import StoredMessage
 from storage.postgres.pool import Pool
 
@@ -346,6 +347,18 @@ async def service(
         request_seconds=request_seconds,
         pending_bytes_max=pending_bytes_max,
     )
+
+    async def unused(*_: object) -> Any:
+        raise AssertionError("asked for without a database")
+
+    webhooks = Webhooks(
+        pool=no_pool,
+        ids=IdSource(2),
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+        tell=unused,
+        push=unused,
+        test=unused,
+    )
     server = HttpServer(
         [
             *resources.routes(),
@@ -355,6 +368,7 @@ async def service(
             *Transactions(no_pool).routes(),
             *Listing(no_pool, lambda: time.time_ns() // 1_000_000).routes(),
             *AccountKeys(FakeOffice()).routes(),
+            *webhooks.routes(),
             *Documents().routes(),
         ],
         keys=Keys(lambda: index, lambda: time.time_ns() // 1_000_000, uses, ClientAddresses(trusted)),

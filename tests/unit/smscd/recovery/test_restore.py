@@ -365,3 +365,12 @@ def test_a_part_whose_first_word_decides_waits_for_the_others_with_no_account_as
     assert whole is not None and (whole.account, whole.via, whole.body) == ("", Via.NONE, b"vote")
     assert other is not None and (other.account, other.via) == ("acme", Via.WEBHOOK)
     assert part_to(b"999") is None
+
+
+def test_what_is_on_its_way_to_endpoints_is_restored_from_there_and_not_once_more() -> None:
+    record = message(1, via=int(Via.WEBHOOK))
+    receipt = event(EventKind.RECEIPT, NOW_MS, state=State.DELIVERED, stat=b"DELIVRD", err=b"000")
+    learned = Learned(state=State.DELIVERED, done_ms=NOW_MS, callbacks_open=2)
+    for owed, hooks in ((0, 1), (1, 1), (2, 0)):
+        restorer = Restorer(DIRECTORY, horizons(NOW_MS, NOW_MS), NOW_MS, {record.id: owed})
+        assert len(restorer.restore([Found(stored(record, learned), [], [receipt])]).hooks) == hooks
