@@ -19,7 +19,7 @@ ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 LANGUAGES: Final = tuple(language.name.lower() for language in Language)
 HIDDEN: Final = frozenset({"id", "is_suspended", "webhook_secret", "outbind_password"})
 """What is not shown with the rest: its name, what has a verb of its own, and secrets."""
-_NETWORKS: Final = frozenset({"allowed_networks"})
+_NETWORKS: Final = frozenset({"allowed_networks", "http_networks"})
 
 Micros: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -54,6 +54,7 @@ class AccountTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     binds_rx_max: Binds | UnsetType | None = UNSET
     binds_trx_max: Binds | UnsetType | None = UNSET
     allowed_networks: Annotated[list[str], Meta(max_length=1_000)] | UnsetType = UNSET
+    http_networks: Annotated[list[str], Meta(max_length=1_000)] | UnsetType = UNSET
     outbind_host: Ascii | UnsetType = UNSET
     outbind_port: Annotated[int, Meta(ge=0, le=65_535)] | UnsetType = UNSET
     outbind_system_id: Annotated[str, Meta(pattern="^[!-~]{0,15}$")] | UnsetType = UNSET

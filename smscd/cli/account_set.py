@@ -87,7 +87,7 @@ def _read(texts: tuple[str, ...], *, as_json: bool) -> AccountTerms:
     return found
 
 
-_LISTS = frozenset({"senders", "tags", "allowed_networks", "languages", "allowed_countries"})
+_LISTS = frozenset({"senders", "tags", "allowed_networks", "http_networks", "languages", "allowed_countries"})
 _TEXTS = frozenset({"plan", "webhook_url", "outbind_host", "outbind_system_id", "outbind_password"})
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 

@@ -57,6 +57,7 @@ def _cancel() -> Node:
                 "name": "id",
                 "in": "path",
                 "required": True,
+                "description": "The id that the 202 had.",
                 "schema": {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"},
             }
         ],

@@ -52,7 +52,9 @@ def _message() -> Node:
         "operationId": "getInbound",
         "tags": [TAG],
         "summary": "One message that a phone sent to a number of yours.",
-        "parameters": [{"name": "id", "in": "path", "required": True, "schema": schema}],
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "description": "Its id in the list.", "schema": schema}
+        ],
         "responses": {
             "200": answer("The message.", InboundMessage, {"one": Example("A text", RECEIVED)}),
             **refusals(codes),
