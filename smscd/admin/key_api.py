@@ -93,11 +93,15 @@ class KeyResources:
         asked = await self._read(request, RotationRequest)
         if isinstance(asked, Problem):
             return asked
-        now, until = _now(), asked.expires_at
-        if until is not None and isinstance(terms := keys.terms_of("", (), until, now), Refusal):
-            return problem_of(terms)
         made = await keys.rotate(
-            names["account"], names["key"], asked.grace_seconds, until, operator.name, self._database, self._tell, now
+            names["account"],
+            names["key"],
+            asked.grace_seconds,
+            asked.expires_at,
+            operator.name,
+            self._database,
+            self._tell,
+            _now(),
         )
         return _made(made, "key.rotated", operator)
 

@@ -206,7 +206,7 @@ async def test_the_first_key_of_an_account_may_do_everything_and_counts_like_any
 
 async def test_an_accounts_own_administrator_is_refused_in_words_of_his_own(api: Api) -> None:
     office = Office(lambda: api.rig.database, api._tell)
-    made_ = await office.make("demo", KeyRequest(label="shop"), "smk_live_boss")
+    made_ = await office.make("demo", KeyRequest(label="\u2028shop" + "\U0001f6d2" * 95), "smk_live_boss")
     assert isinstance(made_, NewKey) and made_.scopes == ["send", "read"]
     past = datetime.now(UTC) - timedelta(days=1)
     refusals = [

@@ -32,6 +32,7 @@ FAULTS: list[tuple[object, set[str]]] = [
     ({"replaces": "smk_live_abcd", "label": "shop"}, {"/replaces"}),
     ({"replaces": "smk_live_abcd", "scopes": ["read"]}, {"/replaces"}),
     ({"grace_seconds": 1.5}, {"/grace_seconds"}),
+    ({"label": "\x85"}, {"/label"}),
     ([], {""}),
 ]
 
