@@ -117,19 +117,16 @@ class KeyResources:
 
     async def _rotate(self, asked: Asked) -> Done | Problem:
         body: RotationRequest = asked.body
-        now, until = _now(), body.expires_at
-        if until is not None and isinstance(terms := keys.terms_of("", (), until, now), Refusal):
-            return answered(terms)
         desk, names = self._desk, asked.names
         made = await keys.rotate(
             names["account"],
             names["key"],
             body.grace_seconds,
-            until,
+            body.expires_at,
             asked.operator.name,
             desk.database,
             desk.tell,
-            now,
+            _now(),
         )
         return _made(made, "key.rotated", asked)
 

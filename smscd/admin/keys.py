@@ -6,6 +6,7 @@ log, and told to every process at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Final
 from smscd.admin.orders import Refusal, no_account
 from smscd.core.directory import ApiKey
 from smscd.core.scopes import FOR_AN_APPLICATION, NAMES, ScopeName, in_order
-from smscd.ingress.http.account_keys import GRACE_SECONDS_MAX, LABEL_CHARACTERS_MAX
+from smscd.ingress.http.account_keys import GRACE_SECONDS_MAX, LABEL_CHARACTERS_MAX, LABEL_PATTERN
 from smscd.supervision.seed import api_key_hash, api_key_prefix, new_api_key
 from storage.postgres import api_keys, operators
 from storage.postgres.api_keys import KeyRow
@@ -28,6 +29,8 @@ MADE_A_DAY_MAX: Final = 100
 ENDED_KEPT: Final = 200
 """Of an account, to be listed; older ones are forgotten."""
 LIFETIME_MAX: Final = timedelta(days=10 * 366)
+LABEL: Final = re.compile(LABEL_PATTERN)
+_REACH: Final = "A key expires at a moment to come, within ten years."
 
 Tell = Callable[[], Awaitable[None]]
 
@@ -69,10 +72,10 @@ def terms_of(label: str, scopes: Iterable[str], expires_at: datetime | None, now
     given = list(scopes)
     if wrong := [scope for scope in given if scope not in NAMES]:
         return _invalid(f"{wrong[0]} is not a scope: they are {', '.join(NAMES)}.")
-    if len(label) > LABEL_CHARACTERS_MAX or not label.isprintable():
-        return _invalid(f"A label has at most {LABEL_CHARACTERS_MAX} printable characters.")
-    if expires_at is not None and not now < expires_at <= now + LIFETIME_MAX:
-        return _invalid("A key expires at a moment to come, within ten years.")
+    if len(label) > LABEL_CHARACTERS_MAX or not LABEL.fullmatch(label):
+        return _invalid(f"A label has at most {LABEL_CHARACTERS_MAX} characters, none of them a control character.")
+    if _is_out_of_reach(expires_at, now):
+        return _invalid(_REACH)
     held = frozenset(name for name in NAMES if name in given)
     return KeyTerms(label=label, scopes=held or FOR_AN_APPLICATION, expires_at=expires_at)
 
@@ -116,6 +119,8 @@ async def rotate(
     """
     if not 0 <= grace_seconds <= GRACE_SECONDS_MAX:
         return _invalid(f"A key that is rotated stays valid for 0 to {GRACE_SECONDS_MAX // 86_400} days.")
+    if _is_out_of_reach(expires_at, now):
+        return _invalid(_REACH)
     async with acquired(database) as connection, connection.transaction():
         if not await api_keys.hold(connection, account):
             return no_account(account)
@@ -204,6 +209,10 @@ def _shown_row(row: KeyRow, now: datetime) -> dict[str, object]:
         "expires_at": _text(row.expires_at),
         "last_used_at": _text(row.last_used_at),
     }
+
+
+def _is_out_of_reach(expires_at: datetime | None, now: datetime) -> bool:
+    return expires_at is not None and not now < expires_at <= now + LIFETIME_MAX
 
 
 async def _add(connection: Connection, account: str, terms: KeyTerms, held: list[KeyRow]) -> tuple[str, ApiKey]:

@@ -132,8 +132,6 @@ def rotate(
 
     now = datetime.now(UTC)
     seconds, until = int(grace.total_seconds()), _moment(expires, now)
-    if until is not None and until <= now:
-        raise click.UsageError("A key expires at a moment to come.")
 
     async def work(database: Connection, tell: Tell) -> KeyMade | Refusal:
         return await keys.rotate(account, name, seconds, until, operator_name(), database, tell, now)

@@ -267,3 +267,22 @@ def test_from_where_requests_may_come_is_changed_by_command_and_counts_at_once(r
     assert "clear the list" in rig.refused("account", "allow", "acme", "--door=http", "--remove=192.0.2.0/24")
     assert rig.command("account", "allow", "acme", "--door=http", "--clear")["http"] == []
     wait_until(lambda: [rig.send() for _ in range(8)] == [202] * 8, SECONDS_MAX, "both workers know")
+
+
+def test_a_pause_is_seen_in_the_metrics_and_in_health_until_it_ends(rig: Rig) -> None:
+    admin = rig.demo.ready.admin.url
+
+    def counted() -> float:
+        with urllib.request.urlopen(f"{admin}/metrics", timeout=5) as page:
+            (line,) = [row for row in page if row.startswith(b'smscd_halts{kind="account",state="paused"}')]
+        return float(line.split()[-1])
+
+    assert counted() == 0 and "halts" not in rig.asked("GET", f"{admin}/health/", {})[1]["checks"]
+    rig.command("pause", "account", "acme")
+    wait_until(lambda: counted() == 1, 5, "the pause is counted")
+    wait_until(lambda: "halts" in rig.asked("GET", f"{admin}/health/", {})[1]["checks"], 5, "health has it")
+    found = rig.asked("GET", f"{admin}/health/", {})[1]["checks"]["halts"]
+    assert (found["status"], found["paused"], found["drained"]) == ("pass", 1, 0)
+    assert found["oldest_pause_seconds"] < 60
+    rig.command("resume", "account", "acme")
+    wait_until(lambda: counted() == 0, 5, "nothing is paused")

@@ -22,6 +22,7 @@ PATH: Final = "/v1/keys"
 BODY_BYTES_MAX: Final = 16_384
 TURNS: Final = 3
 LABEL_CHARACTERS_MAX: Final = 100
+LABEL_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 GRACE_SECONDS: Final = 24 * 3_600
 GRACE_SECONDS_MAX: Final = 30 * 86_400
 _MOMENT: Final = {"format": "date-time"}
@@ -34,7 +35,7 @@ RULES: Final = {
     "grace_seconds": f"must be a whole number of seconds from 0 to {GRACE_SECONDS_MAX:,}",
 }
 
-Label = Annotated[str, Meta(max_length=LABEL_CHARACTERS_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, Meta(max_length=LABEL_CHARACTERS_MAX, pattern=LABEL_PATTERN)]
 
 
 class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
