@@ -15,7 +15,6 @@ import msgspec
 import structlog
 
 from smscd.core.callback_forms import read_form
-from smscd.core.directory import Account
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks.endpoints import Endpoint, Endpoints, Group, Job
@@ -295,16 +294,15 @@ class Webhooks:
     async def _attempt(self, endpoint: Endpoint, job: Job) -> None:
         """One attempt, and what follows from it."""
         began = self._clock()
-        if job.record.endpoint:
-            receiver = self._receivers.find(job.record.endpoint, self._directory())
-            if isinstance(receiver, str):
-                self._endpoints.ended(endpoint)
-                self._bury(job, receiver)
-                return
-            posted = await self._sender.send(job.record, job.url, self._account(job), receiver)
+        record, directory = job.record, self._directory()
+        receiver = self._receivers.find(record.endpoint, directory) if record.endpoint else None
+        if isinstance(receiver, str):
+            self._endpoints.ended(endpoint)
+            self._bury(job, receiver)
+            return
+        posted = await self._sender.send(record, job.url, directory.account(record.account), receiver)
+        if receiver is not None:
             posted = msgspec.structs.replace(posted, revision=receiver.revision)
-        else:
-            posted = await self._sender.send(job.record, job.url, self._account(job), None)
         seconds = self._clock() - began
         self._figures.seconds.observe(seconds)
         is_success = 200 <= posted.status < 300
@@ -315,9 +313,6 @@ class Webhooks:
         else:
             self._failed(job, posted)
         self._begin()
-
-    def _account(self, job: Job) -> Account | None:
-        return self._directory().account(job.record.account)
 
     def _failed(self, job: Job, posted: Posted) -> None:
         attempts = job.record.attempt + 1
