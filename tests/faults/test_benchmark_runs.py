@@ -12,8 +12,9 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def test_whole_benchmark_runs_and_nothing_is_lost() -> None:
-    counts = ["--runs=1", "--count=500", "--http-count=200", "--queue-count=500", "--burst-count=500"]
-    command = [sys.executable, "-m", "tools.bench", "run", *counts, "--json"]
+    sections = {"count": 500, "http-count": 200, "queue-count": 500, "burst-count": 500, "batch-count": 2_000}
+    counts = [f"--{name}={count}" for name, count in sections.items()]
+    command = [sys.executable, "-m", "tools.bench", "run", "--runs=1", *counts, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(done.stdout)
@@ -22,6 +23,8 @@ def test_whole_benchmark_runs_and_nothing_is_lost() -> None:
     assert set(results["smpp"]["median"]["cpu_ms"]) == {"supervisor", "worker", "valkey", "postgres"}
     assert results["burst"]["report"]["accepted"] == 500
     assert results["http"]["median"]["report"]["accepted"] == 200
+    assert results["http_echo"]["accepted"] == 200
+    assert (results["batches"]["measured"]["report"]["accepted"], results["batches"]["lost"]) == (2_000, 0)
     assert results["queued"]["messages"] == 500
     assert {stage for stage, _, _ in results["stages"]["rows"]} >= {"ingress SMPP", "writer Python", "PostgreSQL"}
     assert not any(results["checker"][name] for name in ("lost", "duplicated", "stuck", "left_in_redis"))

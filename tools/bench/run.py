@@ -27,6 +27,9 @@ SECTIONS = ("smpp", "burst", "queued", "http", "batches", "stages")
 @click.option("--http-count", default=15_000, show_default=True, type=click.IntRange(100), help="Of an HTTP run.")
 @click.option("--queue-count", default=sections.QUEUED, show_default=True, type=click.IntRange(100), help="Queued.")
 @click.option("--burst-count", default=sections.BURST, show_default=True, type=click.IntRange(100), help="At once.")
+@click.option(
+    "--batch-count", default=sections.BATCHED, show_default=True, type=click.IntRange(100), help="In batches."
+)
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Of the daemon; 0 is its default.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep data, logs and records here.")
 @json_option
@@ -37,6 +40,7 @@ def run(
     http_count: int,
     queue_count: int,
     burst_count: int,
+    batch_count: int,
     workers: int,
     keep: Path | None,
     as_json: bool,
@@ -64,8 +68,8 @@ def run(
                     _say(as_json, f"a bare aiohttp handler that echoes the same, {connections} connections")
                     results[f"{name}_echo"] = sections.echo(directory, http_count, connections)
             if "batches" in wanted:
-                _say(as_json, f"batches of {sections.BATCH} over HTTP for {sections.BATCH_SECONDS} s")
-                results["batches"] = sections.batches(instance)
+                _say(as_json, f"{batch_count:,} over HTTP in batches of {sections.BATCH}, {sections.BATCH_RATE:,}/s")
+                results["batches"] = sections.batches(instance, batch_count)
             if "queued" in wanted:
                 _say(as_json, f"{queue_count:,} queued while the carrier is down")
                 results["queued"] = sections.queued(instance, queue_count)

@@ -23,7 +23,7 @@ QUEUED = 100_000
 SLOW_LOG_SECONDS = 0.25
 BATCH = 500
 BATCH_RATE = 25_000
-BATCH_SECONDS = 10
+BATCHED = 250_000
 
 
 class LivesSection(TypedDict):
@@ -102,9 +102,9 @@ def echo(directory: Path, count: int, connections: int) -> dict[str, Any]:
     return report
 
 
-def batches(instance: Instance, seconds: int = BATCH_SECONDS) -> BatchesSection:
-    """Batch sends for some seconds, then the drain of what they queued."""
-    options = (f"--count={BATCH_RATE * seconds}", f"--rate={BATCH_RATE}", f"--batch={BATCH}", "--connections=8")
+def batches(instance: Instance, count: int = BATCHED) -> BatchesSection:
+    """Batch sends at BATCH_RATE, then the drain of what they queued."""
+    options = (f"--count={count}", f"--rate={BATCH_RATE}", f"--batch={BATCH}", "--connections=8")
     measured = instance.measure("http", *options)
     run = measured["report"]["run"].encode()
     taken = read_carrier(line for line in read_record(instance.carrier.record) if line.token.startswith(run)).parts
