@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -19,12 +18,9 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import asyncpg
-import msgspec
 import pytest
-from msgspec import structs
 
 from smscd.admin.doubts import Doubts
-from smscd.supervision.ready import ReadyFile
 from storage.redis.changes import ChangeAsks
 from storage.redis.keys import ShardKeys
 from storage.redis.link import RedisLink
@@ -32,11 +28,12 @@ from storage.redis.rest import RestReader
 from tests.faults.carriers import TroubledCarriers
 from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, QUIET_SECONDS, Rig, running_rig, say
 from tools.bench.latency import Latencies
+from tools.bench.upstreams import apply_routes, command, other_account
 from tools.bench.workload import DESTINATION_PREFIX
 from tools.carrier.smsc import CarrierOptions
 from tools.carrier.trouble import Trouble
 from tools.checker import Judgement
-from tools.children import SMSCD, BenchChild, wait_until
+from tools.children import BenchChild, wait_until
 from tools.record import Line, read_record
 
 pytestmark = pytest.mark.timeout(900)
@@ -85,34 +82,18 @@ class Rows:
         self.carriers = carriers
         self.upstreams = {name: f"upstream{number}" for number, name in enumerate(TROUBLES, 2)}
 
-    def command(self, *words: str) -> str:
-        """What a command of ours says about the demo."""
-        command = [*SMSCD, *words, "--data-dir", str(self.rig.demo.data)]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
     def route(self) -> None:
         """A route for each carrier, and one of them with another way."""
         routes = {DESTINATION_PREFIX: ["upstream1"]} | {PREFIXES[name]: [self.upstreams[name]] for name in TROUBLES}
         routes[PREFIXES["throttling"]].append("upstream1")
-        text = "".join(f'[[routes]]\nprefix = "{prefix}"\nupstreams = {ways}\n' for prefix, ways in routes.items())
-        file = self.rig.directory / "routes.toml"
-        file.write_text(text)
-        self.command("apply", str(file), "--yes")
+        apply_routes(self.rig.demo, self.rig.directory, routes)
 
     def set_window(self, size: int) -> None:
         """Change the profile of every upstream but the healthy one."""
         text = "".join(f"[upstreams.{upstream}]\nwindow_size = {size}\n" for upstream in self.upstreams.values())
         file = self.rig.directory / "windows.toml"
         file.write_text(text)
-        self.command("apply", str(file), "--yes")
-
-    def other_account(self) -> ReadyFile:
-        """An account of its own for what goes to the others: it is not their receipts that are measured."""
-        terms = ("--any-sender", "--rate=100000", "--burst=100000", "--window=10000", "--balance=10000")
-        limits = ("--velocity-minute=0", "--velocity-day=0")
-        made = json.loads(self.command("account", "add", "other", *terms, *limits, "--json"))
-        smpp = structs.replace(self.rig.demo.ready.smpp, system_id="other", password=made["password"])
-        return structs.replace(self.rig.demo.ready, smpp=smpp)
+        command(self.rig.demo, "apply", str(file), "--yes")
 
     def healthy(self, seconds: float) -> BenchChild:
         """Traffic to the healthy carrier for so long."""
@@ -120,8 +101,7 @@ class Rows:
 
     def troubled(self, seconds: float) -> BenchChild:
         """Traffic to all others."""
-        file = self.rig.directory / "other.ready"
-        file.write_bytes(msgspec.json.encode(self.other_account()))
+        file = other_account(self.rig.demo, self.rig.directory)
         prefixes = [f"--prefix={prefix}" for prefix in PREFIXES.values()]
         pace = (f"--rate={TROUBLED_RATE}", f"--patience={QUIET_SECONDS}", f"--linger={QUIET_SECONDS}")
         options = (f"--ready-file={file}", *prefixes, *pace)
@@ -267,7 +247,7 @@ def misbehave(rows: Rows) -> None:
     wait_until(
         lambda: rows.figures("smscd_upstream_moved_messages_total")["throttling"], 60, "what is throttled goes on"
     )
-    out = {row["name"]: row["out"] for row in json.loads(rows.command("upstream", "list", "--json"))}
+    out = {row["name"]: row["out"] for row in json.loads(command(rig.demo, "upstream", "list", "--json"))}
     assert out["upstream1"] == "" and out[rows.upstreams["throttling"]] == "only throttles", out
     assert all(out[rows.upstreams[name]].startswith("breaker ") for name in NEVER_TAKING), out
     sent = {name: bursts(rows.submits(name)) for name in TROUBLES if name != "down"}

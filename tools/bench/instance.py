@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -116,12 +116,16 @@ class Instance:
         """The checker's word on everything that was sent so far over SMPP; waits up to 30 s for it to be clean."""
         deadline = time.monotonic() + 30.0
         while True:
-            stored = asyncio.run(read_stored(self.demo.ready.valkey_url, self.demo.ready.postgres_dsn))
-            client, carrier = read_records([self.client_record]), read_records([self.carrier.record])
-            judgement = judge(client, carrier, stored, expects_receipts=True)
+            judgement = self.judge_once()
             if judgement.is_clean or time.monotonic() > deadline:
                 return judgement
             time.sleep(0.5)
+
+    def judge_once(self, others: Sequence[Path] = ()) -> Judgement:
+        """The same as it is now. others: records of more carriers."""
+        stored = asyncio.run(read_stored(self.demo.ready.valkey_url, self.demo.ready.postgres_dsn))
+        client, carriers = read_records([self.client_record]), read_records([self.carrier.record, *others])
+        return judge(client, carriers, stored, expects_receipts=True)
 
     # --- measuring --------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,11 @@ from smscd.cli.output import Failure, json_option, print_json, print_table
 from tools.bench import sections
 from tools.bench.instance import KINDS, Measured, running_instance
 from tools.bench.processes import load_average
+from tools.bench.upstreams import rows_of, upstreams
 from tools.children import ChildFailed
 
-SECTIONS = ("smpp", "burst", "queued", "http", "batches", "stages")
+UPSTREAMS_RATE, UPSTREAMS_SECONDS = 1_000.0, 15.0
+SECTIONS = ("smpp", "burst", "queued", "http", "batches", "upstreams", "stages")
 
 
 @click.command(name="run")
@@ -30,6 +32,10 @@ SECTIONS = ("smpp", "burst", "queued", "http", "batches", "stages")
 @click.option(
     "--batch-count", default=sections.BATCHED, show_default=True, type=click.IntRange(100), help="In batches."
 )
+@click.option(
+    "--rate", default=UPSTREAMS_RATE, show_default=True, type=click.FloatRange(1), help="Upstreams in trouble."
+)
+@click.option("--seconds", default=UPSTREAMS_SECONDS, show_default=True, type=click.FloatRange(0.5), help="The same.")
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Of the daemon; 0 is its default.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep data, logs and records here.")
 @json_option
@@ -41,11 +47,14 @@ def run(
     queue_count: int,
     burst_count: int,
     batch_count: int,
+    rate: float,
+    seconds: float,
     workers: int,
     keep: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the daemon as shipped on this machine. Exits with 1 when anything is lost, doubled or stuck."""
+    """Measure the daemon as shipped on this machine. Exits with 1 when anything is lost, doubled or stuck, or
+    when the traffic of a healthy upstream is held up by others."""
     wanted = chosen or SECTIONS
     directory = keep or Path(tempfile.mkdtemp(prefix="smscd-bench-"))
     directory.mkdir(parents=True, exist_ok=True)
@@ -75,6 +84,9 @@ def run(
                 results["queued"] = sections.queued(instance, queue_count)
             _say(as_json, "checking the three records against PostgreSQL and Redis")
             results["checker"] = sections.verdict(instance)
+        if "upstreams" in wanted:
+            _say(as_json, f"one upstream down, one throttling: {rate:g}/s for {seconds:g} s, alone and beside them")
+            results["upstreams"] = upstreams(_sub(directory, "upstreams"), rate, seconds)
         if "stages" in wanted:
             _say(as_json, f"stages: one run of {count:,} with sampling, not for the figures above")
             results["stages"] = sections.stages(_sub(directory, "stages"), count)
@@ -88,7 +100,10 @@ def run(
         print_json(results)
     else:
         print_results(results)
-    if any(results["checker"][name] for name in BAD) or results.get("batches", {}).get("lost"):
+    troubled, lost = results.get("upstreams"), results.get("batches", {}).get("lost")
+    checkers = [results["checker"], *([troubled["checker"]] if troubled else [])]
+    is_bad = any(checker[name] for checker in checkers for name in BAD)
+    if is_bad or lost or (troubled and not troubled["is_within"]):
         raise SystemExit(1)
 
 
@@ -146,6 +161,9 @@ def print_results(results: Mapping[str, Any]) -> None:
             "drained": f"in {queued['drain_seconds']} s, {queued['drained_per_second']:,.0f}/s with receipts",
         }
         print_table(("", ""), list(shown.items()), title="Queued while the carrier is down")
+    if "upstreams" in results:
+        title = f"Three upstreams at {results['upstreams']['rate']:g}/s of healthy traffic"
+        print_table(("", "alone", "one down, one throttling"), rows_of(results["upstreams"]), title=title)
     if "stages" in results:
         _print_stages(results["stages"])
     title = "The three records, PostgreSQL and Redis joined by token"
