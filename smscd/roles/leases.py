@@ -13,6 +13,7 @@ from storage.redis.session import RoleSession, release, renew
 
 RENEW_SECONDS = 1.5
 AGAIN_SECONDS = 0.25
+STEP_MS = 5_000
 _log = structlog.get_logger(__name__)
 
 
@@ -22,6 +23,7 @@ class LeaseKeeper:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._held: dict[RoleSession, Callable[[], None]] = {}
+        self._ahead_ms = 0
 
     def add(self, session: RoleSession, on_lost: Callable[[], None]) -> None:
         """Keep a role that was taken."""
@@ -47,8 +49,20 @@ class LeaseKeeper:
                 pause = AGAIN_SECONDS
                 continue
             pause = RENEW_SECONDS
+            self._look_at_clock()
             for session in lost:
                 _log.warning("lease.lost", role=session.role)
                 on_lost = self._held.pop(session, None)
                 if on_lost is not None:
                     on_lost()
+
+    def _look_at_clock(self) -> None:
+        """Say when Redis TIME was set: this process goes on by the time of its start, and one that starts now does not.
+
+        What waits does not expire early that way; validities of messages that two such processes share are off by the
+        step until both began after it.
+        """
+        ahead_ms = max((session.ahead_ms for session in self._held), key=abs, default=0)
+        if abs(ahead_ms - self._ahead_ms) >= STEP_MS:
+            self._ahead_ms = ahead_ms
+            _log.warning("clock.stepped", ahead_seconds=round(ahead_ms / 1000))

@@ -41,7 +41,8 @@ class RoleSession:
     link: a connection that only this role uses. owner: "<instance>/<worker>"; the same owner may take a role back at
     once, because an instance's lock shows that its former self is dead.
     deadline: monotonic seconds; past it the owner must not write to sockets any more.
-    clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take().
+    clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take(). ahead_ms: how far TIME was
+    ahead of redis_ms() at the last renew(), less what the call took; negative when it was set back.
     saw(journal_id): told each journal entry that a call of this role was acknowledged with (Guard.saw).
     before: what ran last before take(). was_abandoned: the owner before had not given it up then, and may not
     know that it is gone. last_sequence: the number of the call that is under way, or was the last.
@@ -67,6 +68,7 @@ class RoleSession:
         self.deadline = 0.0
         self.top_id = 0
         self.clock_offset_ms = 0
+        self.ahead_ms = 0
         self.saw = saw
         self.before = LastCall(0, 0, [])
         self.was_abandoned = False
@@ -84,6 +86,11 @@ class RoleSession:
     def redis_ms(self) -> int:
         """Redis TIME as it was at the last take(), and has gone on since by this machine's monotonic clock."""
         return int(time.monotonic() * 1000) + self.clock_offset_ms
+
+    def compare(self, time_ms: int, asked: float, replied: float) -> None:
+        """Redis TIME was read between these two moments of the monotonic clock."""
+        least, most = (int(moment * 1000) + self.clock_offset_ms for moment in (asked, replied))
+        self.ahead_ms = time_ms - most if time_ms > most else min(0, time_ms - least)
 
     @property
     def is_unanswered(self) -> bool:
@@ -175,14 +182,16 @@ async def renew(sessions: Sequence[RoleSession], link: RedisLink, *, ttl_seconds
         return []
     asked = time.monotonic()
     epochs = [session.epoch for session in held]
-    kept = await link.evalsha(
+    *kept, time_ms = await link.evalsha(
         scripts.RENEW, [s.key for s in held], [int(ttl_seconds * 1000), *epochs], timeout=ttl_seconds / 2
     )
+    replied = time.monotonic()
     lost = []
     for session, epoch, flag in zip(held, epochs, kept, strict=True):
         if session.epoch != epoch:
             continue
         if int(flag) == 1:
+            session.compare(int(time_ms), asked, replied)
             session.deadline = asked + ttl_seconds - session._margin_seconds
         else:
             session.epoch, session.deadline = 0, 0.0

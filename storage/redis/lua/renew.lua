@@ -1,7 +1,7 @@
 -- Extend the leases of many roles at once; a lease of 0 ms gives them up, and leaves them without an owner.
 -- KEYS[i] session hash of role i
 -- ARGV[1] lease in ms   ARGV[1+i] epoch of role i
--- REPLY   {1 or 0 for each role: 1 when it is still ours}
+-- REPLY   {1 or 0 for each role: 1 when it is still ours, then now_ms}
 local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local till = string.format('%.0f', now_ms + tonumber(ARGV[1]))
@@ -15,4 +15,5 @@ for i = 1, #KEYS do
     kept[i] = 0
   end
 end
+kept[#KEYS + 1] = string.format('%.0f', now_ms)
 return kept
