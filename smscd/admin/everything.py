@@ -9,6 +9,7 @@ from smscd.admin.credential_api import CredentialResources
 from smscd.admin.dead_letters import DeadLetterResources
 from smscd.admin.desk import Desk
 from smscd.admin.key_api import KeyResources
+from smscd.admin.messages import MessageResources
 from smscd.admin.operator_api import OperatorResources
 from smscd.admin.price_api import PriceResources
 from smscd.admin.resources import Operation
@@ -30,6 +31,7 @@ def operations(desk: Desk) -> list[Operation]:
         *RouteResources(desk).operations(),
         *PriceResources(desk).operations(),
         *Traffic(desk).operations(),
+        *MessageResources(desk).operations(),
         *SessionResources(desk).operations(),
         *carrier_side(desk).operations(),
         *DeadLetterResources(desk).operations(),

@@ -55,6 +55,8 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "GET mo": "read",
     "POST mo": "admin",
     "DELETE mo/{number}": "admin",
+    "GET messages/{message}": "read",
+    "POST messages/{message}/cancel": "support",
     "GET sessions": "read",
     "POST sessions/{session}/disconnect": "support",
     "GET doubts": "read",

@@ -52,6 +52,10 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "A name is given once, so that in the log it means one person: take another.",
     ),
     (
+        Code(409, "too_late", _CONFLICT, "The message was sent, or may have been, or is over."),
+        "Nothing can be taken back any more: its timeline says what became of it.",
+    ),
+    (
         Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
         "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
     ),

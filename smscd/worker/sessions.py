@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
@@ -21,6 +22,7 @@ from storage.redis.sessions import SessionAsks
 
 ANSWERED_MAX: Final = 100
 _MODES: Final = {"transmitter": "tx", "receiver": "rx", "transceiver": "trx"}
+_log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SessionAsk).decode
 
@@ -74,10 +76,13 @@ class SessionDesk:
             try:
                 for number, question in (await self._asks.asked()).items():
                     if number not in self._answered:
-                        await self._asks.answer(number, self._worker, _encode(self.answer(_decode(question))))
                         self._remember(number)
+                        answer = _encode(self.answer(_decode(question)))
+                        await self._asks.answer(number, self._worker, answer)
+            except msgspec.MsgspecError as error:
+                _log.warning("sessions.question_unreadable", error=str(error))  # another release asks
             except StorageUnavailable:
-                pass  # who asks rings again
+                pass  # who asks is told that nobody answered
 
     def answer(self, ask: SessionAsk) -> SessionAnswer:
         """What is said to a question; the session that it names is ended here."""

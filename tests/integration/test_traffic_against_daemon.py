@@ -97,6 +97,7 @@ def test_operators_steer_the_traffic_of_a_running_daemon(tmp_path: Path) -> None
             _sessions(demo, operator)
             _pauses(demo, carrier, operator)
             _keywords(demo, carrier, spring)
+            _cancels(demo, operator)
             assert demo.stop() == 0
 
 
@@ -136,6 +137,28 @@ def _sessions(demo: DemoChild, operator: Operator) -> None:
     finally:
         for esme in esmes:
             esme.__exit__()
+
+
+def _cancels(demo: DemoChild, operator: Operator) -> None:
+    """A support desk looks at a message that waits, and takes it back; one that was sent it does not."""
+    token = operator.order("operators", {"name": "sue", "role": "support"})["token"]
+    admin, by = f"{demo.ready.admin.url}/admin/v1/messages/", {"Authorization": f"Bearer {token}"}
+    sent = operator.send("goes out")[1]["id"]
+    wait_until(lambda: ask(admin + sent, by, method="GET")[1].get("status") == "delivered", 20, "it is delivered")
+    operator.order(f"halts/upstreams/{UPSTREAM}/pause")
+    time.sleep(SECONDS_MAX)
+    waiting = operator.send("waits")[1]["id"]
+    assert ask(f"{admin}{waiting}/cancel", by) == (200, {"id": waiting, "status": "canceled"})
+    wait_until(lambda: ask(admin + waiting, by, method="GET")[1].get("status") == "canceled", 10, "it is recorded")
+    found = ask(admin + waiting, by, method="GET")[1]
+    assert found["account"] == "demo" and "waits" not in str(found)
+    assert [at["what"] for at in found["timeline"]][:2] == ["admitted", "canceled"]
+    for message_id, status, code in ((sent, 409, "too_late"), ("1", 404, "not_found"), ("9" * 19, 404, "not_found")):
+        refused = ask(f"{admin}{message_id}/cancel", by)
+        assert (refused[0], refused[1]["code"]) == (status, code)
+    log = [(one["operator"], one["action"]) for one in command(demo, "audit", "list", "--action=message")]
+    assert log == [("sue", "message.cancel.refused"), ("sue", "message.cancel"), ("sue", "message.cancel")]
+    operator.order(f"halts/upstreams/{UPSTREAM}/resume")
 
 
 def _binds(demo: DemoChild, system_id: str, password: str) -> bool:

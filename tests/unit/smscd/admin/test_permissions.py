@@ -22,7 +22,7 @@ from smscd.core.limits import Limits
 from smscd.ingress.http.documents import problem_types
 from storage.postgres.operators import Token
 
-EXAMPLES = {"kind": "upstreams", "verb": "pause", "number": "1", "label": "*/44"}
+EXAMPLES = {"kind": "upstreams", "verb": "pause", "number": "1", "message": "1", "label": "*/44"}
 NOTHING: Any = None
 
 
@@ -78,7 +78,7 @@ async def test_each_role_may_do_what_the_table_says_and_nobody_without_a_token(a
 def test_support_and_readers_change_no_configuration_and_no_money() -> None:
     changing = {route for route, role in NEEDED.items() if role != "admin" and not route.startswith("GET ")}
     assert {route.split()[1].split("/")[0] for route in changing} <= {
-        "doubts", "orphans", "sessions", "dead-letters", "prices",
+        "doubts", "orphans", "sessions", "dead-letters", "messages",
     }  # fmt: skip
     assert NEEDED["POST doubts/fail"] == "admin"  # it may refund
 
