@@ -35,7 +35,7 @@ from storage.postgres.journal import (
     update_messages,
 )
 from storage.postgres.ledger import Head
-from storage.postgres.orphans import insert_orphans
+from storage.postgres.orphans import insert_orphans, insert_parked
 from storage.postgres.overflow import insert_overflow
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
@@ -150,6 +150,8 @@ class _Attempt:
             await replace_messages(self._connection, [record for _, record in replaced])
         if batch.orphans:
             await insert_orphans(self._connection, batch.orphans)
+        if batch.parked:
+            await insert_parked(self._connection, batch.parked)
         changes = batch.changes()
         for part in _parts(changes):
             await update_messages(self._connection, part)
@@ -175,6 +177,8 @@ class _Attempt:
             self._refuse("P", record, said(error))
         for orphan, error in await write_around(batch.orphans, self._orphan, REFUSED):
             self._refuse("O", orphan, said(error))
+        for parked, error in await write_around(batch.parked, self._park, REFUSED):
+            self._refuse("H", parked, said(error))
         changes = batch.changes()
         refused = await write_around(changes, self._update, REFUSED)
         self.rows["messages_updated"] += len(changes) - len(refused)
@@ -213,6 +217,10 @@ class _Attempt:
     async def _orphan(self, part: Sequence[OrphanRecord]) -> None:
         async with self._connection.transaction():
             await insert_orphans(self._connection, part)
+
+    async def _park(self, part: Sequence[OrphanRecord]) -> None:
+        async with self._connection.transaction():
+            await insert_parked(self._connection, part)
 
     async def _update(self, part: Sequence[tuple[int, Learned]]) -> None:
         async with self._connection.transaction():

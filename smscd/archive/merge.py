@@ -76,7 +76,7 @@ class Batch:
     learned: what is new of messages, admitted in this batch or before. sent, attempts, receipts, repeated,
     dead_callbacks: the records that become segments and events. told: how warnings of a low balance ended. charges,
     refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in. orphans:
-    receipts whose message nobody found.
+    receipts whose message nobody found. parked: those that still wait for theirs.
     """
 
     def __init__(self) -> None:
@@ -103,6 +103,7 @@ class Batch:
         self.refunded: list[tuple[Learned, str]] = []
         self.orders: list[tuple[str, LedgerRecord]] = []
         self.orphans: list[OrphanRecord] = []
+        self.parked: list[OrphanRecord] = []
         self.dead: list[DeadLetter] = []
         self._kinds: dict[bytes, Callable[[Entry], int]] = {
             JournalKind.ADMITTED: self._add_admitted,
@@ -113,6 +114,7 @@ class Batch:
             JournalKind.LEDGER: self._add_ledger,
             JournalKind.REPLACED: self._add_replaced,
             JournalKind.ORPHANS: self._add_orphans,
+            JournalKind.PARKED: self._add_parked,
         }
 
     def add(self, entry: Entry) -> None:
@@ -278,6 +280,11 @@ class Batch:
     def _add_orphans(self, entry: Entry) -> int:
         records = _decode_orphans(entry.blob)
         self.orphans += records
+        return len(records)
+
+    def _add_parked(self, entry: Entry) -> int:
+        records = _decode_orphans(entry.blob)
+        self.parked += records
         return len(records)
 
     def _refund(self, found: Learned, account: str, message_id: int, micros: int) -> None:
