@@ -37,7 +37,7 @@ from storage.postgres.journal import (
     update_messages,
 )
 from storage.postgres.ledger import Head
-from storage.postgres.orphans import insert_orphans
+from storage.postgres.orphans import insert_orphans, insert_parked
 from storage.postgres.overflow import insert_overflow
 from storage.postgres.partitions import ID_TIME_SHIFT
 from storage.postgres.pool import Connection
@@ -160,6 +160,8 @@ class _Attempt:
             await insert_orphans(self._connection, batch.orphans)
         if batch.deliveries:
             await write_deliveries(self._connection, batch.deliveries)
+        if batch.parked:
+            await insert_parked(self._connection, batch.parked)
         changes = batch.changes()
         for part in _parts(changes):
             await update_messages(self._connection, part)
@@ -187,6 +189,8 @@ class _Attempt:
             self._refuse("O", orphan, said(error))
         for result, error in await write_around(batch.deliveries, self._deliveries, REFUSED):
             self._refuse("C", result, said(error))
+        for parked, error in await write_around(batch.parked, self._park, REFUSED):
+            self._refuse("H", parked, said(error))
         changes = batch.changes()
         refused = await write_around(changes, self._update, REFUSED)
         self.rows["messages_updated"] += len(changes) - len(refused)
@@ -229,6 +233,10 @@ class _Attempt:
     async def _deliveries(self, part: Sequence[CallbackResult]) -> None:
         async with self._connection.transaction():
             await write_deliveries(self._connection, part)
+
+    async def _park(self, part: Sequence[OrphanRecord]) -> None:
+        async with self._connection.transaction():
+            await insert_parked(self._connection, part)
 
     async def _update(self, part: Sequence[tuple[int, Learned]]) -> None:
         async with self._connection.transaction():

@@ -80,7 +80,7 @@ class Batch:
     dead_callbacks: the records that become segments and events. deliveries: of events to endpoints. told: how warnings
     of a low balance ended. charges,
     refunds: by account, micros and how many messages. orders: an operator's, with the entry that each came in. orphans:
-    receipts whose message nobody found.
+    receipts whose message nobody found. parked: those that still wait for theirs.
     """
 
     def __init__(self) -> None:
@@ -108,6 +108,7 @@ class Batch:
         self.refunded: list[tuple[Learned, str]] = []
         self.orders: list[tuple[str, LedgerRecord]] = []
         self.orphans: list[OrphanRecord] = []
+        self.parked: list[OrphanRecord] = []
         self.dead: list[DeadLetter] = []
         self._kinds: dict[bytes, Callable[[Entry], int]] = {
             JournalKind.ADMITTED: self._add_admitted,
@@ -118,6 +119,7 @@ class Batch:
             JournalKind.LEDGER: self._add_ledger,
             JournalKind.REPLACED: self._add_replaced,
             JournalKind.ORPHANS: self._add_orphans,
+            JournalKind.PARKED: self._add_parked,
         }
 
     def add(self, entry: Entry) -> None:
@@ -297,6 +299,11 @@ class Batch:
     def _add_orphans(self, entry: Entry) -> int:
         records = _decode_orphans(entry.blob)
         self.orphans += records
+        return len(records)
+
+    def _add_parked(self, entry: Entry) -> int:
+        records = _decode_orphans(entry.blob)
+        self.parked += records
         return len(records)
 
     def _refund(self, found: Learned, account: str, message_id: int, micros: int) -> None:

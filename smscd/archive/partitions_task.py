@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from storage.postgres.account_events import forget_events
-from storage.postgres.orphans import forget_orphans
+from storage.postgres.orphans import forget_orphans, forget_parked
 from storage.postgres.partitions import ensure_partitions, list_partitions, made_until_ms, stray_rows
 from storage.postgres.pool import UNAVAILABLE, Database
 from storage.postgres.webhooks import forget_deliveries
@@ -24,6 +24,7 @@ DAY_SECONDS = 86_400.0
 ORPHANS_KEPT_MS = 90 * 86_400_000
 EVENTS_KEPT_MS = 7 * 86_400_000
 DELIVERIES_KEPT_MS = 30 * 86_400_000
+PARKED_KEPT_MS = 86_400_000
 _TROUBLE: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ class PartitionsTask:
             _log.info("partition.made", name=name, moved=moved)
         if stray:
             _log.error("partitions.rows_in_default", rows=stray)
+        await forget_parked(self._database, now_ms - PARKED_KEPT_MS)
         forgotten = await forget_orphans(self._database, now_ms - ORPHANS_KEPT_MS)
         if forgotten:
             _log.info("orphans.forgotten", count=forgotten)

@@ -121,6 +121,7 @@ def _print(report: Report) -> None:
             "  to cancel": f"{report.cancels:,} whose customer was refused",
             "answers": f"{report.answers:,} requests with a key get the same answer again",
             "receipts": f"{report.correlations:,} segments find their receipts",
+            "  parked": f"{report.parked:,} receipts wait for their message, or are looked up once more",
             "callbacks": f"{report.callbacks_esme:,} to ESMEs, {report.callbacks_webhook:,} to webhooks",
             "from phones": f"{report.parts:,} parts wait for others of their message",
         }
@@ -146,6 +147,7 @@ def _figures(report: Report) -> dict[str, object]:
         "answers": report.answers,
         "correlations": report.correlations,
         "parts": report.parts,
+        "parked": report.parked,
         "callbacks": {"esme": report.callbacks_esme, "webhook": report.callbacks_webhook},
         "ledger_faults": report.faults,
     }

@@ -101,6 +101,7 @@ class JournalKind:
     LEDGER = b"L"
     REPLACED = b"P"
     ORPHANS = b"O"
+    PARKED = b"H"
 
 
 class Form(IntEnum):
@@ -334,7 +335,7 @@ class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):
 
 
 class OrphanRecord(msgspec.Struct, array_like=True, gc=False):
-    """A parked receipt whose message nobody found in time (journal kind O).
+    """A parked receipt whose message nobody found in time (journal kind O), or not yet (kind H, whatever the reason).
 
     mark: the same when it is told twice. reason: unknown, ambiguous (several messages have its id) or unreadable.
     """

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import first_id
 from smscd.core.planning import LIFE_MAX_MS
+from smscd.recovery.parked import kept_receipts
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
 from storage.postgres import ledger, operators, overflow, warnings, webhooks
@@ -124,6 +125,8 @@ class Recovery:
             if rebuild is not None:
                 await rebuild.write(restored)
         restorer = Restorer(directory, since, state.now_ms, owed)
+        parked = await kept_receipts(database, directory, since.ended_ms)
+        report.parked = sum(len(one) for receipts in parked.values() for _, one in receipts.values())
         async for at, page in record.pages(database, since, least, greatest):
             restored = restorer.restore(page)
             report.add(restored)
@@ -131,6 +134,8 @@ class Recovery:
                 await rebuild.write(restored)
             progress("record", (at - least) / max(1, greatest - least))
         if rebuild is not None and offset is not None:
+            for upstream, receipts in parked.items():
+                await rebuild.write_parked(upstream, receipts)
             await rebuild.write_depths(report.waiting)
             apart = await overflow.count_overflow(database)
             await rebuild.write_overflow({Place(*row[:3]): Waiting(row.tail, row.scheduled) for row in apart})

@@ -15,7 +15,7 @@ class Report:
     accounts: how many have a balance. faults: whose ledger cannot be believed, and why. waiting: messages to send, by
     upstream; doubtful: those of them that may have been sent already; apart: those that wait in PostgreSQL
     alone. later: those that wait for a time of their own.
-    parts: of messages from phones, that wait for others.
+    parts: of messages from phones, that wait for others. parked: receipts that wait for their message.
     """
 
     recorded: str
@@ -31,6 +31,7 @@ class Report:
     callbacks_webhook: int = 0
     correlations: int = 0
     parts: int = 0
+    parked: int = 0
 
     def add(self, page: Restored) -> None:
         """Count what a page gives."""

@@ -26,6 +26,9 @@ from storage.redis.overflow import OverflowStore
 if TYPE_CHECKING:
     from smscd.daemon import Composition
 
+# Shorter than elsewhere: one that was begun while the link was lost must not keep the writer once it is back.
+CONNECT_SECONDS = 2.0
+
 
 class Archive:
     """The services, and what a heartbeat says of them."""
@@ -76,6 +79,7 @@ class Archive:
                     config.postgres_dsn,
                     name="smscd writer",
                     settings=postgres.WRITER_SETTINGS,
+                    connect_seconds=max(CONNECT_SECONDS, seconds / 4),
                     command_seconds=seconds,
                 ),
                 observer=self._written,

@@ -54,12 +54,32 @@ async def insert_orphans(connection: Connection, records: Sequence[OrphanRecord]
     await connection.execute(_SQL["insert"], *columns)
 
 
+async def insert_parked(connection: Connection, records: Sequence[OrphanRecord]) -> None:
+    """Keep these, which may match yet, in case that Redis is lost; one that is there already stays as it is."""
+    rows = [(one.mark, one.receipt.at_ms, one.upstream, _encode(one.receipt)) for one in records]
+    await connection.execute(_SQL["keep"], *([*column] for column in zip(*rows, strict=True)))
+
+
+async def parked_since(connection: Connection, since_ms: int) -> list[tuple[str, ParkedReceipt]]:
+    """The upstream and the receipt of each that was kept, came since then, and is no orphan; oldest first.
+
+    Some of them have matched since.
+    """
+    return [(upstream, _decode(receipt)) for upstream, receipt in await connection.fetch(_SQL["parked"], since_ms)]
+
+
 async def open_orphans(
     database: Database, *, upstream: str | None, since: datetime | None = None, after: int = 0, limit: int
 ) -> list[Orphan]:
     """Those that are open, oldest first: of an upstream, that came since, with numbers above `after`."""
     async with acquired(database) as connection:
         return [_orphan(row) for row in await connection.fetch(_SQL["open"], upstream, since, after, limit)]
+
+
+async def forget_parked(database: Database, before_ms: int) -> None:
+    """Delete what was kept of receipts that came before a time."""
+    async with acquired(database) as connection:
+        await connection.execute(_SQL["forget_parked"], before_ms)
 
 
 async def get_orphan(database: Database, number: int) -> Orphan | None:

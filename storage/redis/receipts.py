@@ -13,6 +13,7 @@ import msgspec
 from smscd.core.records import (
     HeldPart,
     InboundRecord,
+    JournalKind,
     MatchRequest,
     OrphanRecord,
     ParkedReceipt,
@@ -276,13 +277,20 @@ class ReceiptStore:
 
     async def orphan(self, records: Sequence[OrphanRecord]) -> None:
         """Tell the record of these; told twice they are one. Waits for Redis. Raises Fenced."""
+        await self._tell(JournalKind.ORPHANS, records)
+
+    async def keep(self, records: Sequence[OrphanRecord]) -> None:
+        """Have the record keep these for a while, in case that Redis is lost before they match. As orphan()."""
+        await self._tell(JournalKind.PARKED, records)
+
+    async def _tell(self, kind: bytes, records: Sequence[OrphanRecord]) -> None:
         part: list[bytes] = []
         size = 0
         for number, record in enumerate(records, 1):
             part.append(_encode(record))
             size += len(part[-1])
             if size >= ORPHANS_BYTES or len(part) == ORPHANS_AT_ONCE or number == len(records):
-                reply = await self._session.run(scripts.ORPHAN, [self._keys.journal], [pack_array(part)])
+                reply = await self._session.run(scripts.ORPHAN, [self._keys.journal], [kind, pack_array(part)])
                 self._session.saw(reply[1])
                 part, size = [], 0
 

@@ -180,6 +180,16 @@ class Rebuild:
             await self._add("HSET", self._keys.depth, upstream, count)
         await self._flush()
 
+    async def write_parked(self, upstream: str, receipts: Mapping[bytes, tuple[int, list[bytes]]]) -> None:
+        """Receipts that wait for their message: by key when the first came, and each as match.lua holds it."""
+        names = UpstreamKeys(upstream)
+        for key, (at_ms, parts) in receipts.items():
+            bucket = names.bucket(key)
+            held = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+            await self._add("HSET", names.park(bucket), key, held)
+            await self._add("ZADD", names.park_times(bucket), at_ms, key)
+        await self._flush()
+
     async def write_overflow(self, waiting: Mapping[Place, Waiting]) -> None:
         """What waits in PostgreSQL alone, all of it."""
         apart: Counter[str] = Counter()

@@ -1,8 +1,8 @@
 """Receipts whose message Redis does not know (any more): looked up in the record once, and then orphans.
 
 Each id that is parked is looked up once, when it has been parked for a little while, oldest first and so many a second:
-what no message has costs PostgreSQL one look. What was looked up and matched nothing is told to the record as an orphan
-after a while, for operators to match.
+what no message has costs PostgreSQL one look. What was looked up and matched nothing is kept in the record as well from
+then on, in case that Redis is lost, and told to it as an orphan after a while, for operators to match.
 """
 
 from __future__ import annotations
@@ -143,13 +143,16 @@ class ColdReceipts:
     async def _settle(self, asked: Sequence[Waiting], by_key: dict[bytes, list[ColdFound]]) -> None:
         pairs: list[Pair] = []
         states: list[tuple[int, bytes, int]] = []
+        unmatched: list[OrphanRecord] = []
         for one in asked:
             verdict = decide(one.receipts, self._profile.receipt_id, by_key.get(one.key, ()))
             if isinstance(verdict, ColdFound):
                 context = verdict.context
                 pairs.append((one.key, context, one.receipts))
                 states += [(context.id, suffix, value) for suffix, value in verdict.states]
-            elif verdict == "ambiguous":
+                continue
+            unmatched += (orphan_of(self._profile.id, receipt, verdict) for receipt in one.receipts)
+            if verdict == "ambiguous":
                 if len(self._ambiguous) < AMBIGUOUS_MAX:
                     self._ambiguous.add(one.key)
                 self._figures.receipts_ambiguous += 1
@@ -158,6 +161,8 @@ class ColdReceipts:
                     upstream=self._profile.id,
                     upstream_message_id=one.key.decode("ascii", "backslashreplace"),
                 )
+        if unmatched:
+            await self._store.keep(unmatched)
         if pairs:
             if states:
                 await self._store.remember(states)

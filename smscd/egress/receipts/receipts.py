@@ -306,11 +306,9 @@ class Receipts:
         return State.SENT
 
     def _canonical(self, receipt: ParkedReceipt, form: str) -> bytes:
-        """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
-        if receipt.upstream_message_id:
-            return canonical_id(receipt.upstream_message_id, form, is_receipt=True)
-        self._figures.receipts_unreadable += 1
-        return UNREADABLE_PREFIX + blake2b(receipt.text, digest_size=16).hexdigest().encode()
+        if not receipt.upstream_message_id:
+            self._figures.receipts_unreadable += 1
+        return key_of(receipt, form)
 
     async def _match(self, parked: list[tuple[bytes, bytes]], now_ms: int) -> list[SentContext | None]:
         while True:
@@ -346,6 +344,13 @@ class Receipts:
             for effect, item in zip(effects, batch.items, strict=True)
         )
         return effects
+
+
+def key_of(receipt: ParkedReceipt, form: str) -> bytes:
+    """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
+    if receipt.upstream_message_id:
+        return canonical_id(receipt.upstream_message_id, form, is_receipt=True)
+    return UNREADABLE_PREFIX + blake2b(receipt.text, digest_size=16).hexdigest().encode()
 
 
 def parked_receipt(pdu: Delivered, receipt: Receipt, state: State, now_ms: int) -> ParkedReceipt:

@@ -10,6 +10,21 @@ SELECT mark, timestamptz 'epoch' + came_ms * interval '1 millisecond', upstream,
        AS o (mark, came_ms, upstream, upstream_message_id, reason, stat, err, source, dest, receipt)
 ON CONFLICT (mark) DO NOTHING;
 
+-- name: keep
+INSERT INTO parked_receipts (mark, came_at, upstream, receipt)
+SELECT mark, timestamptz 'epoch' + came_ms * interval '1 millisecond', upstream, receipt
+  FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[]) AS p (mark, came_ms, upstream, receipt)
+ON CONFLICT (mark) DO NOTHING;
+
+-- name: parked
+SELECT upstream, receipt FROM parked_receipts p
+ WHERE came_at >= timestamptz 'epoch' + $1 * interval '1 millisecond'
+   AND NOT EXISTS (SELECT FROM orphans o WHERE o.mark = p.mark)
+ ORDER BY came_at;
+
+-- name: forget_parked
+DELETE FROM parked_receipts WHERE came_at < timestamptz 'epoch' + $1 * interval '1 millisecond';
+
 -- name: open
 SELECT id, came_at, upstream, upstream_message_id, reason, stat, err, source, dest, receipt, message_id, segment, matched_at
   FROM orphans

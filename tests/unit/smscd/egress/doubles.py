@@ -120,6 +120,7 @@ class FakeRedis:
     matches: dict[int, MatchRequest | Effect] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     replaced: list[bytes] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     standings: list[str] = field(default_factory=list)
     moved: dict[tuple[str, int, str], list[bytes]] = field(default_factory=dict)
@@ -408,6 +409,10 @@ class FakeReceiptStore:
     async def orphan(self, records: Sequence[OrphanRecord]) -> None:
         self.redis.check()
         self.redis.orphans.update({record.mark: record for record in records})
+
+    async def keep(self, records: Sequence[OrphanRecord]) -> None:
+        self.redis.check()
+        self.redis.kept += [record.receipt.upstream_message_id for record in records]
 
     async def matches(self) -> dict[int, MatchRequest]:
         self.redis.check()

@@ -115,6 +115,19 @@ async def test_garbage_is_looked_up_once_and_so_many_a_second() -> None:
     assert asked_each_second[:4] == [1] * 4, "one look a second at most"
 
 
+async def test_what_was_looked_up_in_vain_is_kept_in_the_record_once() -> None:
+    rig = Rig()
+    rig.know(b"abc")
+    rig.park(b"abc")
+    rig.park(b"waits")
+    rig.now_ms = LATER - 1
+    await rig.sweep()
+    assert not rig.redis.kept, "its response may still come, which costs nothing"
+    for _ in range(5):
+        await rig.sweep(1)
+    assert rig.redis.kept == [b"waits"] and [*rig.redis.park] == [b"waits"]
+
+
 async def test_what_comes_later_is_looked_up_though_much_was_before() -> None:
     rig = Rig()
     rig.park(b"garbage")
