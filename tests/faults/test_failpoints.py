@@ -48,9 +48,11 @@ class Killer:
         The next kill would be the next doubt of the same messages otherwise, and the third one stays.
         """
         file = self._armed / name
-        file.touch()
         if name.endswith(" move"):
+            taken = self._taken_by_first()
+            self._wait(lambda: self._taken_by_first() > taken, f"messages go to the first carrier before '{name}'")
             self._link.cut()
+        file.touch()
         wait_until(lambda: self._has_traffic() and not file.exists(), REACHED_SECONDS, f"a worker comes to '{name}'")
         self._link.heal()
         killed, accepted = time.monotonic(), len(self._accepted())
@@ -70,6 +72,9 @@ class Killer:
         if len(self._running) < 2 or not self._running[1].is_running:
             self._running[1:] = [self._rig.generate_http(self._sink.url, count=HTTP_COUNT)]
         return True
+
+    def _taken_by_first(self) -> int:
+        return self._rig.carrier.record.read_bytes().count(b"submit\t")
 
     def _is_taken(self, token: bytes) -> bool:
         return any(token in carrier.record.read_bytes() for carrier in (self._rig.carrier, *self._rig.others))
