@@ -19,6 +19,8 @@ QUEUE_SECONDS_MAX: Final = 10.0
 ANSWER_SECONDS_FIRST: Final = 0.1
 WINDOW_SECONDS: Final = 1.0
 CONCURRENCY_MIN: Final = 2
+CONCURRENCY_FIRST: Final = 4
+"""Of an endpoint of which nothing is known yet: several that hang do not take all that their account may have."""
 FAILING_AFTER: Final = 10
 
 EndpointKey: TypeAlias = tuple[str, str, str, int, int]
@@ -82,6 +84,11 @@ class Endpoint:
         return self.key[0]
 
     @property
+    def number(self) -> int:
+        """Of a WebhookEndpoint; 0 for a receiver that is known by its URL alone."""
+        return self.key[4]
+
+    @property
     def is_failing(self) -> bool:
         """True when nothing got through for a while."""
         return self.failures >= FAILING_AFTER
@@ -137,7 +144,8 @@ class Endpoint:
 class Endpoints:
     """All receivers for which something waits, and the turns of those that may be asked.
 
-    requests_max: at once in all; one account gets a quarter of them. per_endpoint_max: at once of one receiver.
+    requests_max: at once in all; one account gets a quarter of them, and for each of its endpoints, which are not many,
+    CONCURRENCY_MIN in any case. per_endpoint_max: at once of one receiver.
     """
 
     def __init__(self, requests_max: int, per_endpoint_max: int) -> None:
@@ -156,6 +164,8 @@ class Endpoints:
         endpoint = self._endpoints.get(key)
         if endpoint is None:
             endpoint = self._endpoints[key] = Endpoint(key, self._per_endpoint_max)
+            if number:
+                endpoint.limit = min(endpoint.limit, CONCURRENCY_FIRST)
         return endpoint
 
     def __len__(self) -> int:
@@ -177,7 +187,8 @@ class Endpoints:
             if not endpoint.queue or endpoint.active >= endpoint.limit:
                 continue
             account = endpoint.account
-            if self._by_account.get(account, 0) >= self._per_account_max:
+            is_owed = endpoint.number and endpoint.active < CONCURRENCY_MIN
+            if self._by_account.get(account, 0) >= self._per_account_max and not is_owed:
                 self._line_up(endpoint)
                 continue
             job = endpoint.queue.popleft()

@@ -105,3 +105,22 @@ def test_receivers_that_are_done_are_forgotten() -> None:
         endpoint.answered(0.1, 0.1, is_success=False, is_slow=False)
         endpoints.ended(endpoint)
     assert len(endpoints) == 0
+
+
+def test_endpoints_that_hang_do_not_take_all_that_their_account_may_have() -> None:
+    endpoints = Endpoints(200, 32)
+    url = URL("https://one.example/x")
+    for number in range(1, 16):
+        for job in range(40):
+            endpoints.add(endpoints.of("a", url, number), Job(callback(job), Group(1), url))
+    assert len(drawn(endpoints)) == 50
+    late = endpoints.of("a", url, 16)
+    for job in range(5):
+        endpoints.add(late, Job(callback(job), Group(1), url))
+    assert [found[0].number for found in iter(endpoints.next, None) if found is not None] == [16, 16]
+    by_url = fill(endpoints, "a", "other.example", 5)
+    assert (endpoints.next(), by_url.active) == (None, 0)
+    endpoints.ended(late)
+    assert (endpoints.next() or (late,))[0] is late
+    late.answered(1.0, 0.01, is_success=True, is_slow=False)
+    assert late.limit == 5

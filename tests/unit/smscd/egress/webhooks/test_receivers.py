@@ -67,6 +67,7 @@ async def test_a_single_endpoint_costs_no_step_more_and_nobody_is_an_end() -> No
         assert (told(hooks), hooks.store.settles) == ([(DELIVERED, 1, 1)], 1)
         hooks.index = directory(endpoint(1, events=frozenset({"message.received"})))
         hooks.store.add(callback(8))
+        hooks.webhooks.ring()
         await hooks.until(lambda: len(hooks.store.results) == 2)
         assert told(hooks)[1] == (FANNED, 0, 0)
         assert len(hooks.sent) == 1
@@ -101,6 +102,7 @@ async def test_gone_is_remembered_until_the_endpoint_changes() -> None:
         waiting.endpoint = 1
         hooks.store.add(waiting)
         hooks.store.add(callback(9))
+        hooks.webhooks.ring()
         await hooks.until(lambda: len(hooks.store.results) == 3)
         assert sorted((one.outcome, one.detail) for one in hooks.store.results[1:]) == [
             (DEAD, "endpoint disabled"), (FANNED, ""),
@@ -109,6 +111,7 @@ async def test_gone_is_remembered_until_the_endpoint_changes() -> None:
         hooks.index = directory(endpoint(1, revision=3))
         hooks.answer = lambda _: Posted(204)
         hooks.store.add(callback(10))
+        hooks.webhooks.ring()
         await hooks.until(lambda: len(hooks.store.results) == 4)
         assert hooks.store.results[3].outcome == DELIVERED
 
