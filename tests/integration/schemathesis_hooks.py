@@ -30,7 +30,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if case.query:
         _put_in_order(case.query)
     if isinstance(case.body, dict):
-        _mend_message(case.body)
+        for message in case.body.get("messages", [case.body]):
+            _mend_message(message)
 
 
 def _give_one_fresh_key(case: Case) -> None:

@@ -28,6 +28,7 @@ from smscd.ingress.http.views import DIRECTIONS, STATUSES, Estimate, Message, Me
 
 KINDS: Final = (SendRequest, Message, Estimate, MessageDetail, MessagePage)
 TAG: Final = "messages"
+ADDRESS: Final = {"type": "string", "pattern": ADDRESS_PATTERN}
 
 PLANNING: Final = (
     Reason.ACCOUNT_SUSPENDED,
@@ -124,7 +125,6 @@ def _message() -> Node:
 
 
 def _messages() -> Node:
-    address = {"type": "string", "pattern": ADDRESS_PATTERN}
     direction = {"type": "string", "enum": list(DIRECTIONS)}
     links = {"next": link("listMessages", "The next page, where next_cursor is not null.", cursor=NEXT_CURSOR)}
     return {
@@ -137,8 +137,8 @@ def _messages() -> Node:
             *paging(),
             query("status", words(STATUSES), "Only these. A page may then hold fewer than limit and not be the last."),
             query("direction", direction, "Only those that you sent, or that were sent to you.", "outbound"),
-            query("to", address, "Only those to this address, with or without its plus sign.", "447700900123"),
-            query("from", address, "Only those from this address.", "ACME"),
+            query("to", ADDRESS, "Only those to this address, with or without its plus sign.", "447700900123"),
+            query("from", ADDRESS, "Only those from this address.", "ACME"),
         ],
         "responses": {"200": answer("A page.", MessagePage, examples.PAGES, links=links), **refusals(LIST_CODES)},
     }

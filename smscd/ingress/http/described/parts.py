@@ -55,6 +55,9 @@ BODY_CODES: Final = (
 
 KEY_CODES: Final = (KEY_EXPIRED, SCOPE_MISSING, ADDRESS_NOT_ALLOWED)
 
+CURSOR: Final = {"type": "string", "pattern": CURSOR_PATTERN}
+"""The schema of a place in a list."""
+
 LIST_CODES: Final = (UNAUTHORIZED, INVALID, METHOD_NOT_ALLOWED, INTERNAL, BUSY, UNAVAILABLE)
 """What every list may be refused with."""
 
@@ -226,11 +229,10 @@ def words(values: Iterable[str]) -> Node:
 def paging() -> list[Node]:
     """The parameters that every list has."""
     moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
-    cursor = {"type": "string", "pattern": CURSOR_PATTERN}
     limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
     return [
         query("limit", limit, "How many at most.", 50),
-        query("cursor", cursor, "The next_cursor of an earlier answer, with the same filters."),
+        query("cursor", CURSOR, "The next_cursor of an earlier answer, with the same filters."),
         query("created_after", moment, "From this moment on; a date begins at midnight UTC.", "2026-11-01"),
         query("created_before", moment, "Before this moment.", "2026-11-22T14:48:34Z"),
     ]
