@@ -44,6 +44,7 @@ class AccountTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     window_size: Annotated[int, Meta(ge=1, le=10_000)] | UnsetType = UNSET
     segments_max: Annotated[int, Meta(ge=1, le=255)] | UnsetType = UNSET
     priority: Annotated[int, Meta(ge=0, le=3)] | UnsetType = UNSET
+    urgent_from: Annotated[int, Meta(ge=0, le=3)] | UnsetType = UNSET
     any_sender: bool | UnsetType = UNSET
     senders: Annotated[list[Sender], Meta(max_length=10_000)] | UnsetType = UNSET
     tags: Annotated[list[Tag], Meta(max_length=100)] | UnsetType = UNSET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smscd.admin.account_api import AccountResources
 from smscd.admin.audit import AuditResources
+from smscd.admin.callback_api import CallbackResources
 from smscd.admin.carrier_side import carrier_side
 from smscd.admin.credential_api import CredentialResources
 from smscd.admin.dead_letters import DeadLetterResources
@@ -36,5 +37,6 @@ def operations(desk: Desk) -> list[Operation]:
         *carrier_side(desk).operations(),
         *DeadLetterResources(desk).operations(),
         *OperatorResources(desk).operations(),
+        *CallbackResources(desk).operations(),
         *AuditResources(desk).operations(),
     ]

@@ -70,6 +70,8 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "GET operators": "read",
     "POST operators": "admin",
     "DELETE operators/{operator}": "admin",
+    "GET dead-letters/callbacks": "read",
+    "POST dead-letters/callbacks/replay": "support",
     "GET audit": "read",
 }
 

@@ -75,6 +75,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     allowed_countries: ISO 3166-1 alpha-2 codes (core.countries) of where it may send; empty: everywhere.
     tags: words of the operator's that routes may ask for.
     http_networks: CIDR networks that its requests over HTTP may come from; empty: from everywhere.
+    priority: 0 goes before 1 goes before 2 at every upstream. urgent_from: messages with this priority_flag or a higher
+    one go as 0, whatever the account's own; 0: none do.
     """
 
     id: str
@@ -116,6 +118,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     durability: Durability = "normal"
     tags: frozenset[Tag] = frozenset()
     http_networks: frozenset[str] = frozenset()
+    urgent_from: Annotated[int, Meta(ge=0, le=3)] = 0
 
     @property
     def limits(self) -> Limits | None:

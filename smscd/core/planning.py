@@ -41,6 +41,8 @@ UCS2_DATA_CODING: Final = int(DataCoding.UCS2)
 _COUNTING: Final = tuple(counting_of(data_coding, Dialect()) for data_coding in range(256))
 _SMPP: Final = int(Door.SMPP)
 _HTTP: Final = int(Door.HTTP)
+URGENT: Final = 0
+"""The priority that goes before all others."""
 _VIA_NONE: Final = int(Via.NONE)
 _VIA_SMPP: Final = int(Via.SMPP)
 _VIA_WEBHOOK: Final = int(Via.WEBHOOK)
@@ -211,6 +213,8 @@ def plan(
         record.in_doubt = offer.in_doubt
     if submission.priority_flag:
         record.priority_flag = submission.priority_flag
+        if 0 < account.urgent_from <= submission.priority_flag:
+            record.priority = URGENT
     if key is None:
         return Planned(
             record,

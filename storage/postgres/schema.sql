@@ -338,7 +338,8 @@ CREATE TABLE accounts (
     allowed_countries text[] NOT NULL DEFAULT '{}',
     durability text NOT NULL DEFAULT 'normal' CHECK (durability IN ('normal', 'strict')),
     tags text[] NOT NULL DEFAULT '{}',
-    http_networks text[] NOT NULL DEFAULT '{}' CHECK (http_networks::cidr[] IS NOT NULL)
+    http_networks text[] NOT NULL DEFAULT '{}' CHECK (http_networks::cidr[] IS NOT NULL),
+    urgent_from smallint NOT NULL DEFAULT 0 CHECK (urgent_from BETWEEN 0 AND 3)
 );
 
 CREATE TABLE api_keys (

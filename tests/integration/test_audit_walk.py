@@ -21,6 +21,7 @@ from smscd.admin.permissions import NEEDED
 from smscd.cli import cli
 from smscd.cli.output import operator_name
 from smscd.core.live_sessions import LiveSession, SessionAnswer, SessionAsk
+from smscd.core.records import CallbackRecord
 from smscd.egress.dispatch.blobs import DOUBTED, Item, rest_blob
 from smscd.ingress import changes
 from smscd.monitoring.health import Heartbeat
@@ -62,6 +63,10 @@ ORDERS = (
           {"reference": "a", "amount": "1"}),
     Order("POST accounts/{account}/suspend", "accounts/fresh/suspend", ("account.suspend",)),
     Order("POST accounts/{account}/resume", "accounts/fresh/resume", ("account.resume",)),
+    Order("POST accounts/{account}/keys", "accounts/fresh/keys", ("key.create",), {"label": "shop"}),
+    Order("POST accounts/{account}/keys/{key}/rotate", "accounts/fresh/keys/KEY/rotate", ("key.rotate",), {}),
+    Order("DELETE accounts/{account}/keys/{key}", "accounts/fresh/keys/KEY", ("key.revoke",)),
+    Order("PUT accounts/{account}/networks", "accounts/fresh/networks", ("account.allow",), {"http": ["192.0.2.0/24"]}),
     Order("POST accounts/{account}/credentials", "accounts/fresh/credentials", ("credential.add",),
           {"system_id": "fresh"}),
     Order("POST accounts/{account}/credentials/{system_id}/rotate", "accounts/fresh/credentials/fresh/rotate",
@@ -84,6 +89,7 @@ ORDERS = (
           ("message.cancel", "message.cancel.refused")),
     Order("POST sessions/{session}/disconnect", "sessions/b-1/disconnect", ("session.disconnect",)),
     Order("POST dead-letters/journal/{number}/discard", "dead-letters/journal/1/discard", ("dead_letter.discard",)),
+    Order("POST dead-letters/callbacks/replay", "dead-letters/callbacks/replay?account=acme", ("callback.replay",)),
     Order("POST operators", "operators", ("operator.add",), {"name": "dee", "role": "support"}),
     Order("DELETE operators/{operator}", "operators/dee", ("operator.revoke",)),
     Order("DELETE routes/{label*}", "routes/*/44", ("route.remove",)),
@@ -95,7 +101,7 @@ MATCHES = {"POST orphans/match", "POST orphans/{number}/match"}
 
 @pytest.fixture
 async def walked(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """With a message in doubt, one that waits, and two dead letters."""
+    """With a message in doubt, one that waits, two dead letters of the journal, and one of a callback."""
     monkeypatch.setattr(doubts, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(sessions, "ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(changes, "ANSWER_SECONDS", 0.1)
@@ -111,7 +117,22 @@ async def walked(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
             " VALUES (0, '1-0', '1-0', 'A', 'fresh', 'the text', $1)",
             f"refused {number}",
         )
+    given_up = CallbackRecord(1, WAITING.id, "acme", 4, b"DELIVRD", b"000", 0, 0, 5, 0, b"A", 1, 1, b"44", 0, 0, 1, b"")
+    await api.rig.database.execute(
+        "INSERT INTO webhook_deliveries (endpoint, event, event_type, account, message_id, status, attempts, code,"
+        " detail, created_at, at, record)"
+        " VALUES (7, 'msg_1_delivered', 'message.delivered', 'acme', $1, 3, 10, 500, '', now(), now(), $2)",
+        WAITING.id,
+        msgspec.msgpack.encode(given_up),
+    )
     return api
+
+
+async def newest_key(api: Api) -> str:
+    found = await api.rig.database.fetchval(
+        "SELECT prefix FROM api_keys WHERE expires_at IS NULL AND NOT is_revoked ORDER BY created_at DESC LIMIT 1"
+    )
+    return str(found)
 
 
 async def entries(api: Api, after: int) -> list[dict[str, Any]]:
@@ -148,7 +169,8 @@ async def test_each_route_that_changes_something_leaves_one_entry_and_a_refused_
     try:
         async with walked.rig.writing():
             for order in ORDERS:
-                method, path = order.route.split()[0], f"/admin/v1/{order.path}"
+                path = f"/admin/v1/{order.path}".replace("KEY", await newest_key(walked))
+                method = order.route.split()[0]
                 before = await last_entry(walked)
                 if NEEDED[order.route] != "read":
                     assert (await walked.ask(method, path, order.body, by="ben", **order.headers))[0] == 403, (
@@ -164,7 +186,9 @@ async def test_each_route_that_changes_something_leaves_one_entry_and_a_refused_
                 assert all(entry["old"] or entry["new"] for entry in found), order.route
                 secrets = re.findall(r"hidden-\d", json.dumps(found, default=str))
                 secrets += [
-                    value for name, value in body.items() if name in ("password", "webhook_secret", "token") and value
+                    value
+                    for name, value in body.items()
+                    if name in ("password", "webhook_secret", "token", "api_key") and value
                 ]
                 assert not [secret for secret in secrets if secret in json.dumps(found, default=str)], order.route
     finally:
@@ -203,9 +227,20 @@ async def test_a_dead_letter_is_listed_until_it_is_closed_and_stays(walked: Api)
     assert len((await walked.ask("GET", f"{path}?closed=true"))[1]["data"]) == 2
 
 
+async def test_a_callback_that_was_given_up_is_listed_and_sent_once_more(walked: Api) -> None:
+    path = "/admin/v1/dead-letters/callbacks"
+    status, listed, _ = await walked.ask("GET", path, by="ben")
+    assert (status, [one["event"] for one in listed["callbacks"]]) == (200, ["msg_1_delivered"])
+    assert (await walked.ask("POST", f"{path}/replay"))[0] == 422
+    assert (await walked.ask("POST", f"{path}/replay?account=acme", by="ben"))[0] == 403
+    assert (await walked.ask("POST", f"{path}/replay?message={WAITING.id}"))[1] == {"replayed": 1}
+    assert (await walked.ask("GET", path))[1] == {"callbacks": []}
+    assert len(await walked.rig.link.command("XRANGE", KEYS.hooks, "-", "+")) == 1
+
+
 READING = {
-    "account list", "account show", "account statement", "audit list", "credential list", "db status",
-    "dead-letter list", "doubt list", "halted", "ledger verify", "message show", "mo list", "operator list",
+    "account list", "account show", "account statement", "audit list", "callback list", "credential list", "db status",
+    "dead-letter list", "doubt list", "halted", "key list", "ledger verify", "message show", "mo list", "operator list",
     "orphan list", "pdu decode", "pdu trace", "price quote", "queue list", "route explain", "route list",
     "route show", "session list", "totals", "upstream list", "upstream show",
 }  # fmt: skip
@@ -239,6 +274,10 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("account correct walker 1 --of t --note why --wait 0", ("account.correction",)),
     ("account suspend walker", ("account.suspend",)),
     ("account resume walker", ("account.resume",)),
+    ("key create walker --label shop", ("key.create",)),
+    ("key rotate walker KEY", ("key.rotate",)),
+    ("key revoke walker KEY", ("key.revoke",)),
+    ("account allow walker --door http --add 192.0.2.0/24", ("account.allow",)),
     ("credential add walker more", ("credential.add",)),
     ("credential rotate walker more", ("credential.rotate",)),
     ("credential revoke walker more", ("credential.revoke",)),
@@ -266,6 +305,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("doubt resend --upstream one", ("doubt.resend", "doubt.resend.refused")),
     ("doubt fail --upstream one", ("doubt.fail", "doubt.fail.refused")),
     ("session disconnect b-1", ("session.disconnect",)),
+    ("callback replay --account acme --all", ("callback.replay",)),
     ("dead-letter discard 1", ("dead_letter.discard",)),
     ("upstream remove one --force", ("upstream.remove",)),
     ("seed", ("seed",)),
@@ -310,7 +350,8 @@ async def test_each_command_that_changes_something_leaves_one_entry(
         async with walked.rig.writing():
             for line, actions in COMMANDS:
                 before = await last_entry(walked)
-                done = await asyncio.to_thread(CliRunner().invoke, cli, line.split(), env=environment)
+                words = line.replace("KEY", await newest_key(walked)).split()
+                done = await asyncio.to_thread(CliRunner().invoke, cli, words, env=environment)
                 found = await entries(walked, before)
                 assert tuple(entry["action"] for entry in found) == actions, (line, done.output, done.exception)
                 assert {(entry["operator"], entry["address"]) for entry in found} <= {(operator_name(), "local")}

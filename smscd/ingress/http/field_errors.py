@@ -42,6 +42,7 @@ RULES: Final = {
     "smart_encoding": "must be true or false",
     "validity": f"must be a whole number of seconds from 1 to {VALIDITY_SECONDS_MAX:,}",
     "send_at": "must be a date and a time with its zone (RFC 3339), as 2027-01-31T08:00:00Z",
+    "priority": "must be 0, 1, 2 or 3",
     "client_ref": f"must be a string of 1 to {CLIENT_REF_MAX} characters without control characters",
     "callback_url": f"must be an absolute http or https URL of up to {CALLBACK_URL_MAX:,} characters",
     "metadata": f"must be an object of up to {METADATA_ITEMS_MAX} strings",

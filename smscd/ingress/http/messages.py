@@ -85,6 +85,16 @@ class SendRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rena
             examples=["2026-12-01T08:00:00+01:00"],
         ),
     ] = None
+    priority: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3,
+            description="From 0, bulk, to 3, urgent, as SMPP's priority_flag. From which one on a message "
+            "goes before all others is what your account has agreed; the carrier gets it too.",
+            examples=[0],
+        ),
+    ] = 0
     client_ref: Annotated[
         Annotated[str, Meta(min_length=1, max_length=CLIENT_REF_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
         Meta(description="Your own reference; it comes back in answers and callbacks.", examples=["order-77"]),
@@ -154,6 +164,8 @@ def submission_of(request: SendRequest, entry: AccountEntry, request_key: bytes 
         metadata=_sorted_encoder.encode(metadata) if metadata is not None else None,
         named_tlvs=request.tlvs or None,
     )
+    if request.priority:
+        submission.priority_flag = request.priority
     if request.send_at is not None:
         submission.send_at_ms = to_ms(request.send_at)
     return submission

@@ -8,7 +8,7 @@ SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, b
        outbind_host, outbind_port, outbind_system_id, outbind_password,
        default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file, low_balance_micros,
        mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries, durability,
-       tags, http_networks
+       tags, http_networks, urgent_from
   FROM accounts ORDER BY id;
 
 -- Every column, as who changes one term writes all of them again; the struct takes those that it knows.
@@ -104,9 +104,9 @@ INSERT INTO accounts
         outbind_host, outbind_port, outbind_system_id, outbind_password,
         default_alphabet, languages, is_little_endian, outbind_uses_tls, outbind_tls_ca_file,
         low_balance_micros, mo_delivery, spend_per_day_micros, velocity_per_minute, velocity_per_day,
-        allowed_countries, durability, tags, http_networks)
+        allowed_countries, durability, tags, http_networks, urgent_from)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)
 ON CONFLICT (id) DO UPDATE SET
        currency = excluded.currency, plan = excluded.plan, is_suspended = excluded.is_suspended,
        credit_limit_micros = excluded.credit_limit_micros, rate_per_second = excluded.rate_per_second,
@@ -124,7 +124,7 @@ ON CONFLICT (id) DO UPDATE SET
        mo_delivery = excluded.mo_delivery,
        spend_per_day_micros = excluded.spend_per_day_micros, velocity_per_minute = excluded.velocity_per_minute,
        velocity_per_day = excluded.velocity_per_day, allowed_countries = excluded.allowed_countries,
-       durability = excluded.durability, http_networks = excluded.http_networks;
+       durability = excluded.durability, http_networks = excluded.http_networks, urgent_from = excluded.urgent_from;
 
 -- name: limits_for_change
 SELECT spend_per_day_micros, velocity_per_minute, velocity_per_day, allowed_countries

@@ -36,11 +36,13 @@ ACCOUNT = Account(
     priority=2,
 )
 HOOKED = Account(id="hooked", any_sender=True, webhook_url="https://app.example/dlr")
+PROMPT = Account(id="prompt", any_sender=True, urgent_from=2)
 DIRECTORY = DirectoryIndex(
     Snapshot(
         accounts=(
             ACCOUNT,
             HOOKED,
+            PROMPT,
             Account(id="late", is_suspended=True),
             Account(id="strict", senders=frozenset({"ACME"})),
         ),
@@ -114,6 +116,12 @@ def test_quirk_43_the_priority_flag_is_kept_and_decides_neither_price_nor_queue(
     assert (found.record.priority_flag, found.record.priority, found.record.price_micros) == (flag, 2, 10_000)
     other = planned(smpp(priority_flag=flag + 1, request_key=b"k"))
     assert found.body_hash != other.body_hash
+
+
+@pytest.mark.parametrize(("flag", "priority"), [(0, 1), (1, 1), (2, 0), (3, 0), (9, 0)])
+def test_an_urgent_message_of_an_account_that_has_them_goes_before_all_others(flag: int, priority: int) -> None:
+    record = planned(smpp(account=PROMPT, priority_flag=flag)).record
+    assert (record.priority_flag, record.priority) == (flag, priority)
 
 
 def test_quirk_43_a_source_type_that_no_specification_knows_goes_on_as_it_came() -> None:
