@@ -67,6 +67,7 @@ CASES = (
     Case("answered-never", ("404",), (State.UNKNOWN,), (0, 0), validity=TWO_SECONDS),
     Case("in-doubt", ("500",), (State.DELIVERED,), (0, 0), is_flagged=True),
     Case("tried-again", ("088",), (State.DELIVERED,), (0, 0)),
+    Case("throttled-always", ("058",), (State.EXPIRED,), (1, 1), validity=TWO_SECONDS),
     Case("expired-here", ("008",), (State.EXPIRED,), (1, 1), validity=TWO_SECONDS),
     Case("cancelled", ("008",), (State.CANCELED,), (1, 1), is_cancelled=True),
 )
