@@ -30,7 +30,8 @@ from tools.children import SMSCD, DemoChild, ending, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
-ATTACKERS = 300 if IS_FULL else 30
+ATTACKERS = 30
+ROUNDS = 5 if IS_FULL else 1
 COPIES = 100
 GROWTH_MAX = 20 * 1024 * 1024
 REQUEST_SECONDS = 10.0 if IS_FULL else 6.0
@@ -84,32 +85,43 @@ async def test_hostile_requests_are_refused_or_cut_off_in_time(demo: DemoChild) 
     bomb()
     await asyncio.gather(*(victim.send(json.dumps(BODY).encode()) for _ in range(50)))
     before, peak = victim.resident_bytes, 0
-    declared, chunked = victim.pours(ATTACKERS)
-    attacks = {
-        "declared too large": asyncio.ensure_future(all_of(declared)),
-        "too large in chunks": asyncio.ensure_future(all_of(chunked)),
-        "gzip bomb": asyncio.ensure_future(
-            all_of(victim.send(bomb(), b"Content-Encoding: gzip\r\n") for _ in range(ATTACKERS))
-        ),
-        "nested": asyncio.ensure_future(all_of(victim.send(NESTED) for _ in range(ATTACKERS))),
-        "129 headers": asyncio.ensure_future(all_of(victim.send_many_headers() for _ in range(ATTACKERS))),
-        "slow": asyncio.ensure_future(all_of(victim.stalls(ATTACKERS))),
-    }
-    while not all(attack.done() for attack in attacks.values()):
-        peak = max(peak, victim.resident_bytes)
-        await asyncio.sleep(0.05)
-    found = {name: sorted(set(attack.result())) for name, attack in attacks.items()}
+    found: dict[str, set[int]] = {}
+    for _ in range(ROUNDS):
+        peak = max(peak, await attacked(victim, found))
     grown = victim.resident_bytes - before
+    statuses = {name: sorted(seen) for name, seen in found.items()}
     print(json.dumps({
-        "row": "H1", "attackers": 7 * ATTACKERS, "statuses": found, "slowest_seconds": round(victim.slowest_seconds, 1),
+        "row": "H1", "attackers": 7 * ATTACKERS, "rounds": ROUNDS, "statuses": statuses,
+        "slowest_seconds": round(victim.slowest_seconds, 1),
         "grown_mib": round(grown / 2**20, 1), "peak_mib": round((peak - before) / 2**20, 1),
     }))  # fmt: skip
-    assert set(found.pop("slow")) <= {408, 0}
-    assert all(400 <= status < 500 or status == 503 for statuses in found.values() for status in statuses)
-    assert found["gzip bomb"] == [415]
+    assert found.pop("slow") <= {408, 0}
+    assert all(400 <= status < 500 or status in (0, 503) for statuses in found.values() for status in statuses)
+    assert 415 in found["gzip bomb"]
     assert 1.0 < victim.slowest_seconds < REQUEST_SECONDS
     assert await victim.sends_well()
     assert grown < GROWTH_MAX
+
+
+async def attacked(victim: Victim, found: dict[str, set[int]]) -> int:
+    """Every attack at once; their statuses are added to `found`. Returns the most memory that the victim had."""
+    declared, chunked = victim.pours(ATTACKERS)
+    attacks = {
+        "declared too large": declared,
+        "too large in chunks": chunked,
+        "gzip bomb": [victim.send(bomb(), b"Content-Encoding: gzip\r\n") for _ in range(ATTACKERS)],
+        "nested": [victim.send(NESTED) for _ in range(ATTACKERS)],
+        "129 headers": [victim.send_many_headers() for _ in range(ATTACKERS)],
+        "slow": victim.stalls(ATTACKERS),
+    }
+    running = {name: asyncio.ensure_future(all_of(work)) for name, work in attacks.items()}
+    peak = 0
+    while not all(attack.done() for attack in running.values()):
+        peak = max(peak, victim.resident_bytes)
+        await asyncio.sleep(0.05)
+    for name, attack in running.items():
+        found.setdefault(name, set()).update(attack.result())
+    return peak
 
 
 async def test_a_hundred_copies_are_one_message_before_and_after_a_kill(demo: DemoChild) -> None:

@@ -113,8 +113,15 @@ class Victim:
 
 
 async def all_of(work: Iterable[Awaitable[int]]) -> list[int]:
-    """The statuses."""
-    return list(await asyncio.gather(*work))
+    """The statuses; 0 where the connection was closed without one."""
+
+    async def one(each: Awaitable[int]) -> int:
+        try:
+            return await each
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return 0
+
+    return list(await asyncio.gather(*(one(each) for each in work)))
 
 
 async def _pour(connection: Connection, piece: bytes) -> None:

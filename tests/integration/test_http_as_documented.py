@@ -21,7 +21,7 @@ import pytest
 
 from tests.integration.demo_process import ROOT, DemoProcess
 
-EXAMPLES = os.environ.get("SMSCD_HTTP_EXAMPLES", "6")
+EXAMPLES = int(os.environ.get("SMSCD_HTTP_EXAMPLES", "6"))
 SEED = os.environ.get("SMSCD_HTTP_SEED", "1")
 POINTER = re.compile(r"\$response\.body#/(.+)")
 NOBODYS = "1"
@@ -140,6 +140,16 @@ def test_every_field_of_a_request_has_an_example_that_is_taken(demo: DemoProcess
     assert http.ask("POST", "/v1/messages", body).status == 202
 
 
+def configured(place: Path) -> Path:
+    """schemathesis.toml with the number of examples; of sequences of requests there are four times as many."""
+    text = Path(__file__).with_name("schemathesis.toml").read_text()
+    for phase, count in (("fuzzing", EXAMPLES), ("stateful", 4 * EXAMPLES)):
+        text += f"\n[phases.{phase}.generation]\nmax-examples = {count}\n"
+    file = place / "schemathesis.toml"
+    file.write_text(text)
+    return file
+
+
 def test_schemathesis_finds_nothing(demo: DemoProcess) -> None:
     """All its checks and phases, stateful links included; `make fuzz-http` for hundreds of examples."""
     url = demo.ready["http"]["url"]
@@ -147,10 +157,9 @@ def test_schemathesis_finds_nothing(demo: DemoProcess) -> None:
         [
             Path(sys.executable).with_name("schemathesis"),
             "--no-color",
-            f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
+            f"--config-file={configured(demo.output.parent)}",
             "run",
             f"{url}/api/openapi.json",
-            f"--max-examples={EXAMPLES}",
             f"--seed={SEED}",
         ],
         cwd=demo.output.parent,
