@@ -30,6 +30,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if case.query:
         _put_in_order(case.query)
     if isinstance(case.body, dict):
+        _mend_key(case.body)
         for message in case.body.get("messages", [case.body]):
             _mend_message(message)
 
@@ -54,6 +55,15 @@ def _put_in_order(query: dict[str, Any]) -> None:
             del query["created_before"]
 
 
+def _mend_key(body: dict[str, Any]) -> None:
+    """It ends in days to come, and one that replaces another has the other's label and scopes."""
+    if body.get("expires_at") is not None:
+        body["expires_at"] = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    if body.get("replaces") is not None:
+        body.pop("label", None)
+        body.pop("scopes", None)
+
+
 def _mend_message(body: dict[str, Any]) -> None:
     """Ten segments at most, in an encoding that has the characters, not too far ahead, with TLVs that the route has.
 
@@ -69,7 +79,8 @@ def _mend_message(body: dict[str, Any]) -> None:
         body["encoding"] = "auto"
     if body.get("send_at") is not None:
         body["send_at"] = min(body["send_at"], (datetime.now(UTC) + timedelta(days=13)).isoformat())
-    if body.get("callback_url") is not None and not is_callback_url(body["callback_url"]):
-        body["callback_url"] = "https://app.example/dlr"
+    for name in ("callback_url", "url"):
+        if body.get(name) is not None and not is_callback_url(body[name]):
+            body[name] = "https://app.example/dlr"
     if body.get("tlvs"):
         body["tlvs"] = dict(_TLVS)

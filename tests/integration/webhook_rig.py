@@ -24,7 +24,9 @@ from smscd.core.records import CallbackKind, CallbackRecord, State
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.sending import Sender
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.figures import HttpFigures
+from smscd.ingress.http.keys import Keys, KeyUses
 from smscd.ingress.http.server import HttpServer
 from smscd.ingress.http.webhooks import Webhooks as WebhookResource
 from smscd.roles.leases import LeaseKeeper
@@ -94,7 +96,11 @@ class WebhookRig:
             test=sender.test,
             changes_at_once=self.changes_at_once,
         )
-        server = HttpServer(resource.routes(), directory=self.directory, figures=HttpFigures())
+        server = HttpServer(
+            resource.routes(),
+            keys=Keys(self.directory, lambda: int(time.time() * 1000), KeyUses(), ClientAddresses()),
+            figures=HttpFigures(),
+        )
         self.port = await server.start("127.0.0.1", 0)
         return server
 

@@ -42,9 +42,10 @@ def read_strict(
 def faults_of(body: bytes, kind: type[msgspec.Struct], rules: Mapping[str, str], checks: Checks) -> Problem:
     """Why a body is no such struct: every field at fault."""
     try:
+        if body.lstrip()[:1] != b"{":
+            msgspec.json.decode(body)
+            return invalid([FieldError("", "must be a JSON object")])
         fields = _fields_decoder.decode(body)
-    except msgspec.ValidationError:
-        return invalid([FieldError("", "must be a JSON object")])
     except _BROKEN:
         return problem(MALFORMED_JSON)
     hints = _hints(kind)

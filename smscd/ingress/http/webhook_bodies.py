@@ -43,8 +43,8 @@ _Events = Annotated[
     ),
 ]
 _Text = Annotated[
-    str | None,
-    Meta(description="A note of your own.", extra_json_schema={"maxLength": DESCRIPTION_MAX}, examples=["Production"]),
+    Annotated[str, Meta(max_length=DESCRIPTION_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
+    Meta(description="A note of your own.", examples=["Production"]),
 ]
 
 
@@ -182,12 +182,7 @@ def read(body: bytes, kind: type[Body]) -> Body | Problem:
     return read_strict(body, kind, RULES, _CHECKS)
 
 
-def _is_description(text: str | None) -> bool:
-    return text is None or (len(text) <= DESCRIPTION_MAX and text.isprintable())
-
-
 _CHECKS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "url": is_callback_url,
     "events": lambda names: set(names) <= set(SELECTORS),
-    "description": _is_description,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from smscd.ingress.http.described.parts import LIST_CODES, Example, Node, answer, link, query, refusals
+from smscd.ingress.http.described.parts import CURSOR, LIST_CODES, Example, Node, answer, link, query, refusals
 from smscd.ingress.http.events import PATH, Event, EventPage
 from smscd.ingress.http.problems import EVENTS_GONE
 from smscd.ingress.http.queries import LIMIT_DEFAULT, LIMIT_MAX
@@ -54,7 +54,7 @@ def _page() -> Node:
         "of a receipt and how many parts a long message had. An event may come twice; its id tells. They are there for "
         "every message, whether or not it has a webhook.",
         "parameters": [
-            query("after", {"type": "string"}, "The next_after of an earlier answer. Without it, from the oldest on."),
+            query("after", CURSOR, "The next_after of an earlier answer. Without it, from the oldest on."),
             query("limit", limit, "How many at most.", 50),
         ],
         "responses": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from smscd.ingress.http.described.messages import ADDRESS
 from smscd.ingress.http.described.parts import LIST_CODES, Example, Node, answer, link, paging, query, refusals
 from smscd.ingress.http.inbound import PATH, InboundMessage, InboundPage
 from smscd.ingress.http.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED, UNAVAILABLE
@@ -27,7 +28,6 @@ def paths() -> Node:
 
 
 def _page() -> Node:
-    address = {"type": "string", "minLength": 1, "maxLength": 22}
     examples = {"one": Example("The last page", InboundPage(data=[RECEIVED]))}
     links = {"message": link("getInbound", "One of them.", id="$response.body#/data/0/id")}
     return {
@@ -38,8 +38,8 @@ def _page() -> Node:
         "has the time of its first part, and is here once it is whole. Without created_after they are of 30 days.",
         "parameters": [
             *paging(),
-            query("to", address, "Only those to this number of yours.", "12345"),
-            query("from", address, "Only those from this address, with or without its plus sign.", "447700900123"),
+            query("to", ADDRESS, "Only those to this number of yours.", "12345"),
+            query("from", ADDRESS, "Only those from this address, with or without its plus sign.", "447700900123"),
         ],
         "responses": {"200": answer("A page.", InboundPage, examples, links=links), **refusals(LIST_CODES)},
     }

@@ -183,12 +183,20 @@ def _test() -> Node:
 
 def _deliveries() -> Node:
     shown = {"last": Example("There is no more", bodies.WebhookDeliveryPage(data=[_DELIVERY]))}
-    next_page = link("listWebhookDeliveries", "The next page, where next_cursor is not null.", cursor=NEXT_CURSOR)
+    webhook = "$request.path.id"
+    links = {
+        "next": link(
+            "listWebhookDeliveries", "The next page, where next_cursor is not null.", id=webhook, cursor=NEXT_CURSOR
+        ),
+        "replay": link(
+            "replayWebhookDelivery", "Send one once more.", id=webhook, event_id="$response.body#/data/0/event_id"
+        ),
+    }
     return _operation(
         "listWebhookDeliveries",
         "Events of the last thirty days at a webhook, each with its last attempt; the newest first.",
         {
-            "200": answer("A page.", bodies.WebhookDeliveryPage, shown, links={"next": next_page}),
+            "200": answer("A page.", bodies.WebhookDeliveryPage, shown, links=links),
             **refusals((*_CODES_OF_ONE, INVALID, BUSY)),
         },
     ) | {"parameters": [_ID, *paging()[:2]]}
