@@ -34,7 +34,7 @@ POINTS = {
     "rows": "smscd.archive.commit:_Attempt.write",
     "deliver": "smscd.egress.esme.account_outbox:AccountOutbox._send",
     "settle": "storage.redis.outbox:OutboxStore.settle",
-    "post": "smscd.egress.webhooks.webhooks:Webhooks._send",
+    "post": "smscd.egress.webhooks.sending:Sender.send",
     "settle hooks": "storage.redis.outbox:HookStore.settle",
 }
 SIDES = ("before", "after")
