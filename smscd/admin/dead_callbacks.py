@@ -17,7 +17,7 @@ import msgspec
 from smscd.core.callbacks import event_id_of
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import CallbackRecord
-from smscd.recovery.callbacks import inbound_due, receipts_due
+from smscd.egress.owed_callbacks import inbound_due, receipts_due
 from storage.postgres import operators, recovery, webhooks
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.messages import dead_callbacks, record_of

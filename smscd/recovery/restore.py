@@ -19,8 +19,8 @@ from smscd.core.error_table import ErrorTable
 from smscd.core.records import CallbackRecord, MessageRecord, Outcome, State, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, SETTLED_MARK, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
+from smscd.egress.owed_callbacks import inbound_due, receipts_due, waiting_part
 from smscd.egress.receipts.record import states_of
-from smscd.recovery.callbacks import inbound_due, receipts_due, waiting_part
 from storage.postgres.messages import StoredMessage, record_of
 from storage.postgres.recovery import Found, Since
 from storage.postgres.rows import Direction, EventKind

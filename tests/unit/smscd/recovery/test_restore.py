@@ -22,7 +22,7 @@ from smscd.core.records import (
 )
 from smscd.egress.dispatch.blobs import ACCEPTED, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
-from smscd.recovery.callbacks import waiting_part
+from smscd.egress.owed_callbacks import waiting_part
 from smscd.recovery.recover import horizons
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer

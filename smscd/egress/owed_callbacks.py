@@ -1,4 +1,4 @@
-"""Callbacks that were due, made again from the record, pure: with the ids that they had, so that they are known again.
+"""Callbacks that are owed, made again from the record, pure: with the ids that they had, so that they are known again.
 
 What the record does not have is lost: the vendor TLVs that an upstream's profile names for webhooks.
 """
