@@ -77,7 +77,6 @@ def find_instance(config_file: Path | None, data_dir: Path | None, *, as_json: b
 def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
     """Run a command's work; what the world does to it becomes a Failure."""
     import asyncpg
-    from aiohttp import ClientError
 
     from storage.postgres.configuration import ConfigurationInvalid
     from storage.postgres.migrate import MigrationError
@@ -95,8 +94,19 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, as_json: bool) -> T:
         raise Failure(f"PostgreSQL refuses: {error}", as_json=as_json) from error
     except asyncpg.InterfaceError as error:
         raise Failure(f"PostgreSQL went away ({error}). Does the instance still run?", as_json=as_json) from error
-    except (OSError, TimeoutError, ClientError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, TimeoutError)) and not _is_of_http(error):
+            raise
         raise Failure(str(error) or type(error).__name__, as_json=as_json) from error
+
+
+def _is_of_http(error: Exception) -> bool:
+    """True for what HTTP raises, where something was asked over HTTP: most commands do without, and start sooner."""
+    if "aiohttp" not in sys.modules:
+        return False
+    from aiohttp import ClientError
+
+    return isinstance(error, ClientError)
 
 
 def print_json(value: object) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from smscd.supervision.processes import process_tree
+from tests.command_server import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60.0
@@ -104,14 +105,7 @@ class DemoProcess:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another smscd command in the demo's environment."""
-        return subprocess.run(
-            [sys.executable, "-m", "smscd", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return COMMANDS.run(arguments, self.environment)
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 45.0) -> int:
         """Send a signal and wait for the end; the exit status."""

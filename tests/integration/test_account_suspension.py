@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -31,6 +32,7 @@ from protocols.smpp.pdu import (
 from smscd.supervision.locate import RUN_FILE
 from smscd.supervision.ready import read_run
 from storage.redis.keys import ShardKeys
+from tests.command_server import COMMANDS
 from tests.integration.conftest import run
 from tests.integration.raw_esme import RawEsme
 from tools.children import SMSCD, DemoChild, ending, wait_until
@@ -54,9 +56,8 @@ class Rig:
 
     def command(self, *arguments: str) -> Any:
         """What a command says; it must do well."""
-        done = subprocess.run(
-            [*SMSCD, *arguments, "--json", f"--data-dir={self.demo.data}"], capture_output=True, check=True, timeout=60
-        )
+        done = COMMANDS.run((*arguments, "--json", f"--data-dir={self.demo.data}"), os.environ)
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def bound(self) -> RawEsme:
@@ -218,10 +219,7 @@ def test_a_notice_that_nobody_heard_is_made_up_for_when_the_listeners_are_back(
 
 def test_a_command_for_an_account_that_is_not_there_is_refused_with_a_sentence(rig: Rig) -> None:
     for verb in ("suspend", "resume", "show"):
-        done = subprocess.run(
-            [*SMSCD, "account", verb, "nobody", f"--data-dir={rig.demo.data}"],
-            capture_output=True, check=False, timeout=60, text=True,
-        )  # fmt: skip
+        done = COMMANDS.run(("account", verb, "nobody", f"--data-dir={rig.demo.data}"), os.environ)
         assert (done.returncode, done.stderr) == (1, "smscd: There is no account nobody.\n")
 
 

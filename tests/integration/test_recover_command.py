@@ -15,6 +15,7 @@ from redis import Redis
 
 from smscd.cli.output import operator_name
 from storage.postgres.pool import Connection
+from tests.command_server import COMMANDS
 from tests.integration.demo_process import ROOT
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.recovery_fixture import fill
@@ -43,10 +44,7 @@ class Operator:
 
     async def smscd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Any command, without a terminal."""
-        return await asyncio.to_thread(
-            subprocess.run, self._command(*words), cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=SECONDS, check=False,
-        )  # fmt: skip
+        return await asyncio.to_thread(COMMANDS.run, (*words, "-c", str(self.config)), os.environ, ROOT)
 
     async def answer(self, word: str) -> tuple[int, str]:
         """At a terminal, with this answer to its question."""

@@ -20,6 +20,7 @@ from redis import Redis
 
 from storage.embedded.valkey import EmbeddedValkey
 from tests.certificates import Authority, Pair
+from tests.command_server import COMMANDS
 from tests.integration.conftest import TestDatabase
 from tests.integration.demo_process import ROOT, until
 
@@ -47,14 +48,7 @@ def configured(place: Path, text: str = "") -> Path:
 
 
 def command(place: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "smscd", *arguments],
-        env=environment_of(place, **environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return COMMANDS.run(arguments, environment_of(place, **environment))
 
 
 def test_a_service_speaks_to_systemd_and_is_found_by_its_configuration(place: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import time
 import urllib.error
 import urllib.request
@@ -14,9 +14,10 @@ import pytest
 
 from protocols.gsm import udh
 from protocols.smpp.pdu import BindTransceiver, BindTransceiverResp, DeliverSm, DeliverSmResp, Unbind, UnbindResp
+from tests.command_server import COMMANDS
 from tests.integration.raw_esme import RawEsme, bound
 from tests.integration.test_joined_messages_against_daemon import is_bound
-from tools.children import SMSCD, CarrierChild, DemoChild, ending, wait_until
+from tools.children import CarrierChild, DemoChild, ending, wait_until
 from tools.record import read_record
 
 UPSTREAM = "upstream1"
@@ -26,9 +27,8 @@ PHONE, NUMBER, SPRING = "447700900999", "54321", "ВЕСНА, до свидан�
 
 def command(demo: DemoChild, *arguments: str) -> Any:
     """What a command says; it must do well."""
-    done = subprocess.run(
-        [*SMSCD, *arguments, "--json", f"--data-dir={demo.data}"], capture_output=True, check=True, timeout=60
-    )
+    done = COMMANDS.run((*arguments, "--json", f"--data-dir={demo.data}"), os.environ)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
