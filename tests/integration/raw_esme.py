@@ -10,7 +10,7 @@ from protocols.smpp import codec
 from protocols.smpp.pdu import BindTransceiver, BindTransceiverResp, EnquireLink, EnquireLinkResp, Pdu
 from tools.children import DemoChild
 
-SECONDS = 10.0
+SECONDS = 20.0
 
 
 class RawEsme:
