@@ -23,8 +23,8 @@ HERE := $(VENV)/.made-in$(subst /,-,$(subst $() ,_,$(CURDIR)))
 SOURCES := smscd protocols storage tools tests
 ARGS ?=
 PYTEST_ARGS ?=
-# Most tests wait more than they work: four processes share them, each file whole.
-SHARED := -n 4 --dist loadfile --no-loadscope-reorder
+# Most tests wait more than they work: three processes share them, each file whole.
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
