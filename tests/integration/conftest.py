@@ -2,7 +2,7 @@
 
 `valkey_url` is a Redis URL, flushed before each test; `postgres` has `owner_dsn` and `dsn` of a database of the test's
 own, empty. Which servers: SMSCD_TEST_REDIS and SMSCD_TEST_POSTGRES, each "embedded" (the default), "debian", or both
-with a comma, which runs each test once with either pair, but for those of ON_ONE_PAIR.
+with a comma, which runs each test of the modules of ON_EVERY_PAIR once with either pair.
 """
 
 from __future__ import annotations
@@ -27,35 +27,8 @@ from storage.embedded.valkey import EmbeddedValkey
 
 T = TypeVar("T")
 BRING = "`make test` as root brings it (apt-get install redis-server postgresql)"
-ON_ONE_PAIR = frozenset(
-    {
-        "test_admin_api",
-        "test_admin_api_of_carriers",
-        "test_audit_walk",
-        "test_dead_callbacks",
-        "test_declarations",
-        "test_documents_in_a_browser",
-        "test_egress_carriers",
-        "test_egress_faults",
-        "test_http_interface",
-        "test_http_events",
-        "test_http_hostile",
-        "test_joined_messages",
-        "test_key_admin",
-        "test_ledger_audit",
-        "test_message_listing",
-        "test_money_orders",
-        "test_recover_command",
-        "test_serve_command",
-        "test_totals",
-        "test_transactions",
-        "test_upstream_admin",
-        "test_webhook_delivery",
-        "test_webhook_example",
-        "test_webhooks_resource",
-    }
-)
-"""Modules about what stands above the servers: their scripts and their SQL are run on every pair by others."""
+ON_EVERY_PAIR = ("test_redis_", "test_postgres_", "test_writer_", "test_recovery", "test_egress_path", "test_overflow")
+"""How the modules begin that run the scripts and the SQL themselves: what stands above them runs on one pair."""
 
 _numbers = count(1)
 
@@ -77,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         redis = os.environ.get("SMSCD_TEST_REDIS", "embedded").split(",")
         postgres = os.environ.get("SMSCD_TEST_POSTGRES", "embedded").split(",")
         pairs = list(zip_longest(redis, postgres, fillvalue="embedded"))
-        if metafunc.module.__name__.rpartition(".")[2] in ON_ONE_PAIR:
+        if not metafunc.module.__name__.rpartition(".")[2].startswith(ON_EVERY_PAIR):
             pairs = pairs[:1]
         names = [one if one == other else f"{one}-redis-{other}-postgres" for one, other in pairs]
         metafunc.parametrize("servers", pairs, ids=names, scope="session", indirect=True)
