@@ -16,6 +16,7 @@ import pytest
 
 from protocols.webhooks import verify
 from tests.integration.demo_process import ROOT, DemoProcess
+from tests.integration.new_keys import is_known
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,7 @@ def test_an_endpoint_made_over_http_is_told_by_the_running_daemon_and_its_dead_l
 ) -> None:
     made = command(demo, "add", "hooked", "--any-sender", "--balance=1")
     base, key = receiver.removesuffix("/flaky/500/1"), made["api_key"]
+    demo.until(lambda: is_known(demo.ready["http"]["url"], key))
 
     def ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(

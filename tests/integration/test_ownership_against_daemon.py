@@ -27,8 +27,9 @@ from protocols.smpp.pdu import (
 )
 from smscd.supervision.seed import PRICE_MICROS
 from storage.embedded.process import free_port
+from tests.integration.new_keys import is_known
 from tests.integration.raw_esme import RawEsme, balance_micros, bound
-from tools.children import SMSCD, DemoChild, ending
+from tools.children import SMSCD, DemoChild, ending, wait_until
 
 DEST, OTHER_DEST = b"447700900123", b"447700900124"
 FROM: dict[str, Any] = {"source_addr_ton": 5, "source_addr": b"ACME"}
@@ -57,6 +58,7 @@ def test_quirk_24_nobody_reads_or_changes_the_messages_of_another_account(tmp_pa
     with ending(demo):
         demo.start()
         stranger = add_account(demo, "stranger")
+        wait_until(lambda: is_known(demo.ready.http.url, stranger["api_key"]), 10, "the account is known")
         with bound(demo) as owner, RawEsme(demo).bind(stranger["system_id"], stranger["password"]) as other:
             before = balance_micros(demo)
             single = owner.ask(SubmitSm(short_message=b"one", **FROM, **TO))
