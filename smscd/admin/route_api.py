@@ -10,9 +10,11 @@ from smscd.admin.orders import Refusal
 from smscd.admin.resources import Asked, Done, FieldsBody, Operation, answered
 from smscd.core.price_files import moment_ms
 from smscd.core.route_forms import FIELDS, key_of, route_of, shown
+from smscd.core.routing import NONE_CLOSED
 from smscd.ingress.http.problems import FieldError, Problem, invalid
 from storage.postgres import configuration
 from storage.postgres.pool import Database, acquired
+from storage.redis.breakers import Breakers
 
 LISTED_MAX: Final = 1_000
 _LISTS: Final = ("upstreams", "tags", "days", "weights")
@@ -105,8 +107,9 @@ class RouteResources:
         at_ms = moment_ms(query["at"]) if "at" in query else self._desk.now_ms()
         if at_ms is None:
             return invalid([FieldError("/at", "is not a time such as 2026-12-01T00:00:00Z")])
+        out = NONE_CLOSED if "at" in query else await Breakers(self._desk.keys, self._desk.link).passed_over()
         snapshot = await configuration.load_snapshot(self._desk.database)
-        return answered(routes.explain(snapshot, query["account"], query["to"], query.get("from"), at_ms))
+        return answered(routes.explain(snapshot, query["account"], query["to"], query.get("from"), at_ms, out=out))
 
 
 async def _one(label: str, database: Database) -> dict[str, Any] | Refusal:

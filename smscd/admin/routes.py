@@ -10,7 +10,7 @@ from smscd.core.directory import Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import Rejected
-from smscd.core.records import Door
+from smscd.core.records import Door, MessageRecord
 from smscd.core.route_forms import RouteChanges, plan_changes, shown
 from smscd.core.routing import NONE_CLOSED
 from smscd.core.submission import DETECT, Submission
@@ -79,11 +79,18 @@ async def _unknown(database: Database, changes: RouteChanges) -> Refusal | None:
 
 
 def explain(
-    snapshot: Snapshot, account: str, number: str, sender: str | None, at_ms: int, id: int = 0
+    snapshot: Snapshot,
+    account: str,
+    number: str,
+    sender: str | None,
+    at_ms: int,
+    id: int = 0,
+    out: frozenset[str] = NONE_CLOSED,
 ) -> dict[str, Any] | Refusal:
     """Which rule, upstream, price and cost a message to the number has, and why not the others: as it is planned.
 
-    id: of the message; it decides among the upstreams of a weighted route.
+    id: of the message; it decides among the upstreams of a weighted route. out: Breakers.passed_over, which
+    is of now; of another moment nobody knows it.
     """
     index = DirectoryIndex(snapshot)
     entry = index.entry(account)
@@ -93,10 +100,10 @@ def explain(
     if isinstance(dest, Rejected):
         return Refusal("validation_failed", 422, f"{number}: {dest.sentence}")
     source = (sender or next(iter(sorted(entry.account.senders)), "smscd")).encode()
-    found = plan(Submission(entry.account, Door.HTTP, source, number.encode(), text=TEXT), index, id, at_ms)
+    found = plan(Submission(entry.account, Door.HTTP, source, number.encode(), text=TEXT), index, id, at_ms, out)
     record = None if isinstance(found, Rejected) else found.record
     sent_as = source.removeprefix(b"+") if record is None else record.source
-    routed = index.routed(entry, dest.digits, at_ms, sent_as, id, NONE_CLOSED)
+    routed = index.routed(entry, dest.digits, at_ms, sent_as, id, out)
     route = routed.route
     currency = entry.account.currency
     return {
@@ -110,7 +117,17 @@ def explain(
         "cost_micros": (record.cost_micros or None) if record is not None else None,
         "currency": currency,
         "refused": found.sentence if isinstance(found, Rejected) else None,
+        "waits": _why_waits(record, index, at_ms, out) if record is not None else None,
         "candidates": list(routed.candidates),
         "upstreams_passed": {name: why.value for name, why in routed.passed.items()},
         "routes_passed": {judged.route.label: judged.why.value for judged in routed.rules if judged.why is not None},
     }
+
+
+def _why_waits(record: MessageRecord, index: DirectoryIndex, at_ms: int, out: frozenset[str]) -> str | None:
+    """Why it would be accepted and not be sent yet; None when it would be."""
+    if record.upstream in out:
+        return f"no upstream of its route can be used; {record.upstream} is out: `smscd upstream list` says why"
+    if record.upstream in index.halts.paused_upstreams or index.is_paused(record, at_ms):
+        return "an operator paused its upstream, route or account: `smscd halted` says which"
+    return None

@@ -189,14 +189,20 @@ def explain(
     message_id: int,
     as_json: bool,
 ) -> None:
-    """Which route, upstream, price and cost a message to NUMBER has, and why not each other whose prefix fits."""
+    """Which route, upstream, price and cost a message to NUMBER has, and why not each other whose prefix fits.
+
+    As things are now, upstreams that are out left out, unless --at asks for another moment.
+    """
     import time
 
     from smscd.admin import routes
     from smscd.admin.orders import Refusal
     from smscd.cli.storage import opened
     from smscd.core.price_files import moment_ms
+    from smscd.core.routing import NONE_CLOSED
     from storage.postgres.configuration import load_snapshot
+    from storage.redis.breakers import Breakers
+    from storage.redis.keys import ShardKeys
 
     at_ms = moment_ms(at) if at is not None else int(time.time() * 1000)
     if at_ms is None:
@@ -205,8 +211,9 @@ def explain(
 
     async def work() -> dict[str, Any] | Refusal:
         async with opened(location) as storage:
+            out = NONE_CLOSED if at is not None else await Breakers(ShardKeys(0), storage.link).passed_over()
             snapshot = await load_snapshot(storage.database)
-        return routes.explain(snapshot, account, number, sender, at_ms, message_id)
+        return routes.explain(snapshot, account, number, sender, at_ms, message_id, out)
 
     found = run(work, as_json=as_json)
     if isinstance(found, Refusal):

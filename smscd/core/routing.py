@@ -37,7 +37,7 @@ class Why(Enum):
     UNKNOWN = "there is no such upstream"
     DISABLED = "the upstream is not enabled"
     DRAINED = "an operator drains it, or the route"
-    CLOSED = "its breaker is open"
+    CLOSED = "it is out: `smscd upstream list` says why"
     LATER = "an upstream before it can be used"
 
 

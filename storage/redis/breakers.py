@@ -60,3 +60,7 @@ class Breakers:
         seconds, microseconds = await self._link.command("TIME")
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         return {standing.upstream: standing for standing in await self.read() if standing.until_ms > now_ms}
+
+    async def passed_over(self) -> frozenset[str]:
+        """The upstreams that new messages go around now. Raises StorageUnavailable."""
+        return frozenset(name for name, standing in (await self.believed()).items() if not standing.takes_new)

@@ -264,11 +264,13 @@ async def test_more_requests_at_once_than_there_may_be_are_503(api: Api) -> None
 
 
 async def test_routes_are_put_shown_explained_and_deleted_and_each_change_is_logged(api: Api) -> None:
-    carrier = Upstream(id="carrier", host="h", port=1, system_id="s", password="p")
-    await configuration.add_upstream(api.rig.database, carrier)
-    path, terms = "/admin/v1/routes/*/44/x", {"upstreams": ["carrier"], "source": "ACME*"}
+    names = ["carrier", "spare"]
+    for name in names:
+        carrier = Upstream(id=name, host="h", port=1, system_id="s", password="p")
+        await configuration.add_upstream(api.rig.database, carrier)
+    path, terms = "/admin/v1/routes/*/44/x", {"upstreams": names, "source": "ACME*"}
     status, body, _ = await api.ask("PUT", path, terms)
-    assert (status, body["upstreams"], body["name"], body["told"]) == (200, ["carrier"], "x", True)
+    assert (status, body["upstreams"], body["name"], body["told"]) == (200, names, "x", True)
     assert (await api.ask("PUT", path, terms, by="ben"))[0] == 403
     assert (await api.ask("GET", path, by="ben"))[1]["source"] == "ACME*"
     bad: list[object] = [b"{", b"[]", {"upstreams": []}, {"upstreams": ["nobody"]}, {"upstreams": ["carrier"], "x": 1}]
@@ -278,6 +280,10 @@ async def test_routes_are_put_shown_explained_and_deleted_and_each_change_is_log
     status, found, _ = await api.ask("GET", asked + "Other", by="ben")
     assert status == 200 and found["routes_passed"] == {"*/44/x": "the sender does not match its pattern"}
     assert (await api.ask("GET", asked + "ACME", by="ben"))[1]["route"] == "*/44/x"
+    await api.rig.link.command("HSET", KEYS.breakers, "carrier", f"{2**52} open 1 0")
+    assert list((await api.ask("GET", asked + "ACME", by="ben"))[1]["upstreams_passed"]) == ["carrier"]
+    assert list((await api.ask("GET", asked + "ACME&at=2026-12-01", by="ben"))[1]["upstreams_passed"]) == ["spare"]
+    await api.rig.link.command("DEL", KEYS.breakers)
     assert (await api.ask("GET", "/admin/v1/routes/explain"))[0] == 422
     assert (await api.ask("DELETE", path))[0] == 200 and (await api.ask("DELETE", path))[0] == 404
     assert (await api.ask("GET", "/admin/v1/routes"))[1] == {"routes": [], "is_cut": False}

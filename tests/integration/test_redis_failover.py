@@ -94,5 +94,8 @@ async def test_a_standing_is_read_by_everybody_and_has_an_end(rig: Rig) -> None:
     (found,) = await breakers.read()
     assert found == UpstreamStanding(upstream="u1", state="open", since_ms=17, takes_new=False, until_ms=found.until_ms)
     assert 1_000 < found.until_ms - seconds * 1000 < 5_000
+    assert await breakers.passed_over() == {"u1"}
+    await store.publish_standing(encode_standing("half_open", 17, True))
+    assert await breakers.passed_over() == set()
     await store.publish_standing("")
     assert await breakers.read() == []
