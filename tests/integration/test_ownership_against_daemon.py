@@ -78,7 +78,7 @@ def test_quirk_24_nobody_reads_or_changes_the_messages_of_another_account(tmp_pa
             found = owner.ask(QuerySm(message_id=single.message_id, **FROM))
             assert isinstance(found, QuerySmResp) and found.message_state == MessageState.ENROUTE
             found = owner.ask(QuerySm(message_id=late.message_id, **FROM))
-            assert isinstance(found, QuerySmResp) and found.message_state == MessageState.SCHEDULED
+            assert isinstance(found, QuerySmResp) and found.message_state == MessageState.ENROUTE
             moved = {"schedule_delivery_time": b"000003000000000R", "short_message": b"later"}
             assert status_of(owner, ReplaceSm(message_id=late.message_id, **moved, **FROM)) == 0
             assert status_of(owner, ReplaceSm(message_id=single.message_id, short_message=b"mine", **FROM)) == 0

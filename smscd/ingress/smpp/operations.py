@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from protocols.smpp.constants import CommandStatus
+from protocols.smpp.constants import CommandStatus, InterfaceVersion, MessageState
 from protocols.smpp.pdu import CancelSm, CancelSmResp, QuerySm, QuerySmResp, ReplaceSm, ReplaceSmResp, Response
 from protocols.smpp.times import format_absolute
 from protocols.smpp.validation import check_replace
@@ -101,15 +101,21 @@ class Operations:
 
     # --- query_sm ---------------------------------------------------------------------------------------------------
 
-    def query(self, entry: AccountEntry, pdus: Sequence[QuerySm], answer: Callable[[Sequence[Response]], None]) -> None:
-        """What became of messages (SMPP 3.4 section 4.8)."""
-        self.begin(pdus, lambda pdu: self._query(entry, pdu), query_refused, answer)
+    def query(
+        self,
+        entry: AccountEntry,
+        pdus: Sequence[QuerySm],
+        interface_version: int,
+        answer: Callable[[Sequence[Response]], None],
+    ) -> None:
+        """What became of messages (SMPP 3.4 section 4.8). interface_version: what both ends speak."""
+        self.begin(pdus, lambda pdu: self._query(entry, pdu, interface_version), query_refused, answer)
 
-    async def _query(self, entry: AccountEntry, pdu: QuerySm) -> QuerySmResp:
+    async def _query(self, entry: AccountEntry, pdu: QuerySm, interface_version: int) -> QuerySmResp:
         messages = await self._messages(entry, pdu.message_id)
         if not messages or not is_source(entry, messages[0], pdu):
             return query_refused(pdu, _RINVMSGID)
-        return query_answer(pdu, messages)
+        return query_answer(pdu, messages, interface_version)
 
     async def _messages(self, entry: AccountEntry, text: bytes) -> list[StoredMessage]:
         """The message of an id that a customer gives, or all messages of a submit_multi; empty for none of his."""
@@ -200,9 +206,15 @@ def _bytes_of_dest(pdu: CancelSm) -> bytes:
     return pdu.destination_addr if isinstance(found, Rejected) else found.digits
 
 
-def query_answer(pdu: QuerySm, messages: Sequence[StoredMessage]) -> QuerySmResp:
-    """The state of a message; of a submit_multi that of a message that is not over, else of one that failed."""
+def query_answer(pdu: QuerySm, messages: Sequence[StoredMessage], interface_version: int) -> QuerySmResp:
+    """The state of a message; of a submit_multi that of a message that is not over, else of one that failed.
+
+    SCHEDULED is of SMPP 5.0: before, it is ENROUTE, and 0 is no state (SMPP 3.4 section 5.2.28).
+    """
     shown = min(messages, key=lambda message: (message.state.is_final, message.state == State.DELIVERED))
+    state = message_state_of(shown.state)
+    if state is MessageState.SCHEDULED and interface_version < InterfaceVersion.V5_0:
+        state = MessageState.ENROUTE
     final_date = b""
     if shown.state.is_final and shown.done_at is not None:
         final_date = format_absolute(round(shown.done_at.timestamp() * 1000))
@@ -210,7 +222,7 @@ def query_answer(pdu: QuerySm, messages: Sequence[StoredMessage]) -> QuerySmResp
         sequence_number=pdu.sequence_number,
         message_id=pdu.message_id,
         final_date=final_date,
-        message_state=int(message_state_of(shown.state)),
+        message_state=int(state),
         error_code=error_code(shown.error_code),
     )
 

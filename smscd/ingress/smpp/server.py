@@ -345,7 +345,8 @@ class SmppServer:
         if entry is None:
             self._answer_requests(connection, [query_refused(pdu, _NO_ACCOUNT) for pdu in pdus])
         else:
-            self._operations.query(entry, pdus, partial(self._answer_requests, connection))
+            version = connection.session.interface_version
+            self._operations.query(entry, pdus, version, partial(self._answer_requests, connection))
 
     def _cancel(self, connection: SmppConnection, pdus: list[CancelSm]) -> None:
         entry = self._entry(connection)
