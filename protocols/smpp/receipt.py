@@ -203,7 +203,8 @@ def _text_of(pdu: ReceiptCarrier, tlvs: dict[int, int | bytes], is_little_endian
         octets = payload if isinstance(payload, bytes) else b""
     if pdu.esm_class & _UDHI and octets:
         octets = octets[1 + octets[0] :]
-    if pdu.data_coding not in _UCS2:
+    if pdu.data_coding not in _UCS2 or (octets.isascii() and b"\0" not in octets):
+        # Some SMSCs say UCS-2, as the message had it, of a text that is ASCII; as UTF-16 it would have NULs.
         return octets
     # UTF-16, by some SMSCs little-endian; where the first character is ASCII, its NUL shows the order.
     first, second = octets[:1] == b"\0", octets[1:2] == b"\0"

@@ -134,6 +134,11 @@ def test_a_receipt_in_ucs_2_is_read_in_either_byte_order(deliver: MakeDeliver, e
     assert receipt.text == "Hello there \u0416".encode()
 
 
+def test_a_receipt_in_ascii_that_says_ucs_2_is_read(deliver: MakeDeliver) -> None:
+    """Quirk 29: some carriers give a receipt the data_coding of its message."""
+    assert read(deliver, USUAL, data_coding=0x08).message_id == b"0123456789"
+
+
 def test_octets_that_are_no_ucs_2_do_no_harm(deliver: MakeDeliver) -> None:
     assert read(deliver, b"\xd8\x00x", data_coding=0x08).message_id == b""
 
