@@ -148,6 +148,9 @@ def halted(config_file: Path | None, data_dir: Path | None, as_json: bool) -> No
     if as_json:
         print_json([listed(row) for row in rows])
         return
+    if not rows:
+        click.echo("nothing is paused or drained")
+        return
     named = [(described(Subject(row.kind, row.name, row.account)), row) for row in rows]
     print_table(
         ["what", "state", "since", "by"],
