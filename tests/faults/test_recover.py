@@ -193,7 +193,7 @@ async def test_a_lost_redis_is_rebuilt_and_nothing_is_lost(tmp_path: Path, is_co
                 shutil.copytree(rig.demo.data / "valkey", older_copy)
                 rig.demo.start()
             hooks = rig.generate_http(sink.url, count=HOOKS)
-            generator = rig.generate("--keys")
+            generator = rig.generate("--keys", f"--patience={QUIET_SECONDS * 3}")
             moving.begin(rig)
             hooks.report(GENERATOR_SECONDS)
             rig.wait_for_answers(MESSAGES + moves.COUNT)
