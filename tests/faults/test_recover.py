@@ -21,6 +21,7 @@ from redis import Redis
 
 from smscd.core.records import State
 from storage.redis.keys import ShardKeys
+from tests.faults import moves
 from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, MESSAGES, Rig, running_rig, say
 from tools.checker import Judgement
 from tools.children import SMSCD, ChildFailed, wait_until
@@ -119,7 +120,14 @@ def lose(rig: Rig, older_copy: Path | None) -> None:
         shutil.copytree(older_copy / "aof", valkey / "aof")
 
 
-def lose_and_recover(rig: Rig, older_copy: Path | None) -> dict[str, Any]:
+def verify(rig: Rig) -> None:
+    """`smscd ledger verify` finds nothing."""
+    command = [*SMSCD, "ledger", "verify", "--data-dir", str(rig.demo.data)]
+    check = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (check.returncode, check.stdout.splitlines()[-1]) == (0, "0 differences"), check.stdout
+
+
+def lose_and_recover(rig: Rig, older_copy: Path | None, moving: moves.MovingMessages) -> dict[str, Any]:
     """Kill everything while much is open, lose Redis, and serve again; what was recovered."""
     keys = [f"key-{number}" for number in range(20)]
     answers = {key: post(rig, key, f"{key} {LONG}") for key in keys}
@@ -129,7 +137,10 @@ def lose_and_recover(rig: Rig, older_copy: Path | None) -> dict[str, Any]:
         unsent = query(rig, "SELECT count(*) FROM messages WHERE state < 3")
         awaited = query(rig, "SELECT count(*) FROM messages WHERE state = 3")
         callbacks = query(rig, "SELECT sum(callbacks_open) FROM messages")
-        balance = query(rig, "SELECT balance_micros FROM ledger_entries ORDER BY seq DESC LIMIT 1")
+        moved = query(rig, f"SELECT count(*) FROM messages WHERE state < 3 AND upstream = '{moves.UPSTREAMS['next']}'")
+        verify(rig)
+        entries = "SELECT balance_micros FROM ledger_entries WHERE account = 'demo'"
+        balance = query(rig, f"{entries} ORDER BY seq DESC LIMIT 1")
         assert "Stop it first" in recover(rig, "--dry-run").stderr
         rig.demo.kill()
         lose(rig, older_copy)
@@ -142,6 +153,8 @@ def lose_and_recover(rig: Rig, older_copy: Path | None) -> dict[str, Any]:
         done = figures(rig, "--yes")
         assert done.keys() == planned.keys()
         assert {**done, "dry_run": True, "in_doubt": 0, "later": 0} == {**planned, "in_doubt": 0, "later": 0}
+        assert done["to_send"][moves.UPSTREAMS["next"]] == moved >= moves.COUNT * 3 // 4
+        moving.carriers.heal()
         rig.demo.start()
         with Redis.from_url(rig.demo.ready.valkey_url) as store:
             assert int(store.hget(KEYS.acct("demo"), "balance") or 0) == balance
@@ -157,9 +170,20 @@ def lose_and_recover(rig: Rig, older_copy: Path | None) -> dict[str, Any]:
 async def test_a_lost_redis_is_rebuilt_and_nothing_is_lost(tmp_path: Path, is_copy: bool) -> None:
     """Everything that the record has ends well: sent, told, charged once, and each possible duplicate flagged."""
     sink = WebhookSink(tmp_path / "hooks.record", status=503)
+    moving = moves.MovingMessages(tmp_path)
 
     def run() -> Judgement:
-        with running_rig(tmp_path, f"--rate={MESSAGES / 14}", "--receipt-delay=4") as rig:
+        with (
+            moving.carriers.running(),
+            running_rig(
+                tmp_path,
+                f"--rate={MESSAGES / 14}",
+                "--receipt-delay=4",
+                environment=moves.ENVIRONMENT,
+                demo_options=moving.demo_options,
+                records=moving.records,
+            ) as rig,
+        ):
             older_copy = None
             if is_copy:
                 first = rig.generate("--keys", count=MESSAGES // 10)
@@ -169,22 +193,17 @@ async def test_a_lost_redis_is_rebuilt_and_nothing_is_lost(tmp_path: Path, is_co
                 shutil.copytree(rig.demo.data / "valkey", older_copy)
                 rig.demo.start()
             hooks = rig.generate_http(sink.url, count=HOOKS)
-            generator = rig.generate("--keys")
+            generator = rig.generate("--keys", f"--patience={QUIET_SECONDS * 3}")
+            moving.begin(rig)
             hooks.report(GENERATOR_SECONDS)
-            rig.wait_for_answers(MESSAGES)
-            recovered = lose_and_recover(rig, older_copy)
+            rig.wait_for_answers(MESSAGES + moves.COUNT)
+            recovered = lose_and_recover(rig, older_copy, moving)
             sink.status = 204
             report = generator.report(GENERATOR_SECONDS)
             judgement = rig.settled()
-            say("P5", report, judgement, recovered=recovered)
-            check = subprocess.run(
-                [*SMSCD, "ledger", "verify", "--data-dir", str(rig.demo.data)],
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            assert (check.returncode, check.stdout.splitlines()[-1]) == (0, "0 differences"), check.stdout
+            moved = moving.assert_sent_where_they_went()
+            say("P5", report, judgement, recovered=recovered, moved=moved)
+            verify(rig)
             assert report["receipts"] == report["accepted"]
             assert query(rig, f"SELECT count(*) FROM messages WHERE state < {int(State.DELIVERED)}") == 0
             return judgement

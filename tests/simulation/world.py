@@ -11,7 +11,7 @@ from hashlib import blake2b
 from itertools import count
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -309,7 +309,9 @@ class World:
 
     def cut_worker(self) -> None:
         """One worker cannot reach Redis, the other can."""
-        name, seconds = self.chance.choice(WORKERS), self.chance.choice((1.0, 6.0, 9.0))
+        self._cut_off(self.chance.choice(WORKERS), self.chance.choice((1.0, 6.0, 9.0)))
+
+    def _cut_off(self, name: str, seconds: float) -> None:
         self.note(f"{name} does not reach Redis for {seconds} s")
         self.redis.cut.add(name)
         for connection in self.redis.connections:
@@ -379,8 +381,8 @@ class World:
 
     # --- its course -------------------------------------------------------------------------------------------------
 
-    async def live(self) -> None:
-        """Let it all happen, then heal everything and let it end."""
+    async def come_up(self) -> None:
+        """Money, the workers and the customers."""
         chance = self.chance
         balances = Balances(KEYS, self.redis.link("operator"))
         for name in ACCOUNTS:
@@ -391,6 +393,11 @@ class World:
         for esme in self.esmes:
             esme.start()
         await asyncio.sleep(1.5)
+
+    async def live(self) -> None:
+        """Let it all happen, then heal everything and let it end."""
+        chance = self.chance
+        await self.come_up()
         rare = [self.kill, self.kill, self.terminate, self.pause, self.pause, self.redis_down, self.redis_trouble,
                 self.cut_worker, self.step_clock, self.cut_wire, self.trouble_customer]  # fmt: skip
         # Each world has only some of the troubles, so that those it has are not hidden behind others.
@@ -400,6 +407,10 @@ class World:
             chance.choice(happenings)()
             await asyncio.sleep(chance.choice((0.01, 0.1, 0.5, 1.0, 2.0)))
             self.check()
+        await self.come_to_rest()
+
+    async def come_to_rest(self) -> None:
+        """Heal everything, and look at what is left."""
         self.heal()
         for _ in range(HEAL_SECONDS // 4):
             await asyncio.sleep(4.0)
@@ -473,6 +484,9 @@ class World:
             esme.disturbed.append(self.loop.now)
 
 
+_World = TypeVar("_World", bound=World)
+
+
 @contextmanager
 def virtual_time(loop: VirtualLoop) -> Iterator[None]:
     """The modules that read a clock read the loop's, and connections stand in sets in the order in which they came."""
@@ -492,9 +506,14 @@ def virtual_time(loop: VirtualLoop) -> Iterator[None]:
 
 def run_seed(seed: int, server: Server, bells: set[bytes]) -> World:
     """Run one seed to its end. Raises Broken, or what crashed; the world's story goes along as a note."""
+    return run_world(World, seed, server, bells)
+
+
+def run_world(kind: type[_World], seed: int, server: Server, bells: set[bytes]) -> _World:
+    """Run a seed in a world of this kind."""
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
-    world = World(seed, loop, server, bells)
+    world = kind(seed, loop, server, bells)
     try:
         with virtual_time(loop):
             loop.run_until_complete(world.live())

@@ -10,6 +10,7 @@ DISPATCH: Final = "tests/unit/smscd/egress/dispatch"
 WHOLE: Final = "tests/integration/test_admission_of_whole_batches.py"
 MACHINE: Final = "tests/integration/test_money_machine.py"
 SIMULATION: Final = "tests/simulation/test_simulation.py"
+MOMENTS: Final = "tests/simulation/test_moments.py"
 
 ADMIT: Final = "storage/redis/lua/admit.lua"
 TURN: Final = "storage/redis/lua/turn.lua"

@@ -1,4 +1,4 @@
-"""Bugs that the simulation has to find, by seeds that CI runs."""
+"""Bugs that the simulation has to find, by seeds or by moments that CI runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tools.checks.mutant import (
     ADMISSION,
     DISPATCHER,
     LOOKS_AT_THE_END,
+    MOMENTS,
     RECEIPT,
     RECEIPTS,
     SESSION,
@@ -36,7 +37,7 @@ MUTANTS: Final = (
     Mutant(
         "simulated: what was admitted after a refusal is not cancelled",
         (Edit(ADMISSION, "        if admitted:\n", "        if False:\n"),),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: a receipt acknowledged before it is durable",
@@ -59,12 +60,12 @@ MUTANTS: Final = (
                 "known = false",
             ),
         ),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: a turn ends what a receipt has ended",
         (Edit(TURN, LOOKS_AT_THE_END, "if false then"),),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: sent again when no answer came in time",
@@ -90,7 +91,7 @@ MUTANTS: Final = (
                 "        self._recorded(draft, reply)\n",
             ),
         ),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: two probes at once",
@@ -103,7 +104,7 @@ MUTANTS: Final = (
             Edit(SESSION, "if session[1] ~= ARGV[1] then", "if false then"),
             Edit(SESSION, "if tonumber(ARGV[2]) ~= tonumber(session[2]) + 1 then", "if false then"),
         ),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: callbacks leave the outbox when they are read",
@@ -183,7 +184,7 @@ MUTANTS: Final = (
                 "        self._recorded(draft, reply)\n",
             ),
         ),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: the rest is dropped at a takeover",
@@ -193,7 +194,7 @@ MUTANTS: Final = (
     Mutant(
         "simulated: bytes after the lease",
         (Edit("smscd/egress/dispatch/sending.py", "return self._clock() < self._session.deadline", "return True"),),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: a message goes on over another bind",

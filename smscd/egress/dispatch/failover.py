@@ -171,7 +171,6 @@ class Failover:
             assert blob is not None
             item.is_over = True
             item.state = State.QUEUED
-            item.state = State.QUEUED
             blob.unsettled -= 1
             if blob.unsettled == 0:
                 finished.append(blob)
