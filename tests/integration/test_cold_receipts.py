@@ -35,7 +35,7 @@ from tests.integration.egress_rig import BALANCE, KEYS, PRICE, Books, Egress, Es
 from tests.integration.local_carrier import local_carrier
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.writer_fixture import QUICK, Observed, connector
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 
 pytest_plugins = ("tests.integration.postgres_fixture",)
 

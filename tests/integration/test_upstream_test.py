@@ -24,7 +24,8 @@ from smscd.core.submission import DETECT
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from tests.integration.local_carrier import local_carrier
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 
 TO = b"+447700900123"
 ENDING = b"+447700900%03d"
@@ -41,7 +42,7 @@ async def tested(
 ) -> tuple[Observed, Findings, Carrier]:
     loop = asyncio.get_running_loop()
     async with local_carrier(options, wrap=wrap) as (carrier, listener):
-        carrier._next_id = FIRST_ID
+        carrier._acceptance._next_id = FIRST_ID
         fields: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": listener.port,
