@@ -23,6 +23,7 @@ from smscd.egress.dispatch.gate import AnswerGate
 from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts import receipts as module
+from smscd.egress.receipts.judging import parked_receipt
 from smscd.egress.receipts.receipts import Receipts
 from storage.redis.errors import Fenced
 from storage.redis.receipts import Effect
@@ -177,7 +178,7 @@ async def test_parked_receipts_are_applied_and_then_unparked() -> None:
     await rig.settle()
     context = sent_context(message(1), 0)
     pdu = receipt(b"abc", b"UNDELIV", b"042")
-    parked = [module.parked_receipt(pdu, parse_receipt(pdu), State.UNDELIVERED, NOW_MS)]  # type: ignore[arg-type]
+    parked = [parked_receipt(pdu, parse_receipt(pdu), State.UNDELIVERED, NOW_MS)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     assert only(rig.redis.receipt_records).state == State.UNDELIVERED
     assert not rig.redis.park
@@ -571,7 +572,7 @@ async def test_quirk_7_a_notification_without_a_date_is_known_again_also_after_i
     rig.know(b"abc", registered_delivery=0x11)
     context = sent_context(message(1, registered_delivery=0x11), 0)
     pdu = DeliverSm(**undated)
-    parked = [module.parked_receipt(pdu, parse_receipt(pdu), State.SENT, NOW_MS - 5000)]  # type: ignore[arg-type]
+    parked = [parked_receipt(pdu, parse_receipt(pdu), State.SENT, NOW_MS - 5000)]  # type: ignore[arg-type]
     await rig.receipts.apply_parked([(b"abc", context, parked)])
     rig.come(DeliverSm(**undated))
     await rig.settle()
