@@ -13,14 +13,8 @@ from smscd.archive.accounting import Accounting, accounts_of, assign_ids, book, 
 from smscd.archive.bisect import write_around
 from smscd.archive.events import ended_of, received_of
 from smscd.archive.merge import Batch, dead_letter, is_storable
-from smscd.core.records import (
-    CallbackResult,
-    InboundRecord,
-    MessageRecord,
-    OrphanRecord,
-    ReceiptRecord,
-    ResultRecord,
-)
+from smscd.core.callback_records import CallbackResult
+from smscd.core.records import InboundRecord, MessageRecord, OrphanRecord, ReceiptRecord, ResultRecord
 from storage.postgres.account_events import event_readers, insert_events
 from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, Moved, RowBuilder, bigint
 from storage.postgres.journal import (

@@ -12,10 +12,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackResult
 from smscd.core.records import (
-    CallbackKind,
-    CallbackOutcome,
-    CallbackResult,
     InboundRecord,
     JournalKind,
     LedgerRecord,

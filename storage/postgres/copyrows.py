@@ -16,15 +16,8 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import astuple
 
-from smscd.core.records import (
-    CallbackResult,
-    InboundRecord,
-    MessageRecord,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-    Tariff,
-)
+from smscd.core.callback_records import CallbackResult
+from smscd.core.records import InboundRecord, MessageRecord, ReceiptRecord, ResultRecord, State, Tariff
 from storage.postgres.rows import CallbackState, Direction, EventKind, encode_conversion, stored_text
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)

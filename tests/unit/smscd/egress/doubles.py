@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.directory import Upstream
 from smscd.core.records import (
-    CallbackRecord,
     ChangeRequest,
     HeldPart,
     MatchRequest,

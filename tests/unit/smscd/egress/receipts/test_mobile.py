@@ -13,7 +13,8 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
 from smscd.core import joining
-from smscd.core.records import CallbackRecord, HeldPart, InboundRecord, Via
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import HeldPart, InboundRecord, Via
 from smscd.egress.receipts import mobile, parked
 from storage.redis.errors import Fenced
 from storage.redis.receipts import ReceiptBatch
