@@ -24,12 +24,13 @@ from protocols.smpp.events import (
 )
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DeliverSm, SubmitSm
-from smscd.core.directory import Account, Credential, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Credential, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
 from smscd.core.ids import EPOCH_MS, IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
+from smscd.core.upstream import Upstream
 from smscd.core.verdicts import Accepted, Duplicate, Refused, Verdict, VerdictSink
 from smscd.ingress.smpp.auth import Authenticator, BindOutcome, password_hmac
 from smscd.ingress.smpp.operations import Operations

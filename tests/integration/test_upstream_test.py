@@ -17,10 +17,10 @@ from protocols.smpp.receipt import format_receipt
 from smscd.admin.upstream_findings import Findings, Observed, findings
 from smscd.admin.upstream_test import UpstreamTest
 from smscd.core.addresses import find_destination
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import PlannedSource
 from smscd.core.reasons import Rejected
 from smscd.core.submission import DETECT
+from smscd.core.upstream import Upstream
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from tests.integration.local_carrier import local_carrier

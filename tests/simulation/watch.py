@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from protocols.smpp.constants import CommandId
 from smscd.core.breaker import BreakerState
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from tests.simulation.books import Books, Broken, must
 from tests.simulation.carrier import Arrived, Carrier, Told, unanswered
 from tests.simulation.esme import Wish

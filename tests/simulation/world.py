@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from smscd.core.directory import Account, Credential, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Credential, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import LedgerRecord
+from smscd.core.upstream import Upstream
 from smscd.ingress.smpp.auth import password_hmac
 from storage.redis.accounts import Balances
 from tests.simulation.books import Books

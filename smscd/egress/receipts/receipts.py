@@ -17,11 +17,11 @@ import structlog
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.pdu import AlertNotification, DataSm
 from protocols.smpp.receipt import Receipt
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.lifecycle import state_of_receipt
 from smscd.core.reading import Reader
 from smscd.core.records import ParkedReceipt, SentContext, State
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from smscd.core.callback_records import CallbackRecord
-from smscd.core.directory import Upstream
 from smscd.core.records import (
     ChangeRequest,
     HeldPart,
@@ -21,6 +20,7 @@ from smscd.core.records import (
     SentContext,
     Via,
 )
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import Item
 from smscd.egress.dispatch.turn import Ref
 from storage.redis.blobs import pack_array

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from smscd.core.breaker import Breaker
-from smscd.core.directory import Upstream
 from smscd.core.records import MessageRecord, Outcome, ResultRecord, State, Tariff
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.dispatch.turn import Ref
 from smscd.egress.figures import UpstreamFigures

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from smscd.core.directory import Snapshot, Upstream
+from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,

@@ -8,9 +8,10 @@ import pytest
 from msgspec.msgpack import decode
 
 from smscd.core.callback_records import CallbackKind, CallbackRecord
-from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
+from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import HeldPart, InboundRecord, MessageRecord, SentContext, State, Tariff, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import ACCEPTED, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
 from smscd.egress.owed_callbacks import waiting_part

@@ -12,8 +12,8 @@ from protocols.smpp.codec import DECODERS
 from protocols.smpp.constants import CommandId, CommandStatus
 from protocols.smpp.pdu import SubmitSm
 from smscd.core.breaker import Breaker, BreakerState
-from smscd.core.directory import Upstream
 from smscd.core.records import MessageRecord, Outcome, ParkedReceipt, State, Tariff
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
 from storage.redis.dispatch import Turn, TurnReply

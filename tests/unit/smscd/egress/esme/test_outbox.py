@@ -16,9 +16,10 @@ from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, BindTransmitter, DeliverSm
 from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackResult
-from smscd.core.directory import Account, AlphabetName, Snapshot
+from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
+from smscd.core.upstream import AlphabetName
 from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
 from smscd.transport.connection import Callbacks, SmppConnection

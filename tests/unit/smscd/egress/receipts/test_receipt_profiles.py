@@ -7,8 +7,8 @@ import pytest
 from protocols.gsm.septets import pack
 from protocols.smpp import tlv
 from protocols.smpp.pdu import DeliverSm
-from smscd.core.directory import VendorTlv
 from smscd.core.records import State
+from smscd.core.upstream import VendorTlv
 from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.receipts.test_receipts import ROK, Rig, as_data, only, receipt
 
