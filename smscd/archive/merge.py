@@ -24,8 +24,8 @@ from smscd.core.records import (
     ResultRecord,
     State,
 )
-from storage.postgres.copyrows import Learned, Moved
 from storage.postgres.journal import DeadLetter
+from storage.postgres.learned import Learned, Moved
 from storage.postgres.rows import CallbackState, stored_text
 
 Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult | Moved

@@ -18,7 +18,7 @@ from smscd.egress.owed_callbacks import waiting_part
 from smscd.recovery.recover import horizons
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
-from storage.postgres.copyrows import Learned
+from storage.postgres.learned import Learned
 from storage.postgres.recovery import EventRow, Found, SentRow
 from storage.postgres.rows import EventKind
 from storage.redis.keys import DAY_MS, HOUR_MS

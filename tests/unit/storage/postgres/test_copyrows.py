@@ -15,11 +15,11 @@ from storage.postgres.copyrows import (
     MESSAGE_COLUMNS,
     ROW_ERRORS,
     SEGMENT_COLUMNS,
-    Learned,
     RowBuilder,
     bigint,
     field,
 )
+from storage.postgres.learned import Learned
 from storage.postgres.rows import CallbackState, EventKind
 
 MESSAGE = MessageRecord(
