@@ -7,7 +7,7 @@ import pytest
 
 from smscd.core.records import ChangeKind, ChangeRequest, MessageRecord, Outcome, State
 from storage.redis.changes import ChangeAnswer
-from tests.unit.smscd.egress.dispatch.test_dispatcher import ROK, RSYSERR, Rig
+from tests.unit.smscd.egress.dispatch.dispatcher_rig import ROK, RSYSERR, Rig
 from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeRedis, message
 
 PRICE = 70_000
