@@ -150,7 +150,7 @@ MUTANTS: Final = (
     Mutant(
         "a failure after acceptance is refunded whatever the tariff",
         (Edit(JUDGING, "is_final and context.tariff == _ON_DELIVERY and state", "is_final and state"),),
-        ("tests/unit/smscd/egress/receipts/test_receipts.py",),
+        ("tests/unit/smscd/egress/receipts/test_judging.py",),
     ),
     Mutant(
         "a receipt acknowledged before it is durable",
