@@ -9,16 +9,8 @@ from smscd.core.breaker import Breaker, BreakerState
 from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.figures import UpstreamFigures
-from tests.unit.smscd.egress.doubles import (
-    Clock,
-    FakeDispatchStore,
-    FakeLink,
-    FakeParkedSink,
-    FakeRedis,
-    FakeSenders,
-    FakeSession,
-    profile,
-)
+from tests.unit.smscd.egress.doubles import Clock, FakeLink, FakeParkedSink, FakeSenders, FakeSession, profile
+from tests.unit.smscd.egress.redis_double import FakeDispatchStore, FakeRedis
 
 ROK = 0
 RSYSERR = int(CommandStatus.ESME_RSYSERR)

@@ -26,9 +26,10 @@ from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.registry import BoundSessions
 from storage.redis.blobs import pack_array
 from storage.redis.errors import StorageUnavailable
-from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, encode, order
+from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, encode
 from tests.unit.smscd.egress.esme.test_delivering import blob, callback
 from tests.unit.smscd.egress.pipes import connect, until
+from tests.unit.smscd.egress.redis_double import order
 
 RX_T_APPN = int(CommandStatus.ESME_RX_T_APPN)
 

@@ -18,8 +18,9 @@ from smscd.egress.dispatch.gate import AnswerGate
 from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.receipts import Receipts
-from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeReceiptStore, FakeRedis, encode, message, profile
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, encode, message, profile
 from tests.unit.smscd.egress.pipes import until
+from tests.unit.smscd.egress.redis_double import FakeReceiptStore, FakeRedis
 
 ROK = 0
 RX_T_APPN = int(CommandStatus.ESME_RX_T_APPN)

@@ -16,7 +16,8 @@ from smscd.core.records import Via
 from smscd.core.upstream import VendorTlv
 from smscd.egress.receipts.inbound import InboundReader, Taken
 from storage.redis.receipts import InboundItem
-from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
+from tests.unit.smscd.egress.doubles import NOW_MS, profile
+from tests.unit.smscd.egress.redis_double import decode_callback
 
 DIRECTORY = DirectoryIndex(
     Snapshot(

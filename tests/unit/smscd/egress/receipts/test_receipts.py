@@ -16,9 +16,10 @@ from smscd.egress.receipts import receipts as module
 from smscd.egress.receipts.judging import parked_receipt
 from storage.redis.errors import Fenced
 from storage.redis.receipts import Effect
-from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeRedis, decode_callback, encode, message, profile
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, encode, message, profile
 from tests.unit.smscd.egress.pipes import until
 from tests.unit.smscd.egress.receipts.receipts_rig import ROK, RX_T_APPN, Rig, as_data, nobody_remembers, only, receipt
+from tests.unit.smscd.egress.redis_double import FakeRedis, decode_callback
 
 
 async def test_a_receipt_makes_its_message_final_and_is_answered_after_that() -> None:
