@@ -9,9 +9,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from protocols.gsm.national import Language
-from smscd.core.directory import Account, AlphabetName, Durability, MoDelivery, Tag
+from smscd.core.directory import Account, Durability, MoDelivery, Tag
 from smscd.core.limits import VELOCITY_MAX, countries_of
 from smscd.core.networks import parse_network
+from smscd.core.upstream import AlphabetName
 
 Fault: TypeAlias = tuple[str, str]
 """The name of a term, and what is wrong with it."""

@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import event_id_of
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackRecord
 from smscd.egress.owed_callbacks import inbound_due, receipts_due
 from storage.postgres import operators, recovery, webhooks
 from storage.postgres.configuration import load_snapshot

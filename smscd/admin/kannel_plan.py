@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from smscd.admin.kannel_conf import KannelGroup
-from smscd.core.directory import Account, MoNumber, Route, Upstream
+from smscd.core.directory import Account, MoNumber, Route
+from smscd.core.upstream import Upstream
 
 SYSTEM_ID_MAX: Final = 15
 SMPP_PASSWORD_MAX: Final = 8

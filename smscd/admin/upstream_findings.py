@@ -10,9 +10,9 @@ from typing import Final
 from protocols.gsm.alphabets import GSM
 from protocols.smpp.message_ids import relations
 from protocols.smpp.receipt import Receipt
-from smscd.core.directory import FIRST_WITH_TLVS, Upstream
 from smscd.core.error_table import ErrorTable
 from smscd.core.lifecycle import state_of_receipt
+from smscd.core.upstream import FIRST_WITH_TLVS, Upstream
 from smscd.core.upstream_fields import status_name
 from smscd.egress.receipts.forms import FormWatch
 

@@ -23,11 +23,11 @@ from protocols.smpp.pdu import BindReceiver, BindTransceiver, BindTransmitter, D
 from protocols.smpp.receipt import Receipt, parse_receipt
 from smscd.admin.upstream_findings import TEXT, Observed, SeenReceipt
 from smscd.core.addresses import Destination
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import PlannedSource
 from smscd.core.lifecycle import state_of_receipt
 from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.records import MessageRecord
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.ports import Delivered, Dial
 from smscd.egress.binds.terms import session_config, tls_of
 from smscd.egress.dispatch.submits import SubmitEncoder

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from smscd.admin.orders import Refusal
-from smscd.core.directory import Upstream
 from smscd.core.ids import first_id
+from smscd.core.upstream import Upstream
 from smscd.core.upstream_fields import SECRETS, changed, differences, shown
 from storage.postgres import configuration, operators
 from storage.postgres.pool import Connection, Database, acquired

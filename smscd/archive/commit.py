@@ -13,16 +13,10 @@ from smscd.archive.accounting import Accounting, accounts_of, assign_ids, book, 
 from smscd.archive.bisect import write_around
 from smscd.archive.events import ended_of, received_of
 from smscd.archive.merge import Batch, dead_letter, is_storable
-from smscd.core.records import (
-    CallbackResult,
-    InboundRecord,
-    MessageRecord,
-    OrphanRecord,
-    ReceiptRecord,
-    ResultRecord,
-)
+from smscd.core.callback_records import CallbackResult
+from smscd.core.records import InboundRecord, MessageRecord, OrphanRecord, ReceiptRecord, ResultRecord
 from storage.postgres.account_events import event_readers, insert_events
-from storage.postgres.copyrows import NOTHING, ROW_ERRORS, Learned, Moved, RowBuilder, bigint
+from storage.postgres.copyrows import ROW_ERRORS, RowBuilder, bigint
 from storage.postgres.journal import (
     REFUSALS,
     DeadLetter,
@@ -36,6 +30,7 @@ from storage.postgres.journal import (
     replace_messages,
     update_messages,
 )
+from storage.postgres.learned import NOTHING, Learned, Moved
 from storage.postgres.ledger import Head
 from storage.postgres.orphans import insert_orphans, insert_parked
 from storage.postgres.overflow import insert_overflow

@@ -12,10 +12,8 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackResult
 from smscd.core.records import (
-    CallbackKind,
-    CallbackOutcome,
-    CallbackResult,
     InboundRecord,
     JournalKind,
     LedgerRecord,
@@ -26,8 +24,8 @@ from smscd.core.records import (
     ResultRecord,
     State,
 )
-from storage.postgres.copyrows import Learned, Moved
 from storage.postgres.journal import DeadLetter
+from storage.postgres.learned import Learned, Moved
 from storage.postgres.rows import CallbackState, stored_text
 
 Fact: TypeAlias = ResultRecord | ReceiptRecord | CallbackResult | Moved

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from smscd.config import ConfigError
+from smscd.config_file import ConfigError
 from smscd.supervision.locate import Location, NotFound, locate
 
 PIPED_WIDTH = 400

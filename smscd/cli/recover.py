@@ -58,7 +58,7 @@ def recover(
     For a Redis that is empty or an older copy, which smscd refuses to serve from. Everything of ours in it is removed
     first. It may be interrupted, and is then begun again.
     """
-    from smscd.config import ConfigError, load
+    from smscd.config_file import ConfigError, load
     from smscd.telemetry import configure_logs
 
     environment = dict(os.environ)

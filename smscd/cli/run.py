@@ -83,7 +83,7 @@ def demo(
     if not as_json:
         click.echo(f"smscd {__version__} demo")
     sys.stdout.flush()
-    from smscd.config import ConfigError, parse
+    from smscd.config_file import ConfigError, parse
     from smscd.supervision.seed import UpstreamUrlError, upstream_of_url
     from smscd.supervision.supervisor import Demo, Launch
 
@@ -158,7 +158,7 @@ def serve(
     """Run the daemon. Without redis_url or postgres_dsn it runs that server itself, in the state directory."""
     import msgspec
 
-    from smscd.config import ConfigError, load
+    from smscd.config_file import ConfigError, load
     from smscd.supervision.steps import LoggedSteps
     from smscd.supervision.supervisor import Launch
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from smscd.admin.orders import Refusal
     from smscd.admin.upstreams import Admin, Changed
     from smscd.cli.storage import Opened
-    from smscd.core.directory import Upstream
+    from smscd.core.upstream import Upstream
     from storage.redis.breakers import UpstreamStanding
 
 

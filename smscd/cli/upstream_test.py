@@ -24,7 +24,7 @@ from smscd.cli.upstream import upstream
 if TYPE_CHECKING:
     from smscd.admin.orders import Refusal
     from smscd.admin.upstream_findings import Observed
-    from smscd.core.directory import Upstream
+    from smscd.core.upstream import Upstream
 
 
 @upstream.command()

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 
 OPEN_SECONDS_MAX: Final = 60.0
 

@@ -18,7 +18,8 @@ import msgspec
 
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.receipt import EXCERPT_SIZE, format_receipt
-from smscd.core.records import CallbackRecord, State
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import State
 
 DELIVERED, UNDELIVERED, BUFFERED, ACCEPTED, REFUSED = 1, 2, 4, 8, 16
 """The bits of Kannel's dlr-mask, and its `%d`."""

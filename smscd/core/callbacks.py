@@ -13,10 +13,11 @@ from protocols.gsm.coding import Charset, classify
 from protocols.smpp.constants import ESM_FEATURES_MASK, DataCoding, EsmClass
 from protocols.smpp.receipt import is_receipt_wanted
 from smscd.core.callback_forms import tells, tells_acceptance
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.ids import message_ms
 from smscd.core.lifecycle import stat_of
 from smscd.core.money import money
-from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord, MessageRecord, SentContext, State, Via
+from smscd.core.records import InboundRecord, MessageRecord, SentContext, State, Via
 from smscd.core.webhook_events import TEST, event_type
 
 EXCERPT_OCTETS: Final = 20

@@ -17,11 +17,11 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, EsmClass, TlvTag
 from protocols.smpp.longform import Carried, LongForm, LongFormError, Piece, Target, count, read, translate, write
 from protocols.smpp.vendor_tlvs import NamedTlvError
-from smscd.core.directory import AS_IT_CAME, Upstream
 from smscd.core.ids import TIME_SHIFT
 from smscd.core.profiles import PLAIN, dialect_of, is_plain, tlv_profile
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Conversion, Form
+from smscd.core.upstream import AS_IT_CAME, Upstream
 
 EXCERPT_CHARACTERS: Final = 20
 _UDHI: Final = int(EsmClass.UDHI)

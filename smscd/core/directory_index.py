@@ -11,7 +11,7 @@ from typing import Final, get_args
 import msgspec
 
 from smscd.core.conversion import Converter, converter_for
-from smscd.core.directory import Account, ApiKey, Credential, Route, RouteDoubt, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, Route, RouteDoubt, Snapshot
 from smscd.core.halts import NO_HALTS, Halts
 from smscd.core.mo_rules import MoRules
 from smscd.core.networks import Networks
@@ -21,6 +21,7 @@ from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import MessageRecord
 from smscd.core.routing import NONE_CLOSED, Judged, Rules, Why, drawn, in_order, is_varying, judge, why_not
 from smscd.core.scopes import bits_of
+from smscd.core.upstream import Upstream
 from smscd.core.webhook_events import Endpoints
 
 OFFERS_MAX: Final = 65_536

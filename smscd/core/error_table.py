@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from smscd.core.directory import Upstream
 from smscd.core.lifecycle import STANDARD_KINDS, StatusKind
 from smscd.core.pacing import Backoff
+from smscd.core.upstream import Upstream
 
 THROTTLED_SECONDS_MAX: Final = 60.0
 DELAY_SPREAD: Final = 0.1

@@ -10,12 +10,12 @@ from protocols.gsm import udh
 from protocols.smpp.constants import EsmClass
 from smscd.core.breaker import BreakerState
 from smscd.core.conversion import Converter
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.profiles import PLAIN
 from smscd.core.reasons import Rejected
 from smscd.core.records import Door, MessageRecord
 from smscd.core.routing import NONE_CLOSED
+from smscd.core.upstream import Upstream
 
 _UDHI: Final = int(EsmClass.UDHI)
 

@@ -20,9 +20,9 @@ from protocols.gsm.transcode import SHIFTS, Dialect, charset_of
 from protocols.smpp import longform, tlv
 from protocols.smpp.constants import DataCoding, EsmClass, TlvTag
 from protocols.smpp.longform import Carried, LongFormError, Piece
-from smscd.core.directory import Upstream
 from smscd.core.reading import Reader
 from smscd.core.records import HeldPart
+from smscd.core.upstream import Upstream
 
 PARTS_MAX: Final = 50_000
 OCTETS_MAX: Final = 16 * 2**20

@@ -10,8 +10,9 @@ from protocols.gsm.transcode import DefaultAlphabet, Dialect
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.tlv import TlvKind
 from protocols.smpp.vendor_tlvs import NamedTlv, TlvProfile
-from smscd.core.directory import Account, AlphabetName, Upstream
+from smscd.core.directory import Account
 from smscd.core.reasons import Reason, Rejected
+from smscd.core.upstream import AlphabetName, Upstream
 
 PLAIN: Final = Dialect(default=DefaultAlphabet.GSM)
 """What we write ourselves: septets one to an octet, UCS-2 with the high octet first."""

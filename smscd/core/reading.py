@@ -26,8 +26,8 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import ESM_TYPE_MASK, EsmClass, TlvTag
 from protocols.smpp.longform import SHORT_MESSAGE_MAX, Carried
 from protocols.smpp.receipt import Receipt, ReceiptCarrier, parse_receipt
-from smscd.core.directory import Upstream
 from smscd.core.profiles import PLAIN, decode_named, dialect_of, is_plain, tlv_profile
+from smscd.core.upstream import Upstream
 
 _UDHI: Final = int(EsmClass.UDHI)
 _RECEIPT: Final = int(EsmClass.DELIVERY_RECEIPT)

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias, get_args
 import msgspec
 
 from protocols.smpp.constants import CommandStatus
-from smscd.core.directory import AlphabetName, LongMessage, ReceiptId, Upstream, ValidityName
 from smscd.core.error_table import ErrorTable
 from smscd.core.lifecycle import StatusKind
+from smscd.core.upstream import AlphabetName, LongMessage, ReceiptId, Upstream, ValidityName
 
 FieldFault: TypeAlias = tuple[str, str]
 """The name of a field, and what is wrong with it."""

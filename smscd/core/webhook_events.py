@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.directory import WebhookEndpoint
-from smscd.core.records import CallbackKind, CallbackRecord, State
+from smscd.core.records import State
 
 ENDPOINTS_MAX: Final = 16
 OLD_SECRETS_MAX: Final = 4

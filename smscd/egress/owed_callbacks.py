@@ -12,15 +12,16 @@ from protocols.gsm.transcode import Dialect
 from protocols.smpp.constants import EsmClass
 from protocols.smpp.longform import SHORT_MESSAGE_MAX, Carried
 from protocols.smpp.receipt import STAT_OF_STATE, parse_receipt
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import VIAS, acceptance_callback, inbound_callback, receipt_callback, result_callback
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import message_ms
 from smscd.core.joining import part_of
 from smscd.core.lifecycle import stat_of
 from smscd.core.profiles import PLAIN, dialect_of, is_plain
 from smscd.core.reading import rewritten
-from smscd.core.records import CallbackRecord, HeldPart, InboundRecord, MessageRecord, State, Via
+from smscd.core.records import HeldPart, InboundRecord, MessageRecord, State, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.turn import sent_context
 from storage.postgres.messages import StoredMessage
 from storage.postgres.recovery import EventRow, SentRow

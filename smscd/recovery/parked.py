@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.egress.receipts.receipts import key_of
+from smscd.core.upstream import Upstream
+from smscd.egress.receipts.judging import key_of
 from storage.postgres.orphans import parked_since
 from storage.postgres.pool import Connection
 

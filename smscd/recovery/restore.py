@@ -13,10 +13,11 @@ from dataclasses import replace
 import msgspec
 
 from protocols.smpp.message_ids import canonical_id
-from smscd.core.directory import Upstream
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.error_table import ErrorTable
-from smscd.core.records import CallbackRecord, MessageRecord, Outcome, State, Via
+from smscd.core.records import MessageRecord, Outcome, State, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import ACCEPTED, SETTLED_MARK, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
 from smscd.egress.owed_callbacks import inbound_due, receipts_due, waiting_part

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smscd import config as configuration
+from smscd.config import Config, LimitsConfig
+from smscd.config_file import load, parse
 from smscd.core.limits import Limits
 from smscd.supervision.instance import StateDirectory
 from smscd.supervision.ready import RunFile, is_alive, read_run, write_run
@@ -35,7 +36,7 @@ class Location:
     postgres_owner_dsn: str
     pepper: str
     run: RunFile | None = None
-    new_account: Limits = configuration.LimitsConfig().new_account
+    new_account: Limits = LimitsConfig().new_account
 
 
 def registry_directory(environment: Mapping[str, str]) -> Path:
@@ -81,14 +82,14 @@ def live_instances(environment: Mapping[str, str]) -> list[RunFile]:
 def locate(*, config_file: Path | None, data_dir: Path | None, environment: Mapping[str, str]) -> Location:
     """The instance that is meant. Raises NotFound, ConfigError."""
     if config_file is not None:
-        return _of_config(configuration.load(config_file, environment))
+        return _of_config(load(config_file, environment))
     if data_dir is not None:
         run = read_run(data_dir / RUN_FILE)
         if run is None or not is_alive(run):
             raise NotFound(f"No smscd is running on {data_dir}. Start it: smscd demo --data-dir {data_dir}")
         return _of_run(run)
     if environment.get("SMSCD_REDIS_URL") and environment.get("SMSCD_POSTGRES_DSN"):
-        return _of_config(configuration.parse({}, environment))
+        return _of_config(parse({}, environment))
     for run in live_instances(environment):
         if run.kind == "demo":
             return _of_run(run)
@@ -98,7 +99,7 @@ def locate(*, config_file: Path | None, data_dir: Path | None, environment: Mapp
     )
 
 
-def _of_config(config: configuration.Config) -> Location:
+def _of_config(config: Config) -> Location:
     state = StateDirectory(Path(config.state_dir))
     run = read_run(state.path / RUN_FILE)
     if run is not None and not is_alive(run):

@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route
 from smscd.core.records import LedgerRecord
 from smscd.core.scopes import key_name
+from smscd.core.upstream import Upstream
 from smscd.supervision.instance import write_private
 from storage.postgres import configuration
 from storage.postgres.ledger import entry_of

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.pacing import congestion_state
+from smscd.core.upstream import Upstream
 from storage.redis.errors import StorageUnavailable
 
 LOOK_SECONDS: Final = 0.25

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from smscd.core.directory import Snapshot, Upstream
+from smscd.core.directory import Snapshot
+from smscd.core.upstream import Upstream
 from storage.postgres import pool as postgres
 from storage.postgres.configuration import load_snapshot
 from storage.postgres.messages import recorded_id

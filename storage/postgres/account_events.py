@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 
 class StoredEvent(NamedTuple):
-    """One event. kind: records.CallbackKind. id: of a message, or of a ledger entry."""
+    """One event. kind: CallbackKind. id: of a message, or of a ledger entry."""
 
     position: int
     kind: int

@@ -22,11 +22,11 @@ from smscd.core.directory import (
     Price,
     Route,
     Snapshot,
-    Upstream,
     WebhookEndpoint,
 )
 from smscd.core.limits import Limits
 from smscd.core.records import State
+from smscd.core.upstream import Upstream
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 

@@ -13,18 +13,11 @@ from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import astuple
 
-from smscd.core.records import (
-    CallbackResult,
-    InboundRecord,
-    MessageRecord,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-    Tariff,
-)
+from smscd.core.callback_records import CallbackResult
+from smscd.core.records import InboundRecord, MessageRecord, ReceiptRecord, ResultRecord, State, Tariff
+from storage.postgres.learned import NOTHING, Learned, Moved
 from storage.postgres.rows import CallbackState, Direction, EventKind, encode_conversion, stored_text
 
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -77,44 +70,6 @@ _CANCELED = int(State.CANCELED)
 _FALSE, _TRUE = b"\0\0\0\1\0", b"\0\0\0\1\1"
 _LENGTHS = [size.to_bytes(4, "big") for size in range(1024)]
 _Key = TypeVar("_Key")
-
-
-class Learned(msgspec.Struct, gc=False):
-    """What a batch has learned of one message; the defaults are "nothing new".
-
-    callbacks_open and refunded_micros are added to the row's, attempts is the least that it gets. callback_state:
-    DELIVERED or DEAD, of the last callback that ended. done_ms, callback_ms: since the Unix epoch, 0 for none.
-    refund_entry: the ledger entry that refunded_micros is part of, 0 for none.
-
-    The values of one, as a tuple, are its shape: messages that had the same at the same time share it, and what is
-    made of it (columns, a line of the update's parameters) is made once.
-    """
-
-    state: int = 0
-    done_ms: int = 0
-    upstream: str = ""
-    attempts: int = 0
-    callbacks_open: int = 0
-    callback_state: int = 0
-    callback_ms: int = 0
-    callback_attempts: int = 0
-    refunded_micros: int = 0
-    refund_entry: int = 0
-    error_code: str | None = None
-    maybe_duplicate: bool = False
-
-
-class Moved(msgspec.Struct, array_like=True, gc=False):
-    """A message that nobody had sent went from one upstream's queue to another's."""
-
-    id: int
-    account: str
-    at_ms: int
-    left: str
-    upstream: str
-
-
-NOTHING = Learned()
 
 
 def field(value: bytes) -> bytes:

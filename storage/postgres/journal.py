@@ -12,14 +12,8 @@ import asyncpg
 from msgspec.structs import astuple
 
 from smscd.core.records import MessageRecord
-from storage.postgres.copyrows import (
-    COPY_HEADER,
-    COPY_TRAILER,
-    EVENT_COLUMNS,
-    MESSAGE_COLUMNS,
-    SEGMENT_COLUMNS,
-    Learned,
-)
+from storage.postgres.copyrows import COPY_HEADER, COPY_TRAILER, EVENT_COLUMNS, MESSAGE_COLUMNS, SEGMENT_COLUMNS
+from storage.postgres.learned import Learned
 from storage.postgres.ledger import Head, LedgerEntry
 from storage.postgres.pool import Connection
 from storage.postgres.rows import encode_conversion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smscd.core.records import CallbackOutcome, CallbackResult
+from smscd.core.callback_records import CallbackOutcome, CallbackResult
 from storage.postgres.ledger import LedgerEntry
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.rows import CallbackState

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import msgspec
 
+from smscd.core.callback_records import CallbackOutcome, CallbackResult
 from smscd.core.directory import WebhookEndpoint
-from smscd.core.records import CallbackOutcome, CallbackResult
 from storage.postgres.pool import Connection, Database, acquired
 from storage.postgres.statements import load
 

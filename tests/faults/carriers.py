@@ -11,7 +11,8 @@ from pathlib import Path
 from protocols.smpp.limits import SessionConfig
 from smscd.transport.connection import Callbacks
 from smscd.transport.listener import Listener, listen
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 from tools.record import RecordWriter
 
 WINDOW_SIZE = 10_000

@@ -30,7 +30,7 @@ from tests.faults.rig import GENERATOR_SECONDS, IS_FULL, QUIET_SECONDS, Rig, run
 from tools.bench.latency import Latencies
 from tools.bench.upstreams import apply_routes, command, other_account
 from tools.bench.workload import DESTINATION_PREFIX
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 from tools.carrier.trouble import Trouble
 from tools.checker import Judgement
 from tools.children import BenchChild, wait_until

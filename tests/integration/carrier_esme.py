@@ -24,7 +24,8 @@ from protocols.smpp.receipt import Receipt, parse_receipt
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from smscd.transport.listener import listen
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 from tools.record import RecordWriter
 
 WAIT_SECONDS = 10.0

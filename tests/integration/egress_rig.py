@@ -22,19 +22,13 @@ from protocols.smpp import events as ev
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, BindTransceiver, DeliverSm
 from protocols.smpp.receipt import Receipt, parse_receipt
-from smscd.core.directory import Account, Credential, MoNumber, Snapshot, Upstream
+from smscd.core.callback_records import CallbackResult
+from smscd.core.directory import Account, Credential, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
-from smscd.core.records import (
-    CallbackResult,
-    InboundRecord,
-    LedgerRecord,
-    MessageRecord,
-    ReceiptRecord,
-    ResultRecord,
-    Via,
-)
+from smscd.core.records import InboundRecord, LedgerRecord, MessageRecord, ReceiptRecord, ResultRecord, Via
+from smscd.core.upstream import Upstream
 from smscd.core.verdicts import Admitter, VerdictSink
 from smscd.egress.binds.owner import Surroundings, UpstreamStores
 from smscd.egress.binds.ports import Dial

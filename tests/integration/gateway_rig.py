@@ -12,8 +12,9 @@ from typing import Any
 from protocols.smpp import events as ev
 from protocols.smpp.codec import encode_body
 from protocols.smpp.pdu import SubmitSm
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.ingress.smpp.auth import password_hmac
 from smscd.transport.connection import Callbacks, SmppConnection
 from storage.postgres.messages import StoredMessage, get_message

@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from smscd.archive.writer import Writer
-from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource
 from smscd.core.records import LedgerRecord
+from smscd.core.upstream import Upstream
 from smscd.ingress.admission import AdmissionMetrics, BatchAdmitter
 from smscd.ingress.changes import MessageChanges
 from smscd.ingress.http.cancelling import Cancelling

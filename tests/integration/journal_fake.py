@@ -7,17 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from smscd.core.records import (
-    CallbackOutcome,
-    CallbackResult,
-    InboundRecord,
-    LedgerRecord,
-    MessageRecord,
-    Outcome,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-)
+from smscd.core.callback_records import CallbackOutcome, CallbackResult
+from smscd.core.records import InboundRecord, LedgerRecord, MessageRecord, Outcome, ReceiptRecord, ResultRecord, State
 
 ID_EPOCH_MS = 1_577_836_800_000
 NOW_MS = 1_795_000_000_000  # 2026-11-18

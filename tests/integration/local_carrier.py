@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from protocols.smpp.limits import SessionConfig
 from smscd.transport.connection import Callbacks
 from smscd.transport.listener import Listener, listen
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 
 
 @asynccontextmanager

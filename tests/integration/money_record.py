@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Sequence
 
 from smscd.archive.writer import WriterLimits
-from smscd.core.directory import Account, Upstream
+from smscd.core.directory import Account
+from smscd.core.upstream import Upstream
 from smscd.recovery.report import Report
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.postgres.configuration import add_account, add_upstream

@@ -8,8 +8,9 @@ from typing import Any
 
 from redis import Redis
 
-from smscd.core.directory import Account, Upstream
+from smscd.core.directory import Account
 from smscd.core.records import MessageRecord
+from smscd.core.upstream import Upstream
 from smscd.recovery.recover import Recovery
 from storage.postgres.configuration import add_account, add_upstream
 from storage.postgres.installation import get_installation, install

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from redis import Redis
 
-from smscd.core.records import CallbackRecord, HeldPart, MessageRecord, SentContext
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import HeldPart, MessageRecord, SentContext
 from smscd.egress.dispatch.blobs import RestRecord
 from storage.redis.keys import ShardKeys
 

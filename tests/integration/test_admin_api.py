@@ -12,7 +12,8 @@ import pytest
 from smscd.admin import operators
 from smscd.admin.api import BODY_BYTES_MAX
 from smscd.admin.operators import UNKNOWN_SECONDS
-from smscd.core.directory import Halt, Route, Upstream
+from smscd.core.directory import Halt, Route
+from smscd.core.upstream import Upstream
 from storage.postgres import configuration
 from storage.postgres.configuration import add_route, add_upstream, load_snapshot
 from storage.postgres.overflow import insert_overflow

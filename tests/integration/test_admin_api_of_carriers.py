@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from smscd.admin import doubts
-from smscd.core.directory import Upstream
 from smscd.core.records import OrphanRecord, ParkedReceipt, State
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import DOUBTED, Item, rest_blob
 from storage.postgres.configuration import add_upstream
 from storage.postgres.orphans import insert_orphans

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from storage.postgres.configuration import add_upstream
 from tests.integration.admin_api_rig import Api
 

@@ -16,7 +16,7 @@ from storage.redis import scripts
 from storage.redis.admission import AdmitItem
 from storage.redis.keys import DAY_MS
 from storage.redis.scripts import Script
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig
+from tests.integration.redis_rig import BASE, KEYS, Rig
 
 pytest_plugins = ("tests.integration.script_clock",)
 

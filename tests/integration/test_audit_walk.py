@@ -20,8 +20,8 @@ from smscd.admin import doubts, sessions
 from smscd.admin.permissions import NEEDED
 from smscd.cli import cli
 from smscd.cli.output import operator_name
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.live_sessions import LiveSession, SessionAnswer, SessionAsk
-from smscd.core.records import CallbackRecord
 from smscd.egress.dispatch.blobs import DOUBTED, Item, rest_blob
 from smscd.ingress import changes
 from smscd.monitoring.health import Heartbeat

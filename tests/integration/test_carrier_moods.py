@@ -10,7 +10,7 @@ from protocols.smpp.events import BindAccepted, BindRefused
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, CancelSm, DataSm, QuerySm
 from smscd.transport.connection import CloseReason
 from tests.integration.carrier_esme import running_carrier
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 
 
 async def test_message_is_accepted_and_its_receipt_comes_back() -> None:

@@ -21,8 +21,8 @@ from protocols.smpp.state import Role
 from smscd.transport.connection import Callbacks, SmppConnection
 from tests.integration.carrier_esme import RunningCarrier, running_carrier
 from tools.carrier.control import start_control
+from tools.carrier.options import CarrierOptions
 from tools.carrier.outbind import OutbindOptions, keep_calling
-from tools.carrier.smsc import CarrierOptions
 
 BIND = {"system_id": b"tester", "password": b"secret", "interface_version": 0x34}
 

@@ -8,7 +8,7 @@ from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import BindAccepted, BindRefused
 from smscd.transport.connection import CloseReason
 from tests.integration.carrier_esme import running_carrier
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 from tools.carrier.trouble import Trouble
 
 NUMBERS = [(f"x{number}", "447700900123") for number in range(6)]

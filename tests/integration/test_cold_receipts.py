@@ -21,8 +21,9 @@ from smscd.admin.doubts import Doubts, UnknownUpstream
 from smscd.admin.orphans import Orphans, Refused, shown
 from smscd.archive.writer import Writer
 from smscd.cli import cli, doubt, orphan
-from smscd.core.directory import Account, Upstream
+from smscd.core.directory import Account
 from smscd.core.records import Outcome, State, Tariff
+from smscd.core.upstream import Upstream
 from smscd.egress.receipts import cold, parked
 from smscd.egress.receipts.record import PostgresRecord
 from storage.postgres.configuration import add_account, add_upstream
@@ -35,7 +36,7 @@ from tests.integration.egress_rig import BALANCE, KEYS, PRICE, Books, Egress, Es
 from tests.integration.local_carrier import local_carrier
 from tests.integration.postgres_databases import RecordDatabase
 from tests.integration.writer_fixture import QUICK, Observed, connector
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 
 pytest_plugins = ("tests.integration.postgres_fixture",)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from smscd.admin.dead_callbacks import DeadCallbacks
 from smscd.archive.partitions_task import DELIVERIES_KEPT_MS
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from storage.postgres.configuration import add_upstream
 from storage.postgres.installation import install
 from storage.postgres.pool import Connection

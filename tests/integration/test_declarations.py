@@ -13,7 +13,8 @@ from smscd.admin.declared.plan import Declaration, DeclarationInvalid, apply, pa
 from smscd.admin.declared.steps import Step
 from smscd.admin.orders import Refusal
 from smscd.admin.upstreams import Admin
-from smscd.core.directory import Account, MoNumber, Route, Upstream
+from smscd.core.directory import Account, MoNumber, Route
+from smscd.core.upstream import Upstream
 from storage.postgres import configuration
 from storage.postgres.pool import Connection, connect
 from tests.integration.postgres_databases import RecordDatabase

@@ -28,7 +28,8 @@ from smscd.transport.dial import connect
 from smscd.transport.listener import Listener
 from tests.integration.egress_rig import BALANCE, PRICE, Books, Egress, Esme, directory, until
 from tests.integration.local_carrier import local_carrier
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 
 
 class Rig:

@@ -22,8 +22,9 @@ from smscd.transport.outbinds import OutbindLimits
 from smscd.transport.tls import ClientTls
 from tests.certificates import Authority, Pair
 from tests.integration.egress_rig import Books, Egress, Esme, directory, until
+from tools.carrier.options import CarrierOptions
 from tools.carrier.outbind import OutbindOptions, call
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.smsc import Carrier
 
 LIMITS = OutbindLimits(host="127.0.0.1", networks=(ip_network("127.0.0.0/8"),), open_seconds=0.3, connections_max=3)
 CREDENTIALS = {"outbind_system_id": "smsc", "outbind_password": "pw"}

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from protocols.smpp.constants import MessageState
-from smscd.core.records import CallbackOutcome, Outcome, State, Tariff, Via
+from smscd.core.callback_records import CallbackOutcome
+from smscd.core.records import Outcome, State, Tariff, Via
 from storage.redis.receipts import Effect
 from tests.integration.egress_rig import (
     BALANCE,

@@ -18,8 +18,8 @@ from protocols.smpp.codec import encode
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import format_receipt
 from protocols.smpp.state import SessionState
-from smscd.core.directory import VendorTlv
 from smscd.core.records import InboundRecord, State, Via
+from smscd.core.upstream import VendorTlv
 from tests.integration.egress_rig import until, wall_ms
 from tests.integration.test_egress_carriers import Rig, numbers, running
 from tests.integration.test_webhook_delivery import hooks_on

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from smscd.core.directory import Account, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import Outcome
+from smscd.core.upstream import Upstream
 from storage.redis.breakers import Breakers
 from storage.redis.dispatch import DispatchStore, Move, MoveReply
 from storage.redis.keys import ShardKeys

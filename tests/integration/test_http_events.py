@@ -11,9 +11,10 @@ import msgspec
 from redis import Redis
 
 from protocols.smpp.longform import Piece
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import webhook_event
 from smscd.core.directory import Account, MoNumber
-from smscd.core.records import CallbackRecord, JournalKind, State
+from smscd.core.records import JournalKind, State
 from smscd.ingress.http.queries import write_cursor
 from storage.postgres.account_events import forget_events, read_events
 from storage.postgres.configuration import add_account

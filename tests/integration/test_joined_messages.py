@@ -21,7 +21,8 @@ from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.longform import Carried, LongForm, Piece, Target, write
 from protocols.smpp.pdu import DeliverSm
-from smscd.core.records import CallbackRecord, InboundRecord
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import InboundRecord
 from tests.integration.egress_rig import KEYS, Books, egress_process, until, wall_ms
 from tests.integration.local_carrier import local_carrier
 from tests.integration.test_egress_carriers import Rig, running

@@ -12,9 +12,10 @@ import pytest
 
 from smscd.admin.low_balance import low_balance_samples
 from smscd.archive.announcer import Announcer
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.callbacks import webhook_event
 from smscd.core.directory import Account
-from smscd.core.records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult, LedgerRecord
+from smscd.core.records import LedgerRecord
 from storage.postgres import configuration
 from storage.postgres import warnings as stored
 from storage.redis.errors import StorageUnavailable

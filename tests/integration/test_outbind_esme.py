@@ -24,7 +24,8 @@ from storage.redis.errors import StorageUnavailable
 from storage.redis.outbox import unserved
 from tests.certificates import Authority
 from tests.integration.egress_rig import KEYS, Books, Egress, Esme, directory, until, wall_ms
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 
 
 class ListeningEsme:

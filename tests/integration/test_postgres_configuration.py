@@ -9,21 +9,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from smscd.core.directory import (
-    Account,
-    ApiKey,
-    Credential,
-    Halt,
-    MoNumber,
-    Price,
-    Route,
-    Snapshot,
-    Upstream,
-    VendorTlv,
-    WebhookEndpoint,
-)
+from smscd.core.directory import Account, ApiKey, Credential, Halt, MoNumber, Price, Route, Snapshot, WebhookEndpoint
 from smscd.core.limits import Limits
 from smscd.core.routing import Rules
+from smscd.core.upstream import Upstream, VendorTlv
 from storage.postgres import configuration, webhooks
 from storage.postgres.pool import Connection, open_pool
 from tests.integration.postgres_databases import RecordDatabase

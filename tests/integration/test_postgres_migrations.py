@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from smscd.core.directory import VendorTlv
+from smscd.core.upstream import VendorTlv
 from storage.embedded.postgres import CONFIGURATION, EmbeddedPostgres
 from storage.embedded.process import unprivileged_user
 from storage.postgres import migrate as runner

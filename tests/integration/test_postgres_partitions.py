@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 
 from smscd.archive.partitions_task import ORPHANS_KEPT_MS, PartitionsTask
 from smscd.core.records import OrphanRecord, ParkedReceipt
-from storage.postgres.copyrows import Learned
+from storage.postgres.learned import Learned
 from storage.postgres.orphans import insert_orphans, open_orphans
 from storage.postgres.partitions import (
     TABLES,

@@ -8,8 +8,9 @@ import time
 import asyncpg
 import pytest
 
-from smscd.core.directory import Cost, Price, PriceRow, Upstream
+from smscd.core.directory import Cost, Price, PriceRow
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS
+from smscd.core.upstream import Upstream
 from smscd.worker.directory_feed import DirectoryFeed
 from storage.postgres import configuration, price_lists
 from storage.postgres.pool import Connection, open_pool

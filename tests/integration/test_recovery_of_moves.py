@@ -10,7 +10,7 @@ import pytest
 
 from protocols.smpp import events as ev
 from smscd.archive.audit import audit
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.transport.connection import Callbacks, SmppConnection
 from storage.postgres.audit import snapshot
 from storage.postgres.configuration import add_upstream

@@ -14,7 +14,7 @@ from smscd.roles.leases import LeaseKeeper
 from storage.redis import scripts
 from storage.redis.scripts import Script
 from storage.redis.session import RoleSession, renew
-from tests.integration.test_redis_scripts import KEYS, Rig
+from tests.integration.redis_rig import KEYS, Rig
 
 HOUR_MS = 3_600_000
 

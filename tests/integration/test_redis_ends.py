@@ -12,7 +12,7 @@ from smscd.archive.merge import Batch
 from smscd.core.records import Outcome, ResultRecord, State
 from storage.redis.dispatch import End, Turn, TurnReply
 from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig, encode, receipt
+from tests.integration.redis_rig import BASE, KEYS, Rig, encode, receipt
 
 PRICE = 10_000
 OUTCOMES = {

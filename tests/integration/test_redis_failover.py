@@ -11,7 +11,7 @@ from smscd.core.records import MessageRecord
 from storage.redis.breakers import Breakers, UpstreamStanding, encode_standing
 from storage.redis.dispatch import Move, MoveReply
 from storage.redis.errors import Fenced
-from tests.integration.test_redis_scripts import KEYS, Rig, admit, encode, first_entry, item, message
+from tests.integration.redis_rig import KEYS, Rig, admit, encode, first_entry, item, message
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from smscd.core.limits import Limits, prefix_of
 from storage.redis.admission import AdmissionStore, AdmitItem, AdmitReply
 from storage.redis.dispatch import Turn
 from storage.redis.keys import DAY_MS
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig, encode, message
+from tests.integration.redis_rig import BASE, KEYS, Rig, encode, message
 
 pytest_plugins = ("tests.integration.script_clock",)
 

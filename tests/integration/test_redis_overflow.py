@@ -12,7 +12,7 @@ from storage.redis.admission import AdmissionStore, AdmitItem
 from storage.redis.errors import Fenced
 from storage.redis.monitor import read_depths
 from storage.redis.overflow import OverflowStore, Place, Refill, Waiting
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig, admit, encode, item, message
+from tests.integration.redis_rig import BASE, KEYS, Rig, admit, encode, item, message
 
 BULK, CODES = Place("u1", 1, "demo"), Place("u1", 0, "demo")
 

@@ -12,7 +12,7 @@ from storage.redis.keys import UpstreamKeys
 from storage.redis.matches import MatchAsks
 from storage.redis.receipts import Effect, ReceiptBatch, ReceiptStore
 from storage.redis.session import RoleSession
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig, context, encode, node_key, parked, receipt, rig
+from tests.integration.redis_rig import BASE, KEYS, Rig, context, encode, node_key, parked, receipt, rig
 
 __all__ = ["rig"]
 NOW_MS = 1_800_000_000_000

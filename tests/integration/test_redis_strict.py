@@ -11,7 +11,7 @@ import pytest
 from smscd.core.records import MessageRecord
 from storage.redis.journal import entry_order
 from storage.redis.strict import StrictStore
-from tests.integration.test_redis_scripts import BASE, KEYS, Rig, admit, first_entry, item
+from tests.integration.redis_rig import BASE, KEYS, Rig, admit, first_entry, item
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from smscd.core.verdicts import Refused
 from smscd.ingress.changes import Change
 from smscd.ingress.smpp.multi import submit_of_data
 from tests.integration.changes_fake import stored
-from tests.integration.test_smpp_server import Esme, Rig, running, submit_sm, until
+from tests.integration.smpp_server_rig import Esme, Rig, running, submit_sm, until
 
 SARS = tlv.encode(
     [(TlvTag.SAR_MSG_REF_NUM, b"\0\1"), (TlvTag.SAR_TOTAL_SEGMENTS, b"\2"), (TlvTag.SAR_SEGMENT_SEQNUM, b"\2")]

@@ -19,7 +19,7 @@ from protocols.smpp import codec
 from protocols.smpp.events import BindAccepted, BindRequested, Event
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindTransceiver
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect

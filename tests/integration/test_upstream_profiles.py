@@ -11,8 +11,8 @@ from protocols.gsm.septets import pack
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import SubmitSm
-from smscd.core.directory import VendorTlv
 from smscd.core.records import Form, State
+from smscd.core.upstream import VendorTlv
 from storage.postgres.messages import StoredMessage
 from tests.integration.egress_rig import until
 from tests.integration.gateway_rig import PRICE, Gateway, gateway

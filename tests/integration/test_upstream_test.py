@@ -17,14 +17,15 @@ from protocols.smpp.receipt import format_receipt
 from smscd.admin.upstream_findings import Findings, Observed, findings
 from smscd.admin.upstream_test import UpstreamTest
 from smscd.core.addresses import find_destination
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import PlannedSource
 from smscd.core.reasons import Rejected
 from smscd.core.submission import DETECT
+from smscd.core.upstream import Upstream
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.dial import connect
 from tests.integration.local_carrier import local_carrier
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.options import CarrierOptions
+from tools.carrier.smsc import Carrier
 
 TO = b"+447700900123"
 ENDING = b"+447700900%03d"
@@ -41,7 +42,7 @@ async def tested(
 ) -> tuple[Observed, Findings, Carrier]:
     loop = asyncio.get_running_loop()
     async with local_carrier(options, wrap=wrap) as (carrier, listener):
-        carrier._next_id = FIRST_ID
+        carrier._acceptance._next_id = FIRST_ID
         fields: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": listener.port,

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from protocols.webhooks import make_secret, verify
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackKind, CallbackOutcome, CallbackRecord, CallbackResult, State
+from smscd.core.records import State
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from smscd.roles.leases import LeaseKeeper

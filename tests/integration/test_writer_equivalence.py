@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from smscd.archive.writer import WriterLimits
-from smscd.core.records import CallbackOutcome, MessageRecord, Outcome, State
+from smscd.core.callback_records import CallbackOutcome
+from smscd.core.records import MessageRecord, Outcome, State
 from storage.postgres import ledger
 from storage.postgres.pool import Connection
 from tests.integration.journal_fake import (

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from smscd.archive.writer import WriterLimits
-from smscd.core.records import CallbackOutcome, Conversion, Outcome, State, Tariff
+from smscd.core.callback_records import CallbackOutcome
+from smscd.core.records import Conversion, Outcome, State, Tariff
 from storage.postgres import ledger, messages
 from storage.postgres.partitions import ensure_partitions
 from storage.postgres.pool import Connection

@@ -17,10 +17,11 @@ import msgspec
 
 from protocols.webhooks import make_secret
 from smscd.archive.writer import Writer
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.directory import Account, ApiKey
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import IdSource, first_id
-from smscd.core.records import CallbackKind, CallbackRecord, State
+from smscd.core.records import State
 from smscd.egress.webhooks.post import Poster
 from smscd.egress.webhooks.sending import Sender
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks

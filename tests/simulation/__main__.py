@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import structlog
 
+from tests.simulation.run import run_seed
 from tests.simulation.store import Server, scripts_on_virtual_time
-from tests.simulation.world import run_seed
 
 
 @click.command()

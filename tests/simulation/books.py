@@ -10,17 +10,8 @@ from typing import Any
 import msgspec
 
 from smscd.archive.merge import Batch
-from smscd.core.records import (
-    CallbackOutcome,
-    CallbackResult,
-    JournalKind,
-    MessageRecord,
-    Outcome,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-    Tariff,
-)
+from smscd.core.callback_records import CallbackOutcome, CallbackResult
+from smscd.core.records import JournalKind, MessageRecord, Outcome, ReceiptRecord, ResultRecord, State, Tariff
 from smscd.egress.dispatch.blobs import SETTLED_MARK, open_rest
 from storage.redis.journal import JournalEntry
 from storage.redis.keys import UpstreamKeys

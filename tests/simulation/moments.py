@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 
-from smscd.core.directory import Upstream
 from smscd.core.records import Outcome
+from smscd.core.upstream import Upstream
 from tests.simulation.carrier import GOOD
 from tests.simulation.esme import wish
 from tests.simulation.gateway import KEYS, Gateway
 from tests.simulation.loop import NOBODY, Host, VirtualLoop
 from tests.simulation.network import Wire
 from tests.simulation.store import Connection, Server
-from tests.simulation.world import World
+from tests.simulation.world import UPSTREAMS, World
 
 UPSTREAM, PREFIX = "north", b"44"
 DEAD_SECONDS = 0.5
@@ -37,7 +37,7 @@ class Moment(World):
     def __init__(self, seed: int, loop: VirtualLoop, server: Server, bells: set[bytes]) -> None:
         super().__init__(seed, loop, server, bells)
         self.is_met = False
-        self.profiles = {name: self._plain(name) for name in self.profiles}
+        self.profiles.update((name, self._plain(name)) for name in UPSTREAMS)
         self.directory = self._directory()
         self.carrier = self.carriers[UPSTREAM]
         self.carrier.mood = self.mood
@@ -61,7 +61,7 @@ class Moment(World):
             esme.submit(esme.wishes[-1:])
         for _ in range(40):
             await asyncio.sleep(0.5)
-            self.check()
+            self.watch.check()
         await self.come_to_rest()
 
     def _ran(self, host: Host, script: str) -> None:
@@ -93,10 +93,24 @@ class DiesWhenWritten(Moment):
     def _is_it(self, script: str) -> bool:
         return False
 
+    def __init__(self, seed: int, loop: VirtualLoop, server: Server, bells: set[bytes]) -> None:
+        super().__init__(seed, loop, server, bells)
+        self.network.opened = self._opened
+
+    def _opened(self, wire: Wire) -> None:
+        self.watch.opened(wire)
+        look = wire.near.on_write
+
+        def wrote(data: bytes) -> None:
+            look(data)
+            self._wrote(wire, data)
+
+        if wire.to == UPSTREAM:
+            wire.near.on_write = wrote
+
     def _wrote(self, wire: Wire, data: bytes) -> None:
-        super()._wrote(wire, data)
         host = wire.near.host
-        if self.is_met or host is None or int.from_bytes(data[4:8], "big") != 4 or wire.to != UPSTREAM:
+        if self.is_met or host is None or int.from_bytes(data[4:8], "big") != 4:
             return
         self.is_met = host.is_dead = True
         self.loop.call_soon(self.network.died, host, context=NOBODY)

@@ -15,8 +15,8 @@ from tests.simulation.moments import (
     StandsStillBeforeTheBytes,
     TurnComesLate,
 )
+from tests.simulation.run import run_world
 from tests.simulation.store import Server, scripts_on_virtual_time
-from tests.simulation.world import run_world
 
 SEEDS = 3
 KINDS = (

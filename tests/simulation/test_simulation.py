@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.run import run_seed
 from tests.simulation.store import Server, scripts_on_virtual_time
-from tests.simulation.world import World, run_seed
+from tests.simulation.world import World
 
 SEEDS = 60
 GROUP = 5

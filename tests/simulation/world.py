@@ -1,40 +1,30 @@
-"""One seed: what the world does to the gateway, step by step, and what is looked at after each step."""
+"""The world of one seed: what it is made of, and what it does to the gateway, step by step."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import count
 from random import Random
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-import smscd.ingress.admission
-import storage.redis.admission
-import storage.redis.receipts
-import storage.redis.session
-from protocols.smpp.constants import CommandId
-from smscd.core.breaker import BreakerState
-from smscd.core.directory import Account, Credential, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Credential, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import LedgerRecord
+from smscd.core.upstream import Upstream
 from smscd.ingress.smpp.auth import password_hmac
-from smscd.transport.connection import SmppConnection
 from storage.redis.accounts import Balances
-from tests.simulation.books import Books, Broken, must
-from tests.simulation.carrier import GOOD, MOODS, Arrived, Carrier, Told, unanswered
-from tests.simulation.esme import Esme, Wish, wish
+from tests.simulation.books import Books
+from tests.simulation.carrier import GOOD, MOODS, Carrier
+from tests.simulation.esme import Esme, wish
 from tests.simulation.gateway import KEYS, PEPPER, Gateway
 from tests.simulation.loop import NOBODY, Host, VirtualLoop
-from tests.simulation.network import Network, Wire
-from tests.simulation.sequences import Sequences
-from tests.simulation.store import Server, SimulatedRedis, scripts_on_virtual_time, sources
+from tests.simulation.network import Network
+from tests.simulation.store import Server, SimulatedRedis, sources
+from tests.simulation.watch import Watch
 
 ACCOUNTS = ("acme", "beta")
 UPSTREAMS = {"north": b"44", "south": b"49"}
@@ -44,8 +34,6 @@ PRICE = 10_000
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 HEAL_SECONDS = 240
 AIMED_AT = ("turn", "turn", "turn", "receipt", "correlate", "admit")
-_TIMED = (smscd.ingress.admission, storage.redis.admission, storage.redis.receipts, storage.redis.session)
-_SUBMIT = int(CommandId.SUBMIT_SM)
 
 
 @dataclass(slots=True)
@@ -65,7 +53,6 @@ class World:
         self.seed = seed
         self.loop = loop
         self.said: list[str] = []
-        self.broken: BaseException | None = None
         # Often a moment before an hour or a day ends: names of keys change then.
         self.start_ms = 20_800 * DAY_MS + chance.choice((0, 7_200_000, DAY_MS)) - chance.randrange(0, 60_000)
         server.call(("FLUSHALL",), *(("SCRIPT", "LOAD", source) for source in sources()))
@@ -73,16 +60,15 @@ class World:
         self.redis.rung = self._rung
         self.redis.ran = self._ran
         self.network = Network(loop, Random(chance.random()))
-        self.network.opened = self._opened
         self.books = Books(server, tuple(UPSTREAMS), ACCOUNTS)
-        self.sequences = Sequences()
         self.disk: dict[str, Any] = {}
-        self.acknowledged: set[tuple[bytes, int, bytes]] = set()
-        self.stepped_at = -1e9
         self.profiles = {name: self._profile(name) for name in UPSTREAMS}
         self.directory = self._directory()
-        self.carriers = {name: self._carrier(name) for name in UPSTREAMS}
+        self.carriers: dict[str, Carrier] = {}
         self.workers: dict[str, Gateway] = {}
+        self.watch = Watch(loop, server, self.books, self.profiles, self.carriers, self.workers)
+        self.network.opened = self.watch.opened
+        self.carriers.update((name, self._carrier(name)) for name in UPSTREAMS)
         self.gateways: list[Gateway] = []
         self.esmes = [self._esme(name) for name in ACCOUNTS]
         self.numbers = 0
@@ -90,7 +76,6 @@ class World:
         self._fuses: dict[str, _Fuse] = {}
         # Chance moments are many, and those between two scripts of one turn are few: odd seeds aim at them.
         self._aims = Random(seed) if seed % 2 else None
-        self._probes: dict[tuple[str, str], tuple[float, int]] = {}
 
     # --- what it is made of -----------------------------------------------------------------------------------------
 
@@ -131,13 +116,13 @@ class World:
     def _carrier(self, name: str) -> Carrier:
         carrier = Carrier(
             name, self.loop, self.network, Random(self.chance.random()), self.redis.now_ms, b"secret",
-            acknowledged=self._acknowledged, arrived_at=self._arrived,
+            acknowledged=self.watch.receipt_acknowledged, arrived_at=self.watch.arrived,
         )  # fmt: skip
         carrier.delay_max = self.chance.choice((0.1, 1.0, 4.0))
         return carrier
 
     def _esme(self, name: str) -> Esme:
-        return Esme(name, self.loop, Random(self.chance.random()), self._door, self._yes)
+        return Esme(name, self.loop, Random(self.chance.random()), self._door, self.watch.yes)
 
     def _begin(self, name: str) -> None:
         gateway = Gateway(
@@ -146,71 +131,15 @@ class World:
         self.workers[name] = gateway
         self.gateways.append(gateway)
 
-    # --- what is told, and looked at once ---------------------------------------------------------------------------
+    # --- what is told, and what follows -----------------------------------------------------------------------------
 
     def note(self, what: str) -> None:
         """Keep it for the story of a failure."""
         self.said.append(f"{self.loop.now:9.3f} {what}")
 
-    def _watched(self, look: Callable[[], None]) -> None:
-        """What a look finds is found, wherever it was called from."""
-        try:
-            look()
-        except Broken as broken:
-            self.broken = self.broken or broken
-
     def _door(self) -> str | None:
         names = [name for name, worker in self.workers.items() if worker.is_up and not worker.host.is_dead]
         return self.chance.choice(names) if names else None
-
-    def _yes(self, wished: Wish, message_id: int) -> None:
-        self._watched(lambda: must(self.books.was_admitted(message_id), f"{message_id}: yes before it was admitted"))
-
-    def _acknowledged(self, carrier: Carrier, told: Told) -> None:
-        self.acknowledged.add((*told.segment, told.message_id))
-        self._watched(
-            lambda: must(self.books.is_durable(carrier.name, told), f"{told} was acknowledged and is nowhere")
-        )
-
-    def _arrived(self, carrier: Carrier, arrived: Arrived) -> None:
-        """The window and the order of segments, as the carrier sees them."""
-        profile = self.profiles[carrier.name]
-        since = arrived.sent_at - profile.response_timeout_seconds + 1e-6
-        count = unanswered(carrier, arrived.wire, since)
-        self._watched(lambda: must(count <= profile.window_size, f"{carrier.name}: {count} in flight"))
-        broken = self.sequences.broken(carrier, arrived)
-        self._watched(lambda: must(not broken, f"{carrier.name}: {broken}"))
-
-    def _opened(self, wire: Wire) -> None:
-        if wire.to in self.carriers:
-            wire.near.on_write = lambda data: self._wrote(wire, data)
-
-    def _wrote(self, wire: Wire, data: bytes) -> None:
-        """Submits go out: the breaker lets them, and who writes them is the owner."""
-        count = at = 0
-        while at + 16 <= len(data):
-            count += int.from_bytes(data[at + 4 : at + 8], "big") == _SUBMIT
-            at += int.from_bytes(data[at : at + 4], "big")
-        host = wire.near.host
-        if not count or host is None:
-            return
-        owner = self.workers[host.name].upstreams.owner(wire.to)
-        if owner is None:
-            return
-        breaker, session = owner._breaker, owner._stores.dispatch_session
-        if breaker.state is BreakerState.OPEN:
-            self._watched(lambda: must(False, f"{wire.to}: {count} sent while the breaker is open"))
-        elif breaker.state is BreakerState.HALF_OPEN:
-            key, period = (host.name, wire.to), breaker._until
-            before = self._probes.get(key, (0.0, 0))
-            probes = count + (before[1] if before[0] == period else 0)
-            self._probes[key] = (period, probes)
-            self._watched(lambda: must(probes == 1, f"{wire.to}: {probes} probes"))
-        if self.loop.now - self.stepped_at > 10.0:
-            held = self.redis.server.call(("HGET", session.key, "epoch"))[0]
-            self._watched(
-                lambda: must(int(held) == session.epoch, f"{wire.to}: {host.name} sends, and is not the owner")
-            )
 
     def _rung(self) -> None:
         if not self._is_ringing and self.chance.random() < 0.9:
@@ -327,7 +256,7 @@ class World:
         )
         self.note(f"the clock steps by {step} ms")
         self.redis.step_ms += step
-        self.stepped_at = self.loop.now
+        self.watch.stepped_at = self.loop.now
 
     def cut_wire(self) -> None:
         wires = [wire for wire in self.network.wires if wire.to in self.carriers and not wire.near.is_over]
@@ -406,7 +335,7 @@ class World:
         for _ in range(chance.choice((15, 30))):
             chance.choice(happenings)()
             await asyncio.sleep(chance.choice((0.01, 0.1, 0.5, 1.0, 2.0)))
-            self.check()
+            self.watch.check()
         await self.come_to_rest()
 
     async def come_to_rest(self) -> None:
@@ -416,13 +345,13 @@ class World:
             await asyncio.sleep(4.0)
             for carrier in self.carriers.values():
                 carrier.pump()
-            self.check()
+            self.watch.check()
             if self.books.is_quiet() and not any(carrier.due for carrier in self.carriers.values()):
                 break
         # What is parked and matches is found within two looks.
         await asyncio.sleep(11.0)
-        self.check()
-        self.books.check_end(self.esmes, self.acknowledged)
+        self.watch.check()
+        self.books.check_end(self.esmes, self.watch.acknowledged)
 
     def digest(self) -> str:
         """What is the same when the seed is run again."""
@@ -430,36 +359,6 @@ class World:
         return blake2b(
             repr((seen, [sorted(esme.told.items()) for esme in self.esmes])).encode(), digest_size=8
         ).hexdigest()
-
-    def check(self) -> None:
-        """After every step."""
-        if self.broken is not None:
-            raise self.broken
-        self.books.check(self.carriers.values())
-        self._check_binds()
-
-    def _check_binds(self) -> None:
-        for name, carrier in self.carriers.items():
-            profile = self.profiles[name]
-            allowed = profile.binds * (2 if profile.bind_mode == "pair" else 1)
-            held: dict[str, int] = {}
-            for wire in carrier.bound.values():
-                host = wire.near.host
-                if host is not None and not (wire.near.is_over or host.is_dead or wire.is_silent):
-                    held[host.name] = held.get(host.name, 0) + 1
-            for worker, binds in held.items():
-                must(binds <= allowed, f"{worker} has {binds} binds to {name}")
-            owners = [
-                worker.name
-                for worker in self.workers.values()
-                if not worker.host.is_dead and hasattr(worker, "upstreams") and self._owns(worker, name)
-            ]
-            if self.loop.now - self.stepped_at > 10.0:
-                must(len(owners) <= 1, f"{name} has the owners {owners}")
-
-    def _owns(self, worker: Gateway, name: str) -> bool:
-        owner = worker.upstreams.owner(name)
-        return owner is not None and owner.is_owner and self.loop.now < owner._stores.dispatch_session.deadline
 
     def heal(self) -> None:
         """All is well from now on."""
@@ -482,69 +381,3 @@ class World:
         for esme in self.esmes:
             esme.mood = GOOD
             esme.disturbed.append(self.loop.now)
-
-
-_World = TypeVar("_World", bound=World)
-
-
-@contextmanager
-def virtual_time(loop: VirtualLoop) -> Iterator[None]:
-    """The modules that read a clock read the loop's, and connections stand in sets in the order in which they came."""
-    clock = SimpleNamespace(monotonic=loop.time, time=loop.time)
-    real = [module.time for module in _TIMED]  # type: ignore[attr-defined]  # they import it
-    for module in _TIMED:
-        module.time = clock  # type: ignore[attr-defined]
-    numbers = count()
-    SmppConnection.__hash__ = lambda self: self.__dict__.setdefault("number", next(numbers))  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        SmppConnection.__hash__ = object.__hash__  # type: ignore[method-assign]
-        for module, time in zip(_TIMED, real, strict=True):
-            module.time = time  # type: ignore[attr-defined]
-
-
-def run_seed(seed: int, server: Server, bells: set[bytes]) -> World:
-    """Run one seed to its end. Raises Broken, or what crashed; the world's story goes along as a note."""
-    return run_world(World, seed, server, bells)
-
-
-def run_world(kind: type[_World], seed: int, server: Server, bells: set[bytes]) -> _World:
-    """Run a seed in a world of this kind."""
-    loop = VirtualLoop()
-    asyncio.set_event_loop(loop)
-    world = kind(seed, loop, server, bells)
-    try:
-        with virtual_time(loop):
-            loop.run_until_complete(world.live())
-    except BaseException as error:
-        error.add_note(f"seed {seed}\n" + "\n".join(world.said))
-        raise
-    finally:
-        _bury(world, loop)
-        asyncio.set_event_loop(None)
-    return world
-
-
-def _bury(world: World, loop: VirtualLoop) -> None:
-    """End every task without letting it reach anything any more."""
-    world.redis.cut |= set(WORKERS)
-    world.redis.down_until = float("inf")
-    world.network.closed |= {*UPSTREAMS, *WORKERS}
-    loop.set_exception_handler(lambda loop, context: None)
-    for gateway in world.gateways:
-        gateway.host.is_dead = False
-        if hasattr(gateway, "outbox"):
-            gateway.outbox._is_stopping = True
-        loop.go_on(gateway.host)
-    for wire in world.network.wires:
-        wire.cut()
-    while tasks := asyncio.all_tasks(loop):
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.wait(tasks, timeout=5.0))
-    loop.close()
-
-
-logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-__all__ = ["Broken", "World", "run_seed", "scripts_on_virtual_time"]

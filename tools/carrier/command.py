@@ -18,9 +18,10 @@ from smscd.transport.connection import Callbacks
 from smscd.transport.listener import listen
 from tools.carrier.behaviour import BEHAVIOURS
 from tools.carrier.control import start_control
+from tools.carrier.options import CarrierOptions
 from tools.carrier.outbind import OutbindOptions, keep_calling
 from tools.carrier.receipts import ID_FORMS
-from tools.carrier.smsc import Carrier, CarrierOptions
+from tools.carrier.smsc import Carrier
 from tools.carrier.trouble import Trouble
 from tools.record import RecordWriter
 

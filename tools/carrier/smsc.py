@@ -29,47 +29,18 @@ from protocols.smpp.pdu import BindTransmitter, SubmitSm
 from smscd.core.pacing import TokenBucket
 from smscd.transport.connection import SmppConnection
 from tools import record
-from tools.carrier.behaviour import BEHAVIOURS, DELIVERED, Attempts, Behaviour, decide, wants_receipt
+from tools.carrier.acceptance import Acceptance
 from tools.carrier.deliveries import Deliveries
 from tools.carrier.injection import write_octets
+from tools.carrier.options import CarrierOptions
 from tools.carrier.receipts import ID_FORMS, Accepted, Buckets, Delivery, ReceiptBuilder
-from tools.carrier.taken import Answer, Taken, submit_line, text_of
-from tools.carrier.trouble import GARBAGE, NONE, Trouble
+from tools.carrier.taken import Answer, Taken
+from tools.carrier.trouble import GARBAGE, Trouble
 
 RESEND_SECONDS = 1.0
 RECORD_FLUSH_SECONDS = 0.02
 SYSTEM_ID_MAX = 15
 RATE_BURST_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarrierOptions:
-    """How the carrier behaves beyond the magic numbers.
-
-    system_id, password: who may bind; anybody while they are None.
-    latency_seconds: how long an answer takes. receipt_delay_seconds: how long after the answer its receipt is sent.
-    response_ids, receipt_ids: "decimal" or "hex", the form of the id in submit_sm_resp and in the receipt.
-    rate: messages a second, above it ESME_RTHROTTLED; 0 is no limit.
-    receipt_window: deliver_sm that one session may leave unanswered. waiting_max: deliveries kept for each system_id.
-    as_data_sm: receipts and MOs are data_sm instead of deliver_sm. takes_transceivers: False as an SMSC of 3.3.
-    congestion_state: what every response to a peer of 5.0 says of us; None says nothing.
-    trouble: how it misbehaves as a whole.
-    """
-
-    system_id: str | None = None
-    password: str | None = None
-    latency_seconds: float = 0.0
-    receipt_delay_seconds: float = 0.0
-    response_ids: str = "decimal"
-    receipt_ids: str = "decimal"
-    rate: float = 0.0
-    receipt_window: int = 500
-    receipt_tlvs: bool = True
-    waiting_max: int = 1_000_000
-    as_data_sm: bool = False
-    takes_transceivers: bool = True
-    congestion_state: int | None = None
-    trouble: Trouble = NONE
 
 
 @dataclass(slots=True)
@@ -89,7 +60,6 @@ class Carrier:
     ) -> None:
         self.options = options
         self.statuses: Counter[int] = Counter()
-        self.silent = 0
         self.dropped = 0
         self.binds = 0
         self.binds_refused = 0
@@ -97,10 +67,12 @@ class Carrier:
         self.is_away = False
         self._loop = loop
         self._record = record_writer
-        self._attempts = Attempts()
-        self._bucket = TokenBucket(options.rate, max(1.0, options.rate * RATE_BURST_SECONDS), loop.time())
-        self._next_id = int(time.time() * 1_000_000)
-        self._response_id = ID_FORMS[options.response_ids]
+        self._acceptance = Acceptance(
+            TokenBucket(options.rate, max(1.0, options.rate * RATE_BURST_SECONDS), loop.time()),
+            int(time.time() * 1_000_000),
+            ID_FORMS[options.response_ids],
+            is_recorded=record_writer is not None,
+        )
         self._builder = ReceiptBuilder(ID_FORMS[options.receipt_ids], with_tlvs=options.receipt_tlvs)
         self._deliveries: dict[bytes, Deliveries] = {}
         self._connections: set[SmppConnection] = set()
@@ -217,19 +189,7 @@ class Carrier:
         if trouble.hangs_up(bound.submits):
             self._hang_up(connection, pdus, seconds, trouble)
             return
-        granted = self._bucket.take(len(pdus), now)
-        taken = Taken()
-        otherwise = trouble.behaviour
-        for pdu in pdus[:granted]:
-            if otherwise is not DELIVERED or pdu.destination_addr[-3:] in BEHAVIOURS:
-                self._take_magic(taken, pdu, seconds, otherwise)
-                if taken.drops:
-                    break
-            else:
-                self._accept(taken, pdu, seconds, DELIVERED)
-        else:
-            for pdu in pdus[granted:]:
-                self._refuse(taken, pdu, seconds, CommandStatus.ESME_RTHROTTLED)
+        taken = self._acceptance.take(pdus, now, seconds, trouble.behaviour)
         self._keep(taken.lines)
         self._answer(connection, taken, now)
         if taken.drops:
@@ -238,55 +198,13 @@ class Carrier:
 
     def _hang_up(self, connection: SmppConnection, pdus: list[SubmitSm], seconds: float, trouble: Trouble) -> None:
         """Cut the connection off, these and what else is in its window unanswered."""
-        taken = Taken()
-        for pdu in pdus:
-            self._note_untaken(taken, pdu, seconds, b"drop")
-        self._keep(taken.lines)
+        self._keep(self._acceptance.dropped(pdus, seconds).lines)
         self.dropped += 1
         if trouble.garbage:
             write_octets(connection, GARBAGE)
             connection.close()
         else:
             connection.abort()
-
-    def _accept(self, taken: Taken, pdu: SubmitSm, seconds: float, behaviour: Behaviour) -> None:
-        """Give the message an id, answer ESME_ROK, and note the receipts that it asked for."""
-        number = self._next_id
-        self._next_id += 1
-        id = self._response_id(number)
-        token = b""
-        taken.answers.append((pdu.sequence_number, 0, id))
-        if self._record:
-            token = record.token_of(text_of(pdu), pdu.esm_class, pdu.data_coding)
-            taken.lines.append(submit_line(pdu, seconds, token, id, b"0"))
-        if behaviour.receipts and wants_receipt(pdu.registered_delivery, behaviour.stat):
-            receipt = Accepted(pdu, number, token, seconds, behaviour.stat, behaviour.err)
-            due = taken.at_once if behaviour.receipt_first else taken.later
-            due += [receipt] * behaviour.receipts
-
-    def _refuse(self, taken: Taken, pdu: SubmitSm, seconds: float, status: int) -> None:
-        """Answer with an error; the message is not taken."""
-        taken.answers.append((pdu.sequence_number, status, b""))
-        self._note_untaken(taken, pdu, seconds, b"%d" % status)
-
-    def _note_untaken(self, taken: Taken, pdu: SubmitSm, seconds: float, status: bytes) -> None:
-        if self._record:
-            token = record.token_of(text_of(pdu), pdu.esm_class, pdu.data_coding)
-            taken.lines.append(submit_line(pdu, seconds, token, b"-", status))
-
-    def _take_magic(self, taken: Taken, pdu: SubmitSm, seconds: float, otherwise: Behaviour) -> None:
-        """A message whose destination says what to do with it, or the trouble of the whole carrier."""
-        decision = decide(pdu.destination_addr, self._attempts, otherwise)
-        if decision.drops:
-            taken.drops = True
-            self._note_untaken(taken, pdu, seconds, b"drop")
-        elif not decision.behaviour.is_answered:
-            self.silent += 1
-            self._note_untaken(taken, pdu, seconds, b"silent")
-        elif decision.status:
-            self._refuse(taken, pdu, seconds, decision.status)
-        else:
-            self._accept(taken, pdu, seconds, decision.behaviour)
 
     def _answer(self, connection: SmppConnection, taken: Taken, now: float) -> None:
         """Send or schedule the answers and receipts of a read. Receipts of `at_once` are on the wire before answers."""
@@ -434,7 +352,7 @@ class Carrier:
             "binds": self.binds,
             "binds_refused": self.binds_refused,
             "answers": {names[status]: count for status, count in sorted(self.statuses.items())},
-            "silent": self.silent,
+            "silent": self._acceptance.silent,
             "dropped_connections": self.dropped,
             "deliveries": {
                 "sent": sum(queue.sent for queue in queues),

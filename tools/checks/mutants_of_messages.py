@@ -7,6 +7,7 @@ from typing import Final
 from tools.checks.mutant import (
     ADMIT,
     DISPATCH,
+    JUDGING,
     LOOKS_AT_THE_END,
     MACHINE,
     MONEY,
@@ -148,8 +149,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a failure after acceptance is refunded whatever the tariff",
-        (Edit(RECEIPTS, "is_final and context.tariff == _ON_DELIVERY and state", "is_final and state"),),
-        ("tests/unit/smscd/egress/receipts/test_receipts.py",),
+        (Edit(JUDGING, "is_final and context.tariff == _ON_DELIVERY and state", "is_final and state"),),
+        ("tests/unit/smscd/egress/receipts/test_judging.py",),
     ),
     Mutant(
         "a receipt acknowledged before it is durable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smscd.admin import upstreams
 from smscd.admin.declared.steps import Planning, Step, tables
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.core.upstream_fields import FieldsInvalid, changed, differences, shown
 from storage.postgres import configuration, operators
 from storage.postgres.pool import Connection

@@ -15,7 +15,7 @@ from protocols.smpp import events as ev
 from protocols.smpp.negotiation import takes_tlvs
 from protocols.smpp.pdu import Bind, BindReceiver, BindTransceiver, BindTransmitter, DataSmResp
 from protocols.smpp.state import SessionState
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.pace import Pace
 from smscd.egress.binds.pauses import SessionEnd, pause_after
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink

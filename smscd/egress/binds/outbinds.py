@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from protocols.smpp.pdu import Outbind
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.binds.terms import session_config
 from smscd.egress.wake import Wake

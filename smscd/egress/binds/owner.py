@@ -10,8 +10,8 @@ import structlog
 
 from protocols.smpp.limits import SessionConfig
 from smscd.core.breaker import Breaker, breaker_config
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.outbinds import OutbindDoor
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.binds.ports import Dial

@@ -9,8 +9,8 @@ from typing import Final
 import structlog
 
 from protocols.smpp.constants import CommandStatus
-from smscd.core.directory import Upstream
 from smscd.core.pacing import TokenBucket
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import ANSWERS_SHARE, BindKind, Link, LinkState
 from smscd.egress.binds.pauses import INHERITED_SECONDS, SessionEnd
 from smscd.egress.binds.ports import DeliverSink, Dial, LinkSink

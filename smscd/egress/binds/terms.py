@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocols.smpp.limits import SessionConfig
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.transport.tls import ClientTls
 
 UNANSWERED_DELIVERS_MAX: Final = 1000

@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.owner import Surroundings, UpstreamOwner
 from smscd.egress.dispatch.halting import halting_of
 from smscd.egress.figures import UpstreamFigures

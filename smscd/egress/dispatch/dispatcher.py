@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 import structlog
 
 from smscd.core.breaker import Breaker, BreakerState
-from smscd.core.directory import Upstream
 from smscd.core.error_table import ErrorTable
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import ParkedSink, Senders
 from smscd.egress.dispatch.backlog import Backlog

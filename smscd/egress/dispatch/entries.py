@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from smscd.core.callbacks import result_callback
-from smscd.core.directory import Upstream
 from smscd.core.records import Outcome, ResultRecord, State, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import Blob, Item, rest_blob
 from storage.redis.changes import ChangeAnswer
 from storage.redis.dispatch import End, Turn

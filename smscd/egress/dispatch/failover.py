@@ -11,10 +11,10 @@ import msgspec
 import structlog
 
 from smscd.core.breaker import Breaker, BreakerState
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.failover import Standing, Throttling, next_candidates, reroute
 from smscd.core.records import MessageRecord, State
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import Blob, Item
 from smscd.egress.figures import Tally, UpstreamFigures
 from storage.redis.breakers import THROTTLED, encode_standing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from smscd.core.breaker import Breaker, BreakerState
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Senders
 from smscd.egress.dispatch.assign import Lot, assign, drop_withheld, take_back

@@ -15,8 +15,8 @@ from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import SubmitSm
 from protocols.smpp.times import format_absolute, format_relative
 from smscd.core.conversion import wide_reference_of
-from smscd.core.directory import ANY_SERVICE_TYPE, AS_IT_CAME, OUR_TLV_TAGS, Upstream
 from smscd.core.records import Form, MessageRecord
+from smscd.core.upstream import ANY_SERVICE_TYPE, AS_IT_CAME, OUR_TLV_TAGS, Upstream
 
 SHORT_MESSAGE_MAX: Final = 254
 VALIDITIES_REMEMBERED: Final = 4096

@@ -15,8 +15,8 @@ import structlog
 
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.negotiation import takes_tlvs
+from smscd.core.callback_records import CallbackOutcome
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackOutcome
 from smscd.egress.esme.delivering import Delivering, Delivery
 from smscd.egress.esme.delivers import SHORT_MESSAGE_MAX, DeliverEncoder
 from smscd.egress.figures import OutboxFigures, observe_all

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from protocols.smpp.constants import CommandStatus
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.lifecycle import StatusKind, kind_of_status
 from smscd.core.pacing import Backoff
-from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 
 RETRY: Final = Backoff(base_seconds=1.0, max_seconds=300.0)
 AGE_MS_MAX: Final = 7 * 86_400_000

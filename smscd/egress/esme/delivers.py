@@ -11,8 +11,9 @@ from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import DataCoding, TlvTag
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import EXCERPT_SIZE, format_receipt, receipt_tlvs
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.lifecycle import message_state_of
-from smscd.core.records import CallbackKind, CallbackRecord, State
+from smscd.core.records import State
 
 TEMPLATES_MAX: Final = 4096
 SHORT_MESSAGE_MAX: Final = 254

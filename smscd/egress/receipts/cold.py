@@ -15,10 +15,10 @@ import msgspec
 import structlog
 
 from protocols.smpp.message_ids import canonical_id, responses
-from smscd.core.directory import Upstream
 from smscd.core.ids import first_id
 from smscd.core.planning import LIFE_MAX_MS
 from smscd.core.records import OrphanRecord, ParkedReceipt, SentContext
+from smscd.core.upstream import Upstream
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.forms import is_about
 from smscd.egress.receipts.record import ColdFound, ColdRecord, RecordAway

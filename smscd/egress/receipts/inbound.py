@@ -11,11 +11,12 @@ import msgspec
 from protocols.smpp.longform import Carried
 from protocols.smpp.pdu import DeliverSm
 from smscd.core.callbacks import VIAS, inbound_callback, text_of
-from smscd.core.directory import MoNumber, Upstream
+from smscd.core.directory import MoNumber
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.joining import Ended, Waits, may_be_part, part_of, reader_of_wholes, whole_of
 from smscd.core.reading import Reader
 from smscd.core.records import HeldPart, InboundRecord, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.ports import Delivered
 from storage.redis.receipts import InboundItem
 

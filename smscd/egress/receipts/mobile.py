@@ -8,10 +8,10 @@ from typing import Final
 
 import structlog
 
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import ClockSteppedError
 from smscd.core.joining import Waits
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.inbound import InboundReader, Taken

@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 
 from protocols.smpp.message_ids import canonical_id
-from smscd.core.directory import Upstream
 from smscd.core.records import ParkedReceipt, SentContext
+from smscd.core.upstream import Upstream
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.cold import LOOK_EVERY_MS, ColdReceipts
 from smscd.egress.receipts.forms import FormWatch, former_keys, meant, other_keys

@@ -8,33 +8,31 @@ and 8.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from hashlib import blake2b
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 import structlog
 
 from protocols.smpp.constants import CommandStatus
-from protocols.smpp.message_ids import canonical_id
 from protocols.smpp.pdu import AlertNotification, DataSm
 from protocols.smpp.receipt import Receipt
-from smscd.core.callbacks import receipt_callback
-from smscd.core.directory import Upstream
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.lifecycle import ends_message, stat_of, state_of_receipt
+from smscd.core.lifecycle import state_of_receipt
 from smscd.core.reading import Reader
-from smscd.core.records import ParkedReceipt, ReceiptRecord, SentContext, State, Tariff
+from smscd.core.records import ParkedReceipt, SentContext, State
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import Link
 from smscd.egress.binds.ports import Delivered
 from smscd.egress.figures import UpstreamFigures
+from smscd.egress.receipts.judging import judge_long_messages, key_of, parked_receipt, receipt_item
 from smscd.egress.receipts.mobile import MobileMessages
 from smscd.egress.receipts.parked import ParkedReceipts
 from smscd.egress.receipts.record import ColdRecord
 from smscd.egress.wake import Wake
 from smscd.transport.connection import SmppConnection
 from storage.redis.errors import StorageUnavailable
-from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem, ReceiptStore
+from storage.redis.receipts import Effect, ReceiptBatch, ReceiptStore
 
 BATCH_MAX: Final = 500
 RECEIPTS_GATHERED: Final = 50
@@ -42,17 +40,9 @@ GATHER_SECONDS: Final = 0.01
 DEFER_SECONDS: Final = 10.0
 STORAGE_RETRY_SECONDS: Final = 0.1
 UNKNOWN_STATS_MAX: Final = 100
-UNREADABLE_PREFIX: Final = b"unreadable:"
 
 _ROK: Final = int(CommandStatus.ESME_ROK)
 _RX_T_APPN: Final = int(CommandStatus.ESME_RX_T_APPN)
-_STATS: Final = frozenset(
-    (b"ENROUTE", b"DELIVRD", b"EXPIRED", b"DELETED", b"UNDELIV", b"ACCEPTD", b"UNKNOWN", b"REJECTD")
-)
-_FAILURES: Final = frozenset(map(int, (State.UNDELIVERED, State.EXPIRED, State.REJECTED, State.FAILED, State.CANCELED)))
-_FIRST_FINAL: Final = int(State.DELIVERED)
-_SENT: Final = int(State.SENT)
-_ON_DELIVERY: Final = int(Tariff.ON_DELIVERY)
 
 _encode = msgspec.msgpack.Encoder().encode
 _log = structlog.get_logger(__name__)
@@ -344,86 +334,3 @@ class Receipts:
             for effect, item in zip(effects, batch.items, strict=True)
         )
         return effects
-
-
-def key_of(receipt: ParkedReceipt, form: str) -> bytes:
-    """The key under which it is matched; one of its own for a receipt whose id cannot be read."""
-    if receipt.upstream_message_id:
-        return canonical_id(receipt.upstream_message_id, form, is_receipt=True)
-    return UNREADABLE_PREFIX + blake2b(receipt.text, digest_size=16).hexdigest().encode()
-
-
-def parked_receipt(pdu: Delivered, receipt: Receipt, state: State, now_ms: int) -> ParkedReceipt:
-    """A receipt as it is kept until somebody knows what it speaks of."""
-    return ParkedReceipt(
-        receipt.message_id,
-        receipt.stat,
-        receipt.err,
-        int(state),
-        receipt.done_date or now_ms,
-        receipt.raw,
-        now_ms,
-        receipt.is_intermediate,
-        None,
-        pdu.source_addr,
-        pdu.destination_addr,
-    )
-
-
-def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, now_ms: int) -> ReceiptItem:
-    """What a matched receipt changes: the state, a refund by the tariff, and what the customer is told."""
-    state = receipt.state
-    is_final = state >= _FIRST_FINAL and not receipt.is_intermediate
-    refund = context.price_micros if is_final and context.tariff == _ON_DELIVERY and state in _FAILURES else 0
-    stat = receipt.stat if receipt.stat in _STATS else stat_of(State(state))
-    callback = receipt_callback(
-        context,
-        stat,
-        receipt.err or b"000",
-        state,
-        receipt.done_ms,
-        is_intermediate=not is_final,
-        named_tlvs=receipt.named_tlvs,
-        upstream=upstream,
-        upstream_message_id=receipt.upstream_message_id,
-    )
-    record = ReceiptRecord(
-        context.id,
-        context.segment,
-        context.segments,
-        context.account,
-        now_ms,
-        upstream,
-        receipt.upstream_message_id,
-        state if is_final else _SENT,
-        receipt.stat,
-        receipt.err,
-        receipt.done_ms,
-        receipt.text,
-        refund,
-        callback is not None,
-    )
-    blob = _encode(callback) if callback is not None else None
-    if is_final:
-        return ReceiptItem(record, True, context.via, blob)
-    return ReceiptItem(record, False, context.via, blob, True, mark=_mark(record, receipt.at_ms))
-
-
-def _mark(record: ReceiptRecord, came_ms: int) -> bytes:
-    """What tells a receipt that ends nothing from the next one. A date that we gave it, for want of one, is no mark."""
-    date = 0 if record.done_ms == came_ms else record.done_ms
-    return b"%b/%b/%d" % (record.upstream_message_id, record.stat, date)
-
-
-def judge_long_messages(items: Iterable[ReceiptItem], policy: str) -> None:
-    """Change items of long messages for an upstream whose `receipt_segments` is not "all"."""
-    for item in items:
-        record = item.record
-        if not item.is_final or record.segments == 1:
-            continue
-        awaited = ends_message(policy, record.segment, record.segments, State(record.state))
-        if awaited is not None:
-            item.awaited = awaited
-            continue
-        item.is_final, item.callback, item.mark = False, None, _mark(record, record.at_ms)
-        record.state, record.refund_micros, record.due = _SENT, 0, False

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 from yarl import URL
 
-from smscd.core.records import CallbackRecord
+from smscd.core.callback_records import CallbackRecord
 
 QUEUE_MIN: Final = 4
 QUEUE_SECONDS_MAX: Final = 10.0

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.callbacks import event_id_of
 from smscd.core.directory import WebhookEndpoint
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.webhook_events import event_type, wants
 
 NO_ENDPOINT: Final = "endpoint deleted"

@@ -10,9 +10,9 @@ from yarl import URL
 
 from protocols import webhooks as signatures
 from smscd.core.callback_forms import read_form, request_of
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import trial_event, webhook_event
 from smscd.core.directory import Account, WebhookEndpoint
-from smscd.core.records import CallbackRecord
 from smscd.egress.webhooks.ports import Ask, Post
 from smscd.egress.webhooks.post import url_of
 from smscd.egress.webhooks.schedule import Posted

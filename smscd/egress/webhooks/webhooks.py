@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from smscd.core.callback_forms import read_form
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks.endpoints import Endpoint, Endpoints, Group, Job
 from smscd.egress.webhooks.ports import Ask, HookStore, Post
 from smscd.egress.webhooks.post import url_of

@@ -9,11 +9,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.callbacks import inbound_callback, low_balance_callback, webhook_event
 from smscd.core.directory_index import AccountEntry, DirectoryIndex
 from smscd.core.ids import message_ms
 from smscd.core.profiles import decode_named, tlv_profile
-from smscd.core.records import CallbackKind, CallbackRecord, InboundRecord
+from smscd.core.records import InboundRecord
 from smscd.ingress.http.answers import Answer
 from smscd.ingress.http.problems import BUSY, EVENTS_GONE, Problem, invalid, problem
 from smscd.ingress.http.queries import CURSOR, LIMIT, LIMIT_DEFAULT, Parameter, Turns, read_query, write_cursor

@@ -15,11 +15,11 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from protocols.webhooks import SECRET_BYTES_MIN, make_secret
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.directory import Account, WebhookEndpoint
 from smscd.core.directory_index import AccountEntry
 from smscd.core.ids import ClockSteppedError, IdSource
 from smscd.core.reasons import Reason
-from smscd.core.records import CallbackRecord
 from smscd.core.webhook_events import ENDPOINTS_MAX, OLD_SECRETS_MAX
 from smscd.ingress.http import webhook_bodies as bodies
 from smscd.ingress.http.answers import Answer

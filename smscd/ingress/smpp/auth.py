@@ -11,6 +11,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from protocols.smpp.constants import CommandStatus
 from smscd.core.directory import Account, Credential
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.networks import Networks
@@ -43,6 +44,18 @@ class BindOutcome(Enum):
 GUESSED: Final = frozenset((BindOutcome.WRONG, BindOutcome.ADDRESS, BindOutcome.CERTIFICATE))
 SECRET: Final = GUESSED | {BindOutcome.LOCKED}
 """Outcomes that a peer must not be able to tell apart: the same answer after the same time."""
+REFUSALS: Final = {
+    BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.ADDRESS: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.CERTIFICATE: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.LOCKED: int(CommandStatus.ESME_RINVPASWD),
+    BindOutcome.SUSPENDED: int(CommandStatus.ESME_RBINDFAIL),
+    BindOutcome.TOO_MANY: int(CommandStatus.ESME_RALYBND),
+    BindOutcome.TOO_MANY_OF_TYPE: int(CommandStatus.ESME_RALYBND),
+    BindOutcome.TYPE_NOT_ALLOWED: int(CommandStatus.ESME_RBINDFAIL),
+    BindOutcome.RATE_LIMITED: int(CommandStatus.ESME_RTHROTTLED),
+}
+"""The command_status that says no."""
 
 
 class Evaluation(NamedTuple):

@@ -105,8 +105,9 @@ class Operations:
         self,
         entry: AccountEntry,
         pdus: Sequence[QuerySm],
-        interface_version: int,
         answer: Callable[[Sequence[Response]], None],
+        *,
+        interface_version: int,
     ) -> None:
         """What became of messages (SMPP 3.4 section 4.8). interface_version: what both ends speak."""
         self.begin(pdus, lambda pdu: self._query(entry, pdu, interface_version), query_refused, answer)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
-from protocols.smpp.constants import CommandStatus
 from protocols.smpp.events import (
     BindRequested,
     CancelsReceived,
@@ -33,7 +32,7 @@ from smscd.core.esme import BoundEsme, DeliverSink
 from smscd.core.ids import IdSource
 from smscd.core.reasons import Reason
 from smscd.core.verdicts import Admitter
-from smscd.ingress.smpp.auth import Authenticator, BindOutcome
+from smscd.ingress.smpp.auth import REFUSALS, Authenticator, BindOutcome
 from smscd.ingress.smpp.binds import Ask, BindDesk
 from smscd.ingress.smpp.figures import SmppFigures
 from smscd.ingress.smpp.operations import Operations, cancel_answer, query_refused, replace_answer
@@ -48,20 +47,10 @@ from smscd.transport.trace import Traceable, traceable_by_address
 
 CALL_SECONDS: Final = 5.0
 DISCONNECT_SECONDS: Final = 10.0
-_REFUSALS: Final = {
-    BindOutcome.WRONG: int(CommandStatus.ESME_RINVPASWD),
-    BindOutcome.ADDRESS: int(CommandStatus.ESME_RINVPASWD),
-    BindOutcome.CERTIFICATE: int(CommandStatus.ESME_RINVPASWD),
-    BindOutcome.LOCKED: int(CommandStatus.ESME_RINVPASWD),
-    BindOutcome.SUSPENDED: int(CommandStatus.ESME_RBINDFAIL),
-    BindOutcome.TOO_MANY: int(CommandStatus.ESME_RALYBND),
-    BindOutcome.TOO_MANY_OF_TYPE: int(CommandStatus.ESME_RALYBND),
-    BindOutcome.TYPE_NOT_ALLOWED: int(CommandStatus.ESME_RBINDFAIL),
-    BindOutcome.RATE_LIMITED: int(CommandStatus.ESME_RTHROTTLED),
-}
 _NO_ACCOUNT: Final = STATUSES[Reason.ACCOUNT_SUSPENDED]
 # What a stranger can have us say as often as he likes.
 _UNLOGGED: Final = frozenset((BindOutcome.LOCKED, BindOutcome.RATE_LIMITED))
+_Request = TypeVar("_Request", QuerySm, CancelSm, ReplaceSm)
 _log = structlog.get_logger(__name__)
 
 
@@ -161,12 +150,16 @@ class SmppServer:
     @property
     def connection_count(self) -> int:
         """Open connections, bound or not."""
-        return len(self._listener.connections) if self._listener is not None else 0
+        return len(self._connections)
+
+    @property
+    def _connections(self) -> Collection[SmppConnection]:
+        return self._listener.connections if self._listener is not None else ()
 
     def session_counts(self) -> dict[str, int]:
         """Bound sessions by mode: "tx", "rx", "trx"."""
         counts = dict.fromkeys(("tx", "rx", "trx"), 0)
-        for connection in self._listener.connections if self._listener is not None else ():
+        for connection in self._connections:
             if connection.session.state.is_bound:
                 counts[connection.session.state.value.removeprefix("bound_")] += 1
         return counts
@@ -174,20 +167,20 @@ class SmppServer:
     def unreadable_counts(self) -> Counter[int]:
         """Requests that could not be read, by command, since the start."""
         counts = self.figures.unreadable.copy()
-        for connection in self._listener.connections if self._listener is not None else ():
+        for connection in self._connections:
             counts.update(connection.session.malformed)
         return counts
 
     def traceable(self) -> Iterator[Traceable]:
         """Open connections by account, system_id and address."""
-        for connection in self._listener.connections if self._listener is not None else ():
+        for connection in self._connections:
             context = connection.context
             names = (context.account, context.system_id.decode("latin-1")) if isinstance(context, BoundEsme) else ()
             yield traceable_by_address(connection, *names)
 
     def bound(self) -> Iterator[SmppConnection]:
         """The sessions that are bound."""
-        for connection in self._listener.connections if self._listener is not None else ():
+        for connection in self._connections:
             if isinstance(connection.context, BoundEsme) and connection.session.state.is_bound:
                 yield connection
 
@@ -214,7 +207,7 @@ class SmppServer:
     def tell_congestion(self, state: int) -> None:
         """Say this congestion_state, 0 to 100, in all responses to ESMEs of SMPP 5.0 from now on."""
         self._congestion_state = state
-        for connection in self._listener.connections if self._listener is not None else ():
+        for connection in self._connections:
             connection.session.congestion_state = state
 
     async def drain(self) -> None:
@@ -279,11 +272,12 @@ class SmppServer:
         elif isinstance(event, DataReceived):
             self._submits.data(connection, event.pdus)
         elif isinstance(event, QueriesReceived):
-            self._query(connection, event.pdus)
+            query = partial(self._operations.query, interface_version=connection.session.interface_version)
+            self._operate(connection, event.pdus, query, query_refused)
         elif isinstance(event, CancelsReceived):
-            self._cancel(connection, event.pdus)
+            self._operate(connection, event.pdus, self._operations.cancel, cancel_answer)
         elif isinstance(event, ReplacesReceived):
-            self._replace(connection, event.pdus)
+            self._operate(connection, event.pdus, self._operations.replace, replace_answer)
         elif isinstance(event, RequestAnswers):
             pass  # we send ESMEs no such requests
 
@@ -317,7 +311,7 @@ class SmppServer:
             return
         now, address = self._time(), connection.peer[0]
         if account is None or outcome is not BindOutcome.ACCEPTED:
-            connection.session.refuse_bind(pdu.sequence_number, _REFUSALS[outcome])
+            connection.session.refuse_bind(pdu.sequence_number, REFUSALS[outcome])
             connection.flush()
             if outcome not in _UNLOGGED:
                 system_id = pdu.system_id.decode("ascii", "backslashreplace")
@@ -340,31 +334,19 @@ class SmppServer:
 
     # --- operations on messages -------------------------------------------------------------------------------------
 
-    def _query(self, connection: SmppConnection, pdus: list[QuerySm]) -> None:
-        entry = self._entry(connection)
-        if entry is None:
-            self._answer_requests(connection, [query_refused(pdu, _NO_ACCOUNT) for pdu in pdus])
-        else:
-            version = connection.session.interface_version
-            self._operations.query(entry, pdus, version, partial(self._answer_requests, connection))
-
-    def _cancel(self, connection: SmppConnection, pdus: list[CancelSm]) -> None:
-        entry = self._entry(connection)
-        if entry is None:
-            self._answer_requests(connection, [cancel_answer(pdu, _NO_ACCOUNT) for pdu in pdus])
-        else:
-            self._operations.cancel(entry, pdus, partial(self._answer_requests, connection))
-
-    def _replace(self, connection: SmppConnection, pdus: list[ReplaceSm]) -> None:
-        entry = self._entry(connection)
-        if entry is None:
-            self._answer_requests(connection, [replace_answer(pdu, _NO_ACCOUNT) for pdu in pdus])
-        else:
-            self._operations.replace(entry, pdus, partial(self._answer_requests, connection))
-
-    def _entry(self, connection: SmppConnection) -> AccountEntry | None:
+    def _operate(
+        self,
+        connection: SmppConnection,
+        pdus: list[_Request],
+        work: Callable[[AccountEntry, Sequence[_Request], Callable[[Sequence[Response]], None]], None],
+        refused: Callable[[_Request, int], Response],
+    ) -> None:
         context = connection.context
-        return self._directory().entry(context.account) if isinstance(context, BoundEsme) else None
+        entry = self._directory().entry(context.account) if isinstance(context, BoundEsme) else None
+        if entry is None:
+            self._answer_requests(connection, [refused(pdu, _NO_ACCOUNT) for pdu in pdus])
+        else:
+            work(entry, pdus, partial(self._answer_requests, connection))
 
     def _answer_requests(self, connection: SmppConnection, responses: Sequence[Response]) -> None:
         connection.session.answer(responses)

@@ -1,5 +1,5 @@
 -- The configuration tables: one load, and an upsert for each. Columns stand in the order of the struct's fields in
--- smscd/core/directory.py, because the parameters are the struct's values in that order.
+-- smscd/core/directory.py and upstream.py, because the parameters are the struct's values in that order.
 
 -- name: load_accounts
 SELECT id, currency, plan, is_suspended, credit_limit_micros, rate_per_second, burst, segments_max, tariff, priority,

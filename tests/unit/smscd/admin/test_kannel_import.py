@@ -8,7 +8,8 @@ import pytest
 
 from smscd.admin.kannel_conf import KannelGroup, KannelSyntaxError, read_configuration
 from smscd.admin.kannel_plan import KannelPlan, UserSecret, plan_import, without_existing
-from smscd.core.directory import MoNumber, Route, Upstream
+from smscd.core.directory import MoNumber, Route
+from smscd.core.upstream import Upstream
 
 SMPP = """
 group = smsc

@@ -11,7 +11,7 @@ from protocols.gsm.septets import pack
 from protocols.smpp.receipt import Receipt
 from smscd.admin.upstream_findings import TEXT, Findings, Observed, SeenReceipt, findings, looks
 from smscd.admin.upstream_test import content_for
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 
 SENT_MS = 1_795_000_000_000
 OCTETS = GSM.encode(TEXT)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from smscd.archive.accounting import ID_EPOCH_MS, accounts_of, assign_ids, book, clean, entry_ids, references_of
 from smscd.archive.merge import Batch
 from smscd.core.records import LedgerRecord
-from storage.postgres.copyrows import Learned
+from storage.postgres.learned import Learned
 from storage.postgres.ledger import Head, chain_fault, head_of
 
 AT = 1_795_000_000_000

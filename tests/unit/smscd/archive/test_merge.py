@@ -8,19 +8,9 @@ import msgspec
 import pytest
 
 from smscd.archive.merge import Batch, dead_letter, is_storable
-from smscd.core.records import (
-    CallbackKind,
-    CallbackOutcome,
-    CallbackResult,
-    InboundRecord,
-    LedgerRecord,
-    MessageRecord,
-    Outcome,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-)
-from storage.postgres.copyrows import Learned
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackResult
+from smscd.core.records import InboundRecord, LedgerRecord, MessageRecord, Outcome, ReceiptRecord, ResultRecord, State
+from storage.postgres.learned import Learned
 from storage.postgres.rows import CallbackState
 from tests.integration.journal_fake import FakeJournal
 

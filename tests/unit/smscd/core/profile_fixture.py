@@ -15,13 +15,14 @@ from protocols.smpp import tlv
 from protocols.smpp.codec import DECODERS
 from protocols.smpp.constants import CommandId, TlvTag
 from protocols.smpp.pdu import SubmitSm
-from smscd.core.directory import Account, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.ids import EPOCH_MS, IdSource
 from smscd.core.planning import Planned, plan
 from smscd.core.reasons import Rejected
 from smscd.core.records import Door, MessageRecord
 from smscd.core.submission import Submission
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.submits import SubmitEncoder
 
 NOW = EPOCH_MS + 217_000_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smscd.core.breaker import Breaker, BreakerConfig, BreakerState, breaker_config
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 
 CONFIG = BreakerConfig(failures_max=5, open_seconds=5.0, open_seconds_max=20.0, probe_seconds=30.0)
 

@@ -20,7 +20,8 @@ from smscd.core.callback_forms import (
     tells_acceptance,
     write_form,
 )
-from smscd.core.records import CallbackRecord, State
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import State
 
 DONE_MS = 1_795_683_023_000  # 2026-11-26 08:50:23 UTC
 TOLD = CallbackRecord(

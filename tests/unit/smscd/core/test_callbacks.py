@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from smscd.core.callback_records import CallbackKind, CallbackRecord
 from smscd.core.callbacks import (
     ENCODINGS,
     VIAS,
@@ -21,17 +22,7 @@ from smscd.core.callbacks import (
     webhook_event,
 )
 from smscd.core.ids import EPOCH_MS, IdSource
-from smscd.core.records import (
-    CallbackKind,
-    CallbackRecord,
-    Door,
-    InboundRecord,
-    MessageRecord,
-    ParkedReceipt,
-    SentContext,
-    State,
-    Via,
-)
+from smscd.core.records import Door, InboundRecord, MessageRecord, ParkedReceipt, SentContext, State, Via
 
 NOW = EPOCH_MS + 217_000_000_000
 ID = IdSource(node=1).take(NOW, 1)[0]

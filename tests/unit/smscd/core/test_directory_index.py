@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from smscd.core.directory import (
-    Account,
-    ApiKey,
-    Cost,
-    Credential,
-    MoNumber,
-    Price,
-    Route,
-    Snapshot,
-    Upstream,
-)
+from smscd.core.directory import Account, ApiKey, Cost, Credential, MoNumber, Price, Route, Snapshot
 from smscd.core.directory_index import OFFERS_MAX, DirectoryIndex, Offer
 from smscd.core.reasons import Reason, Rejected
+from smscd.core.upstream import Upstream
 
 
 def upstream(name: str, *, is_enabled: bool = True) -> Upstream:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from protocols.smpp.constants import CommandStatus
-from smscd.core.directory import Upstream
 from smscd.core.error_table import ErrorTable
 from smscd.core.lifecycle import StatusKind
+from smscd.core.upstream import Upstream
 
 FULL, THROTTLED, SYSERR = (
     int(CommandStatus.ESME_RMSGQFUL), int(CommandStatus.ESME_RTHROTTLED), int(CommandStatus.ESME_RSYSERR),

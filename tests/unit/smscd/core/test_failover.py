@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from smscd.core.breaker import BreakerState
-from smscd.core.directory import Account, Cost, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Cost, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.failover import Standing, Throttling, next_candidates, reroute
 from smscd.core.planning import Planned, plan
 from smscd.core.records import Door, Form, MessageRecord
 from smscd.core.submission import Submission
+from smscd.core.upstream import Upstream
 
 NOW_MS = 1_800_000_000_000
 

@@ -16,10 +16,10 @@ from protocols.gsm.transcode import Dialect
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.longform import Carried
-from smscd.core.directory import Upstream
 from smscd.core.joining import Ended, Numbering, Waits, part_of, reader_of_wholes, whole_of
 from smscd.core.profiles import dialect_of
 from smscd.core.records import HeldPart
+from smscd.core.upstream import Upstream
 from tests.unit.smscd.egress.doubles import NOW_MS, profile
 
 PORTS = (udh.PORTS_16, b"\x0b\x84\x23\xf0")

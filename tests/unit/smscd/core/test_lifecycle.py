@@ -7,7 +7,6 @@ from typing import get_args
 import pytest
 
 from protocols.smpp.constants import CommandStatus, MessageState
-from smscd.core.directory import ReceiptStat
 from smscd.core.lifecycle import (
     StatusKind,
     ends_message,
@@ -17,6 +16,7 @@ from smscd.core.lifecycle import (
     state_of_receipt,
 )
 from smscd.core.records import State
+from smscd.core.upstream import ReceiptStat
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from protocols.gsm.alphabets import decode
 from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from smscd.core.conversion import reference_of
-from smscd.core.directory import Account, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Price, Route, Snapshot
 from smscd.core.directory_index import VALIDITY_DEFAULT_MS, DirectoryIndex
 from smscd.core.idempotency import StoredAnswer
 from smscd.core.ids import EPOCH_MS, IdSource
@@ -22,6 +22,7 @@ from smscd.core.planning import SCHEDULE_MAX_MS, UDHI, VALIDITY_MAX_MS, Planned,
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door, State, Via
 from smscd.core.submission import Encoding, Submission
+from smscd.core.upstream import Upstream
 from tests.unit.smscd.core.profile_fixture import Way
 
 NOW = EPOCH_MS + 217_000_000_000

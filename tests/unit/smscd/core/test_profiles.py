@@ -10,10 +10,11 @@ import pytest
 from protocols.gsm.transcode import DefaultAlphabet, Dialect
 from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus
-from smscd.core.directory import Account, Upstream, VendorTlv
+from smscd.core.directory import Account
 from smscd.core.planning import Planned
 from smscd.core.profiles import PLAIN, decode_named, dialect_of, encode_named, is_plain, tlv_profile
 from smscd.core.reasons import Reason, Rejected
+from smscd.core.upstream import Upstream, VendorTlv
 from tests.unit.smscd.core.profile_fixture import PRICE, Way
 
 ROWS = (

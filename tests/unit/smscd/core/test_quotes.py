@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smscd.core.directory import Account, Cost, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Cost, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.planning import plan
 from smscd.core.reasons import Reason, Rejected
 from smscd.core.records import Door
 from smscd.core.submission import Submission
+from smscd.core.upstream import Upstream
 
 DAY = 86_400_000
 START = 1_790_000_000_000

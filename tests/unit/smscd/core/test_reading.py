@@ -18,10 +18,11 @@ from protocols.smpp.longform import Carried
 from protocols.smpp.pdu import DataSm, DeliverSm
 from protocols.smpp.receipt import Receipt, format_receipt, parse_receipt, receipt_tlvs
 from smscd.core.callbacks import inbound_callback, webhook_event
-from smscd.core.directory import Account, Upstream, VendorTlv
+from smscd.core.directory import Account
 from smscd.core.profiles import PLAIN, dialect_of
 from smscd.core.reading import Reader, rewritten
 from smscd.core.records import InboundRecord
+from smscd.core.upstream import Upstream, VendorTlv
 from tests.unit.smscd.core.profile_fixture import NOW, understood, written
 
 import msgspec  # isort: skip

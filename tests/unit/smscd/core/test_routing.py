@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smscd.core.directory import Account, Cost, Price, Route, RouteChoice, Snapshot, Upstream
+from smscd.core.directory import Account, Cost, Price, Route, RouteChoice, Snapshot
 from smscd.core.directory_index import DirectoryIndex, Routed
 from smscd.core.failover import next_candidates
 from smscd.core.planning import plan
@@ -24,6 +24,7 @@ from smscd.core.records import Door, MessageRecord
 from smscd.core.route_forms import route_of
 from smscd.core.routing import NONE_CLOSED, Why
 from smscd.core.submission import Submission
+from smscd.core.upstream import Upstream
 
 DEST = b"447700900123"
 VIP = Account(id="vip", any_sender=True, tags=frozenset({"gold", "uk"}))

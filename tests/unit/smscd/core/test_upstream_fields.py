@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.core.upstream_fields import (
     BY_NAME,
     SECRETS,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from smscd.core.callback_records import CallbackKind
 from smscd.core.callbacks import event_id_of, trial_event, webhook_event
 from smscd.core.directory import Account, Snapshot, WebhookEndpoint
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackKind, State
+from smscd.core.records import State
 from smscd.core.webhook_events import EVENTS, SELECTORS, Endpoints, event_type, wants
 from tests.unit.smscd.egress.webhook_fixture import callback
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from smscd.core.breaker import Breaker
-from smscd.core.directory import Upstream
 from smscd.core.records import MessageRecord, Outcome, ResultRecord, State, Tariff
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.dispatcher import Dispatcher
 from smscd.egress.dispatch.turn import Ref
 from smscd.egress.figures import UpstreamFigures
@@ -22,15 +22,14 @@ from storage.redis.errors import StorageUnavailable
 from tests.unit.smscd.egress.doubles import (
     FIRST_ID,
     Clock,
-    FakeDispatchStore,
     FakeLink,
     FakeParkedSink,
-    FakeRedis,
     FakeSenders,
     FakeSession,
     message,
     profile,
 )
+from tests.unit.smscd.egress.redis_double import FakeDispatchStore, FakeRedis
 
 STATUSES = (0, 0, 0, 0, 0, 0x0B, 0x08, 0x58, 0x14)
 ENDS = (Outcome.FAILED, Outcome.EXPIRED, Outcome.CANCELED, Outcome.UNKNOWN)

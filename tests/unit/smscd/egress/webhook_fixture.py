@@ -12,9 +12,10 @@ from yarl import URL
 
 from protocols.webhooks import make_secret
 from smscd.core.callback_forms import CallbackRequest
+from smscd.core.callback_records import CallbackKind, CallbackRecord, CallbackResult
 from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackKind, CallbackRecord, CallbackResult, State
+from smscd.core.records import State
 from smscd.egress.webhooks.schedule import Posted
 from smscd.egress.webhooks.webhooks import WebhookFigures, Webhooks
 from storage.redis.errors import StorageUnavailable

@@ -7,19 +7,13 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from smscd.core.directory import Snapshot, Upstream
+from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.owner import Surroundings, UpstreamStores
-from tests.unit.smscd.egress.doubles import (
-    FIRST_ID,
-    NOW_MS,
-    FakeDispatchStore,
-    FakeReceiptStore,
-    FakeRedis,
-    FakeSession,
-    profile,
-)
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeSession, profile
 from tests.unit.smscd.egress.pipes import Smsc
+from tests.unit.smscd.egress.redis_double import FakeDispatchStore, FakeReceiptStore, FakeRedis
 
 
 class FakeRole(FakeSession):

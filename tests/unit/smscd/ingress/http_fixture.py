@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot, Upstream, VendorTlv
+from smscd.core.directory import Account, ApiKey, Price, Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.idempotency import duplicate_of
 from smscd.core.ids import IdSource
 from smscd.core.planning import Planned
 from smscd.core.reasons import Reason
+from smscd.core.upstream import Upstream, VendorTlv
 from smscd.core.verdicts import Accepted, Refused, Verdict, VerdictSink
 from smscd.ingress.changes import Change
 from smscd.ingress.http.account_keys import AccountKeys, KeyList, KeyRequest, NewKey, RevokedKey

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from smscd.core.records import InboundRecord, MessageRecord, State
-from storage.postgres.copyrows import MESSAGE_COLUMNS, Learned, RowBuilder
+from storage.postgres.copyrows import MESSAGE_COLUMNS, RowBuilder
+from storage.postgres.learned import Learned
 from storage.postgres.messages import StoredMessage
 from storage.postgres.rows import decode_conversion, wire_bytes
 from tests.unit.storage.postgres.test_copyrows import read

@@ -7,26 +7,18 @@ from typing import Any
 import pytest
 from msgspec.msgpack import decode
 
-from smscd.core.directory import Account, MoNumber, Snapshot, Upstream
+from smscd.core.callback_records import CallbackKind, CallbackRecord
+from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import (
-    CallbackKind,
-    CallbackRecord,
-    HeldPart,
-    InboundRecord,
-    MessageRecord,
-    SentContext,
-    State,
-    Tariff,
-    Via,
-)
+from smscd.core.records import HeldPart, InboundRecord, MessageRecord, SentContext, State, Tariff, Via
+from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import ACCEPTED, WAITING, RestRecord
 from smscd.egress.dispatch.turn import RESENDS_MAX, sent_context
 from smscd.egress.owed_callbacks import waiting_part
 from smscd.recovery.recover import horizons
 from smscd.recovery.report import Report
 from smscd.recovery.restore import Restorer
-from storage.postgres.copyrows import Learned
+from storage.postgres.learned import Learned
 from storage.postgres.recovery import EventRow, Found, SentRow
 from storage.postgres.rows import EventKind
 from storage.redis.keys import DAY_MS, HOUR_MS

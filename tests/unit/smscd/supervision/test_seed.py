@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smscd.core.directory import VendorTlv
+from smscd.core.upstream import VendorTlv
 from smscd.supervision.seed import (
     UpstreamUrlError,
     api_key_hash,

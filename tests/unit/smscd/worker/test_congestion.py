@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from smscd.core.directory import Snapshot, Upstream
+from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.worker.congestion import Congestion, queue_share
 from storage.redis.errors import StorageUnavailable
 

@@ -7,7 +7,8 @@ import re
 import msgspec
 import pytest
 
-from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route, Upstream
+from smscd.core.directory import Account, ApiKey, Credential, MoNumber, Route
+from smscd.core.upstream import Upstream
 from storage.postgres.statements import load
 
 KINDS: list[tuple[str, str, type[msgspec.Struct]]] = [

@@ -8,26 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from smscd.core.records import (
-    CallbackOutcome,
-    CallbackResult,
-    InboundRecord,
-    MessageRecord,
-    Outcome,
-    ReceiptRecord,
-    ResultRecord,
-    State,
-)
+from smscd.core.callback_records import CallbackOutcome, CallbackResult
+from smscd.core.records import InboundRecord, MessageRecord, Outcome, ReceiptRecord, ResultRecord, State
 from storage.postgres.copyrows import (
     EVENT_COLUMNS,
     MESSAGE_COLUMNS,
     ROW_ERRORS,
     SEGMENT_COLUMNS,
-    Learned,
     RowBuilder,
     bigint,
     field,
 )
+from storage.postgres.learned import Learned
 from storage.postgres.rows import CallbackState, EventKind
 
 MESSAGE = MessageRecord(

@@ -15,7 +15,7 @@ from protocols.smpp.codec import encode_body
 from protocols.smpp.constants import CommandStatus
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import AlertNotification, DataSm, DataSmResp, DeliverSm, SubmitSm
-from smscd.core.directory import Upstream, VendorTlv
+from smscd.core.upstream import Upstream, VendorTlv
 from smscd.egress.binds import links
 from smscd.egress.binds.links import BindKind, Link, LinkState
 from smscd.egress.binds.pauses import HOLD_SECONDS, Pause, SessionEnd, pause_after

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from protocols.smpp.codec import HEADER
 from protocols.smpp.constants import HEADER_SIZE, CommandId, CommandStatus
-from smscd.core.directory import Upstream
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.links import BindKind, LinkState
 from smscd.egress.binds.pool import UpstreamPool
 from smscd.egress.figures import UpstreamFigures

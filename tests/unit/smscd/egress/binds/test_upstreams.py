@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from smscd.core.directory import Snapshot, Upstream
+from smscd.core.directory import Snapshot
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.upstream import Upstream
 from smscd.egress.binds.upstreams import Upstreams
 from tests.unit.smscd.egress.doubles import message, profile
 from tests.unit.smscd.egress.pipes import until

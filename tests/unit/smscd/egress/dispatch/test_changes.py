@@ -7,8 +7,9 @@ import pytest
 
 from smscd.core.records import ChangeKind, ChangeRequest, MessageRecord, Outcome, State
 from storage.redis.changes import ChangeAnswer
-from tests.unit.smscd.egress.dispatch.test_dispatcher import ROK, RSYSERR, Rig
-from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeRedis, message
+from tests.unit.smscd.egress.dispatch.dispatcher_rig import ROK, RSYSERR, Rig
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, message
+from tests.unit.smscd.egress.redis_double import FakeRedis
 
 PRICE = 70_000
 CANCEL, REPLACE = ChangeKind.CANCEL, ChangeKind.REPLACE

@@ -7,7 +7,8 @@ import pytest
 from smscd.egress.dispatch.backlog import Backlog
 from smscd.egress.dispatch.claims import Claims
 from storage.redis.errors import StorageUnavailable
-from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, FakeDispatchStore, FakeRedis, message
+from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, message
+from tests.unit.smscd.egress.redis_double import FakeDispatchStore, FakeRedis
 
 
 class Rig:

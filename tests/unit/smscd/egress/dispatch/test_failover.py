@@ -11,7 +11,7 @@ from smscd.core.directory_index import DirectoryIndex
 from smscd.core.records import MessageRecord
 from smscd.egress.dispatch.failover import Failover
 from smscd.egress.figures import Tally
-from tests.unit.smscd.egress.dispatch.test_dispatcher import Rig
+from tests.unit.smscd.egress.dispatch.dispatcher_rig import Rig
 from tests.unit.smscd.egress.doubles import FIRST_ID, message, profile
 
 RSYSERR = int(CommandStatus.ESME_RSYSERR)

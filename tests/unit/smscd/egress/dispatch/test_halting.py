@@ -9,8 +9,9 @@ from protocols.smpp.constants import CommandStatus
 from smscd.core.records import Outcome
 from smscd.egress.dispatch import halting
 from smscd.egress.dispatch.halting import NOTHING_HALTED, Halting
-from tests.unit.smscd.egress.dispatch.test_dispatcher import Rig
-from tests.unit.smscd.egress.doubles import FakeRedis, message
+from tests.unit.smscd.egress.dispatch.dispatcher_rig import Rig
+from tests.unit.smscd.egress.doubles import message
+from tests.unit.smscd.egress.redis_double import FakeRedis
 
 OTHER_QUEUE = "{s00}:q:carrier:1:other"
 PAUSED = Halting(is_paused=True)

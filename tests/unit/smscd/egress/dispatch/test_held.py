@@ -7,9 +7,10 @@ import pytest
 from smscd.core.records import ChangeKind, InDoubt, MessageRecord, Outcome, ParkedReceipt, State, Tariff
 from smscd.egress.dispatch.blobs import open_rest
 from storage.redis.changes import ChangeAnswer
+from tests.unit.smscd.egress.dispatch.dispatcher_rig import ROK, Rig
 from tests.unit.smscd.egress.dispatch.test_changes import ask
-from tests.unit.smscd.egress.dispatch.test_dispatcher import ROK, Rig
-from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeLink, FakeRedis, encode, message, profile
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeLink, encode, message, profile
+from tests.unit.smscd.egress.redis_double import FakeRedis
 
 RESEND, FAIL = ChangeKind.RESEND, ChangeKind.FAIL
 PRICE = 70_000

@@ -5,12 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import receipt_callback, result_callback
 from smscd.core.error_table import ErrorTable
-from smscd.core.records import CallbackRecord, Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
+from smscd.core.records import Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
 from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
-from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, decode_results, message, profile
+from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, message, profile
+from tests.unit.smscd.egress.redis_double import decode_results
 
 RINVDSTADR, RSYSERR = 0x0B, 0x08
 

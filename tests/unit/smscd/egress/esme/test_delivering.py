@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocols.smpp.constants import CommandStatus
-from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.esme.delivering import AGE_MS_MAX, Delivering
 from storage.redis.blobs import pack_array
 from tests.unit.smscd.egress.doubles import NOW_MS, encode

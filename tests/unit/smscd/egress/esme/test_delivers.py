@@ -12,7 +12,8 @@ from protocols.smpp.constants import CommandId, MessageState, TlvTag
 from protocols.smpp.errors import EncodeError
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import parse_receipt
-from smscd.core.records import CallbackKind, CallbackRecord, State
+from smscd.core.callback_records import CallbackKind, CallbackRecord
+from smscd.core.records import State
 from smscd.egress.esme.delivers import PARTS_TAG, DeliverEncoder, printable
 from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS
 from tests.unit.smscd.egress.esme.test_delivering import callback

@@ -15,19 +15,21 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import CommandStatus, TlvTag
 from protocols.smpp.limits import SessionConfig
 from protocols.smpp.pdu import BindReceiver, BindTransmitter, DeliverSm
-from smscd.core.directory import Account, AlphabetName, Snapshot
+from smscd.core.callback_records import CallbackKind, CallbackOutcome, CallbackResult
+from smscd.core.directory import Account, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.esme import BoundEsme
-from smscd.core.records import CallbackKind, CallbackOutcome, CallbackResult
+from smscd.core.upstream import AlphabetName
 from smscd.egress.esme.outbox import Outbox
 from smscd.egress.figures import OutboxFigures
 from smscd.transport.connection import Callbacks, SmppConnection
 from smscd.transport.registry import BoundSessions
 from storage.redis.blobs import pack_array
 from storage.redis.errors import StorageUnavailable
-from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, encode, order
+from tests.unit.smscd.egress.doubles import NOW_MS, FakeSession, encode
 from tests.unit.smscd.egress.esme.test_delivering import blob, callback
 from tests.unit.smscd.egress.pipes import connect, until
+from tests.unit.smscd.egress.redis_double import order
 
 RX_T_APPN = int(CommandStatus.ESME_RX_T_APPN)
 

@@ -25,7 +25,8 @@ from smscd.egress.receipts.cold import (
     decide,
 )
 from smscd.egress.receipts.record import ColdFound, RecordAway, states_of
-from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, FakeReceiptStore, FakeRedis, encode, message, profile
+from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, encode, message, profile
+from tests.unit.smscd.egress.redis_double import FakeReceiptStore, FakeRedis
 
 LATER = NOW_MS + RIPE_MS
 NUMBER = b"447700900123"

@@ -8,13 +8,16 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.tlv import HOP_TAGS
-from smscd.core.directory import Account, MoNumber, Snapshot, VendorTlv
+from smscd.core.callback_records import CallbackKind
+from smscd.core.directory import Account, MoNumber, Snapshot
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.joining import Waits
-from smscd.core.records import CallbackKind, Via
+from smscd.core.records import Via
+from smscd.core.upstream import VendorTlv
 from smscd.egress.receipts.inbound import InboundReader, Taken
 from storage.redis.receipts import InboundItem
-from tests.unit.smscd.egress.doubles import NOW_MS, decode_callback, profile
+from tests.unit.smscd.egress.doubles import NOW_MS, profile
+from tests.unit.smscd.egress.redis_double import decode_callback
 
 DIRECTORY = DirectoryIndex(
     Snapshot(

@@ -13,13 +13,15 @@ from protocols.smpp import tlv
 from protocols.smpp.constants import TlvTag
 from protocols.smpp.pdu import DeliverSm
 from smscd.core import joining
-from smscd.core.records import CallbackRecord, HeldPart, InboundRecord, Via
+from smscd.core.callback_records import CallbackRecord
+from smscd.core.records import HeldPart, InboundRecord, Via
 from smscd.egress.receipts import mobile, parked
 from storage.redis.errors import Fenced
 from storage.redis.receipts import ReceiptBatch
-from tests.unit.smscd.egress.doubles import FakeRedis, decode_callback, profile
+from tests.unit.smscd.egress.doubles import profile
 from tests.unit.smscd.egress.pipes import until
-from tests.unit.smscd.egress.receipts.test_receipts import ROK, Rig, as_data, nobody_remembers
+from tests.unit.smscd.egress.receipts.receipts_rig import ROK, Rig, as_data, nobody_remembers
+from tests.unit.smscd.egress.redis_double import FakeRedis, decode_callback
 
 WINDOW_MS = 600_000
 HOOK, WHOLE, PARTS = b"777", b"888", b"12345"

@@ -9,7 +9,8 @@ from smscd.egress.dispatch.turn import sent_context
 from smscd.egress.figures import UpstreamFigures
 from smscd.egress.receipts.forms import SUGGESTED_AFTER
 from smscd.egress.receipts.parked import RIPE_MS, SWEPT_AT_ONCE, Pair, ParkedReceipts
-from tests.unit.smscd.egress.doubles import NOW_MS, FakeReceiptStore, FakeRedis, encode, message, profile
+from tests.unit.smscd.egress.doubles import NOW_MS, encode, message, profile
+from tests.unit.smscd.egress.redis_double import FakeReceiptStore, FakeRedis
 
 LATER = NOW_MS + RIPE_MS
 FIRST = 0x1F2E3D

@@ -7,10 +7,10 @@ import pytest
 from protocols.gsm.septets import pack
 from protocols.smpp import tlv
 from protocols.smpp.pdu import DeliverSm
-from smscd.core.directory import VendorTlv
 from smscd.core.records import State
+from smscd.core.upstream import VendorTlv
 from tests.unit.smscd.egress.doubles import profile
-from tests.unit.smscd.egress.receipts.test_receipts import ROK, Rig, as_data, only, receipt
+from tests.unit.smscd.egress.receipts.receipts_rig import ROK, Rig, as_data, only, receipt
 
 MCCMNC = VendorTlv(tag=0x1401, name="mccmnc", kind="integer", size_min=1, size_max=4)
 NAMED = tlv.encode([(0x1401, b"\x66\x59")])

@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 
 from protocols.webhooks import SIGNATURE_HEADER
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.core.directory import Snapshot, WebhookEndpoint
 from smscd.core.directory_index import DirectoryIndex
-from smscd.core.records import CallbackOutcome, CallbackRecord, CallbackResult
 from smscd.egress.webhooks.receivers import GONE_MAX, Receivers
 from smscd.egress.webhooks.schedule import Posted
 from tests.unit.smscd.egress.webhook_fixture import ACCOUNTS, SECRET, START_MS, Rig, callback, rig

@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from protocols.webhooks import verify
-from smscd.core.records import CallbackOutcome, CallbackRecord
+from smscd.core.callback_records import CallbackOutcome, CallbackRecord
 from smscd.egress.webhooks.schedule import SCHEDULE_SECONDS, Posted
 from tests.unit.smscd.egress.webhook_fixture import SECRET, START_MS, callback, rig
 

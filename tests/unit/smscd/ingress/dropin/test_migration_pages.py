@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from smscd.core.callback_forms import kannel_url
-from smscd.core.records import CallbackRecord
+from smscd.core.callback_records import CallbackRecord
 from smscd.ingress.dropin import jasmin, kannel
 
 CONF = Path(__file__).resolve().parents[5] / "conf"

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from smscd.core.directory import Account, Upstream, VendorTlv
+from smscd.core.directory import Account
+from smscd.core.upstream import Upstream, VendorTlv
 
 UPSTREAM: dict[str, Any] = {"id": "up", "host": "h", "port": 1, "system_id": "s", "password": "p"}
 TLV: dict[str, Any] = {"tag": 0x1400, "name": "entity", "type": "c_octets", "min": 2, "max": 20}
