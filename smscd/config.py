@@ -81,6 +81,10 @@ class OutbindConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(ip_network(part.strip()) for part in self.allowed_addresses.split(",") if part.strip())
 
 
+def _networks_of(text: str) -> tuple[str, ...]:
+    return tuple(str(parse_network(part)) for part in text.split(",") if part.strip())
+
+
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The HTTP listener for customers.
 
@@ -99,7 +103,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def proxies(self) -> tuple[str, ...]:
         """trusted_proxies, read. Raises ValueError."""
-        return tuple(str(parse_network(part)) for part in self.trusted_proxies.split(",") if part.strip())
+        return _networks_of(self.trusted_proxies)
 
 
 class KannelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +124,19 @@ class AdminConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's listener: /health/, /metrics and the admin API.
 
     token: of the first two, needed by everybody who is not on loopback. ledger_seconds: how long an order of money
-    waits for the ledger; then it is pending.
+    waits for the ledger; then it is pending. trusted_proxies: as of [http], for the addresses in the audit log.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8081
     token: str = ""
     ledger_seconds: Annotated[float, Meta(ge=0, le=60)] = 10.0
+    trusted_proxies: str = ""
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """trusted_proxies, read. Raises ValueError."""
+        return _networks_of(self.trusted_proxies)
 
 
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -363,10 +373,11 @@ def _contradictions(config: Config) -> list[str]:
             found.append("[outbind] host is set: say in [outbind] allowed_addresses who may call.")
     except ValueError as error:
         found.append(f"[outbind] allowed_addresses is wrong: {error}.")
-    try:
-        _ = config.http.proxies
-    except ValueError as error:
-        found.append(f"[http] trusted_proxies is wrong: {error}.")
+    for listener_name, behind in (("http", config.http), ("admin", config.admin)):
+        try:
+            _ = behind.proxies
+        except ValueError as error:
+            found.append(f"[{listener_name}] trusted_proxies is wrong: {error}.")
     taken: dict[tuple[str, int], str] = {}
     for name in ("smpp", "http", "kannel", "jasmin", "admin"):
         listener = getattr(config, name)
