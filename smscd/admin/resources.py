@@ -11,9 +11,9 @@ import msgspec
 
 from smscd.admin.bodies import RULES, read_fields
 from smscd.admin.orders import Refusal
-from smscd.ingress.http.problems import INVALID, NOT_FOUND, Problem
+from smscd.ingress.http.problems import INVALID, NOT_FOUND, FieldError, Problem
 from smscd.ingress.http.queries import Parameter
-from smscd.ingress.http.strict_bodies import read_strict
+from smscd.ingress.http.strict_bodies import FIELD_ERRORS_MAX, read_strict
 from storage.postgres.operators import Token
 
 JSON: Final = "application/json"
@@ -177,7 +177,10 @@ class Operation:
 
 def problem_of(refusal: Refusal) -> Problem:
     """A refusal as HTTP says it."""
-    return Problem(status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail)
+    errors = tuple(FieldError(f"/{place}" if place else "", rule) for place, rule in refusal.faults[:FIELD_ERRORS_MAX])
+    return Problem(
+        status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail, errors=errors
+    )
 
 
 def answered(found: object, status: int = 200) -> Done | Problem:
