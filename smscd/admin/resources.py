@@ -139,7 +139,7 @@ class Operation:
     """A method of a path below /admin/v1/. {name} in the path is a part of it, {name*} the rest, slashes and all.
 
     id: the name in the document. parts: what parts of the path must match. answer: the type of what is answered; None:
-    a JSON object. statuses: of success.
+    a JSON object. statuses: of success. example: an answer; asks: a body that fits it.
     """
 
     method: str
@@ -152,6 +152,8 @@ class Operation:
     query: Mapping[str, Query] = field(default_factory=dict)
     answer: type | None = None
     statuses: tuple[int, ...] = (200,)
+    example: object = None
+    asks: object = None
 
     @property
     def route(self) -> str:

@@ -21,7 +21,7 @@ from smscd.admin.permissions import NEEDED
 from smscd.cli import cli
 from smscd.cli.output import operator_name
 from smscd.core.live_sessions import LiveSession, SessionAnswer, SessionAsk
-from smscd.core.records import CallbackRecord, OrphanRecord, ParkedReceipt, State
+from smscd.core.records import CallbackOutcome, CallbackRecord, OrphanRecord, ParkedReceipt, State
 from smscd.egress.dispatch.blobs import DOUBTED, Item, rest_blob
 from smscd.ingress import changes
 from smscd.monitoring.health import Heartbeat
@@ -30,7 +30,7 @@ from storage.redis.dispatch import id8
 from storage.redis.sessions import SessionAsks
 from tests.integration.admin_api_rig import PEPPER, Api
 from tests.integration.admin_rig import KEYS
-from tests.integration.journal_fake import FakeJournal, sent
+from tests.integration.journal_fake import FakeJournal, delivered_callback, receipt, sent
 from tests.integration.writer_fixture import write_all
 from tests.unit.smscd.egress.doubles import message
 
@@ -93,6 +93,7 @@ ORDERS = (
           ("message.cancel", "message.cancel.refused")),
     Order("POST sessions/{session}/disconnect", "sessions/b-1/disconnect", ("session.disconnect",)),
     Order("POST dead-letters/journal/{number}/discard", "dead-letters/journal/1/discard", ("dead_letter.discard",)),
+    Order("POST dead-letters/esmes/redrive", "dead-letters/esmes/redrive?account=acme", ("dead_letter.redrive",)),
     Order("POST dead-letters/callbacks/replay", "dead-letters/callbacks/replay?account=acme", ("callback.replay",)),
     Order("POST operators", "operators", ("operator.add",), {"name": "dee", "role": "support"}),
     Order("DELETE operators/{operator}", "operators/dee", ("operator.revoke",)),
@@ -103,7 +104,7 @@ ORDERS = (
 
 @pytest.fixture
 async def walked(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """With a message in doubt, one that waits, an orphan, two dead letters of the journal, and one of a callback."""
+    """With a message in doubt, one that waits, an orphan, two dead letters of the journal, and two of callbacks."""
     monkeypatch.setattr(doubts, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(orphans, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(sessions, "ANSWER_SECONDS", 0.3)
@@ -112,6 +113,8 @@ async def walked(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
     journal.append(b"A", [WAITING, SENT])
     accepted = sent(SENT, journal.now_ms)
     journal.append(b"T", [accepted])
+    journal.append(b"R", [receipt(SENT, journal.now_ms)], b"2")
+    journal.append(b"C", [delivered_callback(SENT, journal.now_ms, outcome=CallbackOutcome.DEAD)])
     await write_all(api.rig.record.dsn, journal)
     late = ParkedReceipt(
         accepted.upstream_message_id, b"DELIVRD", b"000", State.DELIVERED, journal.now_ms, b"raw", journal.now_ms,
@@ -251,9 +254,9 @@ async def test_a_callback_that_was_given_up_is_listed_and_sent_once_more(walked:
 
 READING = {
     "account list", "account show", "account statement", "audit list", "callback list", "credential list", "db status",
-    "dead-letter list", "doubt list", "halted", "key list", "ledger verify", "message show", "mo list", "operator list",
-    "orphan list", "pdu decode", "pdu trace", "price quote", "queue list", "route explain", "route list",
-    "route show", "session list", "totals", "upstream list", "upstream show",
+    "dead-letter esmes", "dead-letter list", "doubt list", "halted", "key list", "ledger verify", "message show",
+    "mo list", "operator list", "orphan list", "pdu decode", "pdu trace", "price quote", "queue list", "route explain",
+    "route list", "route show", "session list", "totals", "upstream list", "upstream show",
 }  # fmt: skip
 NOT_OF_OPERATORS = {
     "demo", "serve", "carrier", "bench http", "bench run", "bench smpp",
@@ -317,6 +320,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("orphan match --upstream one", ("orphan.match", "orphan.match.refused")),
     ("session disconnect b-1", ("session.disconnect",)),
     ("callback replay --account acme --all", ("callback.replay",)),
+    ("dead-letter redrive --account acme", ("dead_letter.redrive",)),
     ("dead-letter discard 1", ("dead_letter.discard",)),
     ("upstream remove one --force", ("upstream.remove",)),
     ("seed", ("seed",)),
