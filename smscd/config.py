@@ -73,6 +73,10 @@ class OutbindConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(ip_network(part.strip()) for part in self.allowed_addresses.split(",") if part.strip())
 
 
+def _networks_of(text: str) -> tuple[str, ...]:
+    return tuple(str(parse_network(part)) for part in text.split(",") if part.strip())
+
+
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The HTTP listener for customers.
 
@@ -91,7 +95,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def proxies(self) -> tuple[str, ...]:
         """trusted_proxies, read. Raises ValueError."""
-        return tuple(str(parse_network(part)) for part in self.trusted_proxies.split(",") if part.strip())
+        return _networks_of(self.trusted_proxies)
 
 
 class KannelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,13 +116,19 @@ class AdminConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's listener: /health/, /metrics and the admin API.
 
     token: of the first two, needed by everybody who is not on loopback. ledger_seconds: how long an order of money
-    waits for the ledger; then it is pending.
+    waits for the ledger; then it is pending. trusted_proxies: as of [http], for the addresses in the audit log.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8081
     token: str = ""
     ledger_seconds: Annotated[float, Meta(ge=0, le=60)] = 10.0
+    trusted_proxies: str = ""
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """trusted_proxies, read. Raises ValueError."""
+        return _networks_of(self.trusted_proxies)
 
 
 class AdmissionConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,10 +128,11 @@ def _contradictions(config: Config) -> list[str]:
             found.append("[outbind] host is set: say in [outbind] allowed_addresses who may call.")
     except ValueError as error:
         found.append(f"[outbind] allowed_addresses is wrong: {error}.")
-    try:
-        _ = config.http.proxies
-    except ValueError as error:
-        found.append(f"[http] trusted_proxies is wrong: {error}.")
+    for listener_name, behind in (("http", config.http), ("admin", config.admin)):
+        try:
+            _ = behind.proxies
+        except ValueError as error:
+            found.append(f"[{listener_name}] trusted_proxies is wrong: {error}.")
     taken: dict[tuple[str, int], str] = {}
     for name in ("smpp", "http", "kannel", "jasmin", "admin"):
         listener = getattr(config, name)

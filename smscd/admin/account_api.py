@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -146,7 +147,9 @@ class AccountResources:
             order, desk.database, desk.balances, is_forced=body.force, wait_seconds=desk.wait_seconds
         )
         if isinstance(outcome, Refusal):
-            return answered(outcome)
+            given = "amount" if body.amount is not None else "amount_micros"
+            faults = tuple((given if name == "amount" else name, rule) for name, rule in outcome.faults)
+            return answered(replace(outcome, faults=faults))
         _log.info(
             "account.ordered",
             account=account,

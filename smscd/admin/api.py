@@ -15,7 +15,9 @@ from smscd.admin.operators import Operators
 from smscd.admin.permissions import NEEDED, may
 from smscd.admin.problems import FORBIDDEN
 from smscd.admin.resources import CSV, JSON, Asked, Body, Done, Operation
+from smscd.core.networks import is_address, normalised
 from smscd.ingress.http.bodies import BodyReader, is_json
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.ingress.http.problems import (
     BUSY,
     INTERNAL,
@@ -50,10 +52,16 @@ _log = structlog.get_logger(__name__)
 
 
 class AdminApi:
-    """Everything under /admin/v1/. operations: what can be asked for; each has a row in the table of roles."""
+    """Everything under /admin/v1/. operations: what can be asked for; each has a row in the table of roles.
 
-    def __init__(self, operators: Operators, operations: Iterable[Operation]) -> None:
+    addresses: whence a request comes, for the log; those of peers unless proxies are trusted.
+    """
+
+    def __init__(
+        self, operators: Operators, operations: Iterable[Operation], addresses: ClientAddresses | None = None
+    ) -> None:
         self._operators = operators
+        self._addresses = addresses or ClientAddresses()
         self._under_way = 0
         self._readers = {
             JSON: BodyReader(
@@ -76,7 +84,7 @@ class AdminApi:
         if self._under_way >= REQUESTS_MAX:
             return _refused(problem(BUSY, headers=(("Retry-After", "1"),)), request)
         self._under_way += 1
-        ORIGIN.set(request.remote or "")
+        ORIGIN.set(self._whence(request))
         try:
             found = await self._find(request)
         except _AWAY:
@@ -94,6 +102,11 @@ class AdminApi:
             content_type="application/json",
             headers={"Cache-Control": "no-store", **found.headers},
         )
+
+    def _whence(self, request: web.Request) -> str:
+        """The address for the log: the proxy's own when what it passes on is none."""
+        found = self._addresses.of(request)
+        return found if is_address(found) else normalised(request.remote or "")
 
     async def _find(self, request: web.Request) -> Done | Problem:
         """Who asks comes first, so that nobody learns without a token what there is."""

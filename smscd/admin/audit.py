@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 
-from smscd.admin import queries
+from smscd.admin import pages, queries
 from smscd.admin.desk import Desk
 from smscd.admin.resources import Asked, Done, Operation
 from smscd.ingress.http.problems import FieldError, Problem, invalid
-from smscd.ingress.http.queries import LIMIT_DEFAULT, write_cursor
 from storage.postgres.audit_log import AuditEntry, read_page
 
 
@@ -70,17 +69,19 @@ class AuditResources:
                     "subject": queries.text("Done to this account, upstream, ..."),
                     "since": queries.moment("From this moment on."),
                     "until": queries.moment("Before this moment."),
-                    "limit": queries.LIMITED,
-                    "cursor": queries.PLACE,
+                    **pages.PARAMETERS,
                 },
             )
         ]
 
     async def _list(self, asked: Asked) -> Done | Problem:
-        query = dict(asked.query)
-        limit, before = query.pop("limit", LIMIT_DEFAULT), query.pop("cursor", None)
+        query = asked.query
         if "since" in query and "until" in query and query["since"] >= query["until"]:
             return invalid([FieldError("/until", "must be later than since")])
-        found = await read_page(self._desk.database, limit=limit, before=before, **query)
-        cursor = write_cursor(found[-1].id) if len(found) == limit else None
+        filters = {name: value for name, value in query.items() if name not in pages.PARAMETERS}
+
+        async def read(limit: int, before: int | None) -> list[AuditEntry]:
+            return await read_page(self._desk.database, limit=limit, before=before, **filters)
+
+        found, cursor = await pages.read_page(query, read)
         return Done(200, AuditPage(data=[shown(entry) for entry in found], next_cursor=cursor))

@@ -31,7 +31,7 @@ class CallbackResources:
         which = {
             "since": queries.moment("That ended since then; since a week ago otherwise."),
             "account": queries.text("Of this account."),
-            "message": queries.whole("Of this message.", 1, (1 << 63) - 1, 1),
+            "message": queries.whole("Of this message.", 1, (1 << 63) - 1),
             "limit": queries.whole("How many at most.", 1, LISTED_MAX, LISTED),
         }
         return [

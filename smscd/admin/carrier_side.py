@@ -138,8 +138,8 @@ class CarrierSide:
                 return problem(NOT_FOUND, str(error))
             return Done(200, counted)
         ids = [int(one) for one in body.messages or ()]
-        if max(ids) >= 2**63:
-            return invalid([FieldError("/messages", "an id is below 2^63")])
+        if wrong := [at for at, one in enumerate(ids) if one >= 2**63]:
+            return invalid([FieldError(f"/messages/{at}", "an id is below 2^63") for at in wrong])
         ruled = await self._doubts.rule(verb, ids, asked.operator.name)
         said: dict[str, str] = {str(message_id): what for message_id, what in ruled.items()}
         return Done(200, {"messages": said, **Counter(said.values())})

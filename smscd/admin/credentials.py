@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from smscd.admin.orders import Refusal, no_account
+from smscd.admin.orders import Fault, Refusal, no_account, refused
 from smscd.core.directory import Credential
 from smscd.supervision.seed import new_password, password_hmac
 from storage.postgres import configuration, operators
@@ -94,13 +94,13 @@ def shown(credential: Credential) -> dict[str, object]:
 
 def check(system_id: str, certificate: str) -> Refusal | None:
     """What no credential can be."""
+    faults: list[Fault] = []
     if not SYSTEM_ID.fullmatch(system_id):
-        return Refusal("validation_failed", 422, "SMPP allows 1 to 15 printable ASCII characters of system_id.")
+        faults.append(("system_id", "SMPP allows 1 to 15 printable ASCII characters of system_id."))
     if not CERTIFICATE.fullmatch(certificate):
-        return Refusal(
-            "validation_failed", 422, "A client certificate is its SHA-256 in 64 hexadecimal digits, or CN=NAME."
-        )
-    return None
+        rule = "A client certificate is its SHA-256 in 64 hexadecimal digits, or CN=NAME."
+        faults.append(("client_certificate", rule))
+    return refused(faults)
 
 
 def _no_pepper(pepper: str) -> Refusal | None:

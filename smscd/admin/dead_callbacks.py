@@ -99,11 +99,7 @@ class DeadCallbacks:
         directory = DirectoryIndex(await load_snapshot(self._connection, with_prices=False))
         dead: list[Dead] = []
         for found in await recovery.read(self._connection, ids, with_events=True):
-            message = replace(found.message, callbacks_open=1)
-            if message.direction == Direction.INBOUND:
-                records = [inbound_due(message, directory)]
-            else:
-                records = receipts_due(message, record_of(message), found.sent, found.events)
+            message = found.message
             dead += [
                 Dead(
                     message_id=message.id,
@@ -116,9 +112,17 @@ class DeadCallbacks:
                     at=message.callback_at or since,
                     record=record,
                 )
-                for record in records
+                for record in made_again(found, directory)
             ]
         return dead
+
+
+def made_again(found: recovery.Found, directory: DirectoryIndex) -> list[CallbackRecord]:
+    """The last callback of a message, out of the record."""
+    message = replace(found.message, callbacks_open=1)
+    if message.direction == Direction.INBOUND:
+        return [inbound_due(message, directory)]
+    return receipts_due(message, record_of(message), found.sent, found.events)
 
 
 def _of_endpoint(row: webhooks.DeadDelivery) -> Dead:

@@ -11,12 +11,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from smscd.admin import queries
+from smscd.admin import pages, queries
 from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
 from smscd.admin.resources import Asked, Done, Operation, answered
 from smscd.ingress.http.problems import Problem
-from smscd.ingress.http.queries import LIMIT_DEFAULT, write_cursor
 from storage.postgres import dead_letters, operators
 from storage.postgres.dead_letters import ID_MAX, JournalLetter
 from storage.postgres.pool import Database, acquired
@@ -99,8 +98,7 @@ class DeadLetterResources:
                 query={
                     "account": queries.text("Of this account."),
                     "closed": queries.flag("Those as well that somebody has seen to."),
-                    "limit": queries.LIMITED,
-                    "cursor": queries.PLACE,
+                    **pages.PARAMETERS,
                 },
             ),
             Operation(
@@ -116,15 +114,14 @@ class DeadLetterResources:
 
     async def _list(self, asked: Asked) -> Done | Problem:
         query = asked.query
-        limit = query.get("limit", LIMIT_DEFAULT)
-        found = await dead_letters.read_page(
-            self._desk.database,
-            limit=limit,
-            before=query.get("cursor"),
-            account=query.get("account"),
-            with_closed=query.get("closed") == "true",
-        )
-        cursor = write_cursor(found[-1].id) if len(found) == limit else None
+        account, with_closed = query.get("account"), query.get("closed") == "true"
+
+        async def read(limit: int, before: int | None) -> list[JournalLetter]:
+            return await dead_letters.read_page(
+                self._desk.database, limit=limit, before=before, account=account, with_closed=with_closed
+            )
+
+        found, cursor = await pages.read_page(query, read)
         return Done(200, LetterPage(data=[shown(letter) for letter in found], next_cursor=cursor))
 
     async def _discard(self, asked: Asked) -> Done | Problem:

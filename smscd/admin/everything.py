@@ -7,6 +7,7 @@ from smscd.admin.audit import AuditResources
 from smscd.admin.callback_api import CallbackResources
 from smscd.admin.carrier_side import carrier_side
 from smscd.admin.credential_api import CredentialResources
+from smscd.admin.dead_esme_api import EsmeLetterResources
 from smscd.admin.dead_letters import DeadLetterResources
 from smscd.admin.desk import Desk
 from smscd.admin.key_api import KeyResources
@@ -36,6 +37,7 @@ def operations(desk: Desk) -> list[Operation]:
         *SessionResources(desk).operations(),
         *carrier_side(desk).operations(),
         *DeadLetterResources(desk).operations(),
+        *EsmeLetterResources(desk).operations(),
         *OperatorResources(desk).operations(),
         *CallbackResources(desk).operations(),
         *AuditResources(desk).operations(),

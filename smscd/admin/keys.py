@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from smscd.admin.orders import Refusal, no_account
+from smscd.admin.orders import Fault, Refusal, no_account, refused
 from smscd.core.directory import ApiKey
 from smscd.core.scopes import FOR_AN_APPLICATION, NAMES, ScopeName, in_order
 from smscd.ingress.http.account_keys import GRACE_SECONDS_MAX, LABEL_CHARACTERS_MAX, LABEL_PATTERN
@@ -70,12 +70,15 @@ class KeyRevoked:
 def terms_of(label: str, scopes: Iterable[str], expires_at: datetime | None, now: datetime) -> KeyTerms | Refusal:
     """What a key is to be, or what is wrong with it. No scopes are those of an application."""
     given = list(scopes)
-    if wrong := [scope for scope in given if scope not in NAMES]:
-        return _invalid(f"{wrong[0]} is not a scope: they are {', '.join(NAMES)}.")
+    wrong = [scope for scope in given if scope not in NAMES]
+    faults: list[Fault] = [("scopes", f"{scope} is not a scope: they are {', '.join(NAMES)}.") for scope in wrong]
     if len(label) > LABEL_CHARACTERS_MAX or not LABEL.fullmatch(label):
-        return _invalid(f"A label has at most {LABEL_CHARACTERS_MAX} characters, none of them a control character.")
+        rule = f"A label has at most {LABEL_CHARACTERS_MAX} characters, none of them a control character."
+        faults.append(("label", rule))
     if _is_out_of_reach(expires_at, now):
-        return _invalid(_REACH)
+        faults.append(("expires_at", _REACH))
+    if refusal := refused(faults):
+        return refusal
     held = frozenset(name for name in NAMES if name in given)
     return KeyTerms(label=label, scopes=held or FOR_AN_APPLICATION, expires_at=expires_at)
 
@@ -117,10 +120,14 @@ async def rotate(
 
     It has the same label and scopes. expires_at: None: it is valid as long as the other was to be, from now on.
     """
+    faults: list[Fault] = []
     if not 0 <= grace_seconds <= GRACE_SECONDS_MAX:
-        return _invalid(f"A key that is rotated stays valid for 0 to {GRACE_SECONDS_MAX // 86_400} days.")
+        rule = f"A key that is rotated stays valid for 0 to {GRACE_SECONDS_MAX // 86_400} days."
+        faults.append(("grace_seconds", rule))
     if _is_out_of_reach(expires_at, now):
-        return _invalid(_REACH)
+        faults.append(("expires_at", _REACH))
+    if refusal := refused(faults):
+        return refusal
     async with acquired(database) as connection, connection.transaction():
         if not await api_keys.hold(connection, account):
             return no_account(account)
@@ -278,7 +285,3 @@ def _no_key(account: str, name: str) -> Refusal:
     return Refusal(
         "not_found", 404, f"{account} has no key {name}: `smscd key list {account}` shows those that it has."
     )
-
-
-def _invalid(detail: str) -> Refusal:
-    return Refusal("validation_failed", 422, detail)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from smscd.admin.orders import Refusal, no_account
+from smscd.admin.orders import Fault, Refusal, no_account, refused
 from smscd.core.directory import MoNumber
 from smscd.core.mo_rules import KEYWORD_CHARACTERS_MAX, keyword_of
 from storage.postgres import mo_rules, operators
@@ -35,22 +35,22 @@ class RuleChange:
 def rule_of(number: str, account: str, via: str, keyword: str, *, is_prefix: bool) -> MoNumber | Refusal:
     """A rule as it is kept, or what is wrong with it. keyword: empty for every text."""
     word = keyword_of(keyword) if keyword else ""
+    faults: list[Fault] = []
     if word is None:
-        return Refusal(
-            "validation_failed",
-            422,
-            f"A keyword is one word of at most {KEYWORD_CHARACTERS_MAX} characters, without punctuation around it.",
-        )
+        rule = f"A keyword is one word of at most {KEYWORD_CHARACTERS_MAX} characters, without punctuation around it."
+        faults.append(("keyword", rule))
     if not (_NUMBER.fullmatch(number) or (is_prefix and number == "")):
-        return Refusal(
-            "validation_failed",
-            422,
+        rule = (
             "A number has 1 to 20 digits or letters and may begin with a plus sign; only a prefix may be *, which is "
-            "every number.",
+            "every number."
         )
+        faults.append(("number", rule))
     if via not in ("smpp", "webhook"):
-        return Refusal("validation_failed", 422, f"Messages go by smpp or webhook, not by {via}.")
-    return MoNumber(number=number.removeprefix("+"), account=account, via=via, keyword=word, is_prefix=is_prefix)
+        faults.append(("via", f"Messages go by smpp or webhook, not by {via}."))
+    if refusal := refused(faults):
+        return refusal
+    number = number.removeprefix("+")
+    return MoNumber(number=number, account=account, via=via, keyword=word or "", is_prefix=is_prefix)
 
 
 async def add(rule: MoNumber, operator: str, database: Database, tell: Tell) -> RuleChange | Refusal:

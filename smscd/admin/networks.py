@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from smscd.admin.keys import Tell
-from smscd.admin.orders import Refusal, no_account
+from smscd.admin.orders import Fault, Refusal, no_account, refused
 from smscd.core.networks import parse_network
 from storage.postgres import api_keys, operators
 from storage.postgres.pool import Database, acquired
@@ -43,7 +43,7 @@ async def change(
 
     The last one is not taken without `clear`: without any, everybody may come in.
     """
-    plus, minus = _read(added), _read(removed)
+    plus, minus = _read(added, door), _read(removed, door)
     if isinstance(plus, Refusal):
         return plus
     if isinstance(minus, Refusal):
@@ -94,14 +94,15 @@ def shown(account: str, found: Allowed) -> dict[str, object]:
     return {"account": account, "smpp": sorted(found.smpp), "http": sorted(found.http)}
 
 
-def _read(texts: Iterable[str]) -> frozenset[str] | Refusal:
-    networks = set()
-    for text in texts:
+def _read(texts: Iterable[str], door: Door) -> frozenset[str] | Refusal:
+    networks: set[str] = set()
+    faults: list[Fault] = []
+    for at, text in enumerate(texts):
         try:
             networks.add(str(parse_network(text)))
         except ValueError as error:
-            return _invalid(f"{text} is not a network: {error}.")
-    return frozenset(networks)
+            faults.append((f"{door}/{at}", f"{text} is not a network: {error}."))
+    return refused(faults) or frozenset(networks)
 
 
 def _form(text: str) -> str:

@@ -78,9 +78,8 @@ def _answers(one: Operation) -> tuple[type, ...]:
 
 def _operation(one: Operation) -> dict[str, Any]:
     schema = _ref(one.answer) if one.answer is not None else {"type": "object"}
-    success = {
-        str(status): {"description": _SUCCESS[status], "content": {JSON: {"schema": schema}}} for status in one.statuses
-    }
+    shown = {JSON: {"schema": schema, **_example(one.example)}}
+    success = {str(status): {"description": _SUCCESS[status], "content": shown} for status in one.statuses}
     codes = (*_ALWAYS, *(_OF_BODIES if one.body else ()), *((NOT_FOUND,) if one.names or one.body else ()))
     changing = () if one.method == "GET" else (_CONFLICT, METHOD_NOT_ALLOWED)
     found: dict[str, Any] = {
@@ -93,9 +92,13 @@ def _operation(one: Operation) -> dict[str, Any]:
         "responses": success | _refusals((*codes, *changing)),
     }
     if one.body is not None:
-        content = {one.body.content_type: {"schema": one.body.schema(_ref)}}
+        content = {one.body.content_type: {"schema": one.body.schema(_ref), **_example(one.asks)}}
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _example(value: object) -> dict[str, Any]:
+    return {} if value is None else {"example": msgspec.to_builtins(value)}
 
 
 def _part(one: Operation) -> Any:

@@ -7,8 +7,9 @@ Its reference names it in the whole installation: the same again tells what beca
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from smscd.archive.accounting import ORDER_KINDS
 from smscd.core.records import LedgerRecord
@@ -28,15 +29,21 @@ NOTE_CHARACTERS_MAX: Final = 500
 AMOUNT_MICROS_MAX: Final = 2**53 - 1
 KEPT_MS: Final = 30 * 86_400_000
 """How long Redis keeps references; of older ones PostgreSQL tells."""
+Fault: TypeAlias = tuple[str, str]
+"""Where something stands in a body, and what is wrong with it, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an order is not carried out. status: of HTTP. detail: a sentence that says what to do."""
+    """Why an order is not carried out. status: of HTTP. detail: a sentence that says what to do.
+
+    faults: of each field that is wrong, where it stands in the body (a/b) and what is wrong with it.
+    """
 
     code: str
     status: int
     detail: str
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +67,33 @@ class Outcome:
 def check(order: LedgerRecord) -> Refusal | None:
     """What is wrong with an order by itself."""
     reference, note = order.reference, order.note
+    faults: list[Fault] = []
     if order.kind not in ORDER_KINDS:
-        return _invalid(f"An order is one of {', '.join(ORDER_KINDS)}, not {order.kind}.")
+        faults.append(("kind", f"An order is one of {', '.join(ORDER_KINDS)}, not {order.kind}."))
     if not 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX or not reference.isprintable() or "/" in reference:
-        return _invalid(f"A reference has 1 to {REFERENCE_CHARACTERS_MAX} printable characters and no slash.")
+        rule = f"A reference has 1 to {REFERENCE_CHARACTERS_MAX} printable characters and no slash."
+        faults.append(("reference", rule))
     if len(note) > NOTE_CHARACTERS_MAX or not note.isprintable():
-        return _invalid(f"A note has at most {NOTE_CHARACTERS_MAX} printable characters.")
+        faults.append(("note", f"A note has at most {NOTE_CHARACTERS_MAX} printable characters."))
     if order.amount_micros == 0 or abs(order.amount_micros) > AMOUNT_MICROS_MAX:
-        return _invalid("An amount is neither zero nor beyond what a balance can hold (2^53 micro-units).")
-    if order.kind == "topup" and order.amount_micros < 0:
-        return _invalid("A top-up is positive: to take money, order an adjust or a correction, with a note.")
+        rule = "An amount is neither zero nor beyond what a balance can hold (2^53 micro-units)."
+        faults.append(("amount", rule))
+    elif order.kind == "topup" and order.amount_micros < 0:
+        rule = "A top-up is positive: to take money, order an adjust or a correction, with a note."
+        faults.append(("amount", rule))
     if order.kind != "topup" and not note.strip():
-        return _invalid(f"Every {order.kind} needs a note that says why.")
+        faults.append(("note", f"Every {order.kind} needs a note that says why."))
     if (order.kind == "correction") != bool(order.corrects):
-        return _invalid("A correction, and nothing else, names the reference of the entry that it corrects.")
-    return None
+        rule = "A correction, and nothing else, names the reference of the entry that it corrects."
+        faults.append(("corrects", rule))
+    return refused(faults)
+
+
+def refused(faults: Sequence[Fault]) -> Refusal | None:
+    """The refusal of what has these faults, all of them; None when there are none. The rules are sentences."""
+    if not faults:
+        return None
+    return Refusal("validation_failed", 422, " ".join(rule for _, rule in faults), tuple(faults))
 
 
 async def place(

@@ -150,6 +150,8 @@ class Orphans:
         closed = [(number, matched[number][1].context.id, matched[number][1].context.segment) for number in effects]
         if closed:
             await close_orphans(self._database, closed)
+        if silent := {number: said[number] for number in said if int(number) not in effects}:
+            await operators.log(self._database, operator, "orphan.match.refused", upstream, new={"matches": silent})
         return effects | {number: "not_answered" for number in matched if number not in effects}
 
 

@@ -67,6 +67,8 @@ NEEDED: Final[dict[str, OperatorRole]] = {
     "POST orphans/{number}/match": "support",
     "GET dead-letters/journal": "read",
     "POST dead-letters/journal/{number}/discard": "support",
+    "GET dead-letters/esmes": "read",
+    "POST dead-letters/esmes/redrive": "support",
     "GET operators": "read",
     "POST operators": "admin",
     "DELETE operators/{operator}": "admin",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from smscd.admin.resources import Query
 from smscd.ingress.http.queries import CURSOR, LIMIT, LIMIT_DEFAULT, LIMIT_MAX, Parameter, one_of
@@ -53,9 +53,10 @@ def flag(sentence: str) -> Query:
     return Query(parameter=FLAG, schema={"type": "string", "enum": ["true", "false"]}, sentence=sentence)
 
 
-def whole(sentence: str, least: int, most: int, default: int) -> Query:
+def whole(sentence: str, least: int, most: int, default: int | None = None) -> Query:
     """A whole number."""
-    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
+    schema: dict[str, Any] = {"type": "integer", "minimum": least, "maximum": most}
+    schema |= {} if default is None else {"default": default}
     return Query(parameter=_whole(least, most), schema=schema, sentence=sentence)
 
 

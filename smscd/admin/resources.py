@@ -11,9 +11,9 @@ import msgspec
 
 from smscd.admin.bodies import RULES, read_fields
 from smscd.admin.orders import Refusal
-from smscd.ingress.http.problems import INVALID, NOT_FOUND, Problem
+from smscd.ingress.http.problems import INVALID, NOT_FOUND, FieldError, Problem
 from smscd.ingress.http.queries import Parameter
-from smscd.ingress.http.strict_bodies import read_strict
+from smscd.ingress.http.strict_bodies import FIELD_ERRORS_MAX, read_strict
 from storage.postgres.operators import Token
 
 JSON: Final = "application/json"
@@ -139,7 +139,7 @@ class Operation:
     """A method of a path below /admin/v1/. {name} in the path is a part of it, {name*} the rest, slashes and all.
 
     id: the name in the document. parts: what parts of the path must match. answer: the type of what is answered; None:
-    a JSON object. statuses: of success.
+    a JSON object. statuses: of success. example: an answer; asks: a body that fits it.
     """
 
     method: str
@@ -152,6 +152,8 @@ class Operation:
     query: Mapping[str, Query] = field(default_factory=dict)
     answer: type | None = None
     statuses: tuple[int, ...] = (200,)
+    example: object = None
+    asks: object = None
 
     @property
     def route(self) -> str:
@@ -177,7 +179,10 @@ class Operation:
 
 def problem_of(refusal: Refusal) -> Problem:
     """A refusal as HTTP says it."""
-    return Problem(status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail)
+    errors = tuple(FieldError(f"/{place}" if place else "", rule) for place, rule in refusal.faults[:FIELD_ERRORS_MAX])
+    return Problem(
+        status=refusal.status, code=refusal.code, title=_TITLES[refusal.status], detail=refusal.detail, errors=errors
+    )
 
 
 def answered(found: object, status: int = 200) -> Done | Problem:

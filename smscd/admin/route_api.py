@@ -8,10 +8,13 @@ from smscd.admin import queries, routes
 from smscd.admin.desk import Desk
 from smscd.admin.orders import Refusal
 from smscd.admin.resources import Asked, Done, FieldsBody, Operation, answered
+from smscd.core.directory import RouteInvalid
 from smscd.core.price_files import moment_ms
 from smscd.core.route_forms import FIELDS, key_of, route_of, shown
 from smscd.core.routing import NONE_CLOSED
+from smscd.ingress.http.field_errors import pointer
 from smscd.ingress.http.problems import FieldError, Problem, invalid
+from smscd.ingress.http.strict_bodies import FIELD_ERRORS_MAX
 from storage.postgres import configuration
 from storage.postgres.pool import Database, acquired
 from storage.redis.breakers import Breakers
@@ -88,7 +91,9 @@ class RouteResources:
         try:
             account, prefix, name = key_of(asked.names["label"])
             route = route_of(asked.body | {"account": account, "prefix": prefix, "name": name})
-        except (ValueError, TypeError, RecursionError) as error:
+        except RouteInvalid as error:
+            return invalid([FieldError(pointer(name), rule) for name, rule in error.faults[:FIELD_ERRORS_MAX]])
+        except ValueError as error:
             return invalid([FieldError("", f"{error}")])
         found = await routes.change(self._desk.database, asked.operator.name, [route])
         return answered(found if isinstance(found, Refusal) else shown(route) | {"told": await self._desk.told()})
@@ -106,7 +111,7 @@ class RouteResources:
         query = asked.query
         at_ms = moment_ms(query["at"]) if "at" in query else self._desk.now_ms()
         if at_ms is None:
-            return invalid([FieldError("/at", "is not a time such as 2026-12-01T00:00:00Z")])
+            return invalid([FieldError("/at", "must be a time such as 2026-12-01T00:00:00Z")])
         out = NONE_CLOSED if "at" in query else await Breakers(self._desk.keys, self._desk.link).passed_over()
         snapshot = await configuration.load_snapshot(self._desk.database)
         return answered(routes.explain(snapshot, query["account"], query["to"], query.get("from"), at_ms, out=out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from smscd.admin.orders import Refusal
+from smscd.admin.orders import Fault, Refusal, refused
 from smscd.core.addresses import find_destination
 from smscd.core.directory import Route, Snapshot
 from smscd.core.directory_index import DirectoryIndex
@@ -18,6 +18,8 @@ from storage.postgres import configuration, operators
 from storage.postgres.pool import Database, acquired
 
 TEXT = "One segment."
+FAULTS_SAID_MAX = 20
+"""Of an import: a file may name an upstream that is not there in each of its lines."""
 
 
 async def change(
@@ -70,12 +72,16 @@ def no_route(label: str) -> Refusal:
 async def _unknown(database: Database, changes: RouteChanges) -> Refusal | None:
     """A route to an upstream, or for an account, that is not there is a slip of the pen."""
     accounts, upstreams = await configuration.names(database)
+    faults: list[Fault] = []
     for route in (*changes.added, *(new for _, new in changes.changed)):
-        if missing := [name for name in route.upstreams if name not in upstreams]:
-            return Refusal("validation_failed", 422, f"{route.label}: there is no upstream {missing[0]}.")
+        faults += [
+            (f"upstreams/{at}", f"{route.label}: there is no upstream {name}.")
+            for at, name in enumerate(route.upstreams)
+            if name not in upstreams
+        ]
         if route.account and route.account not in accounts:
-            return Refusal("validation_failed", 422, f"{route.label}: there is no account {route.account}.")
-    return None
+            faults.append(("account", f"{route.label}: there is no account {route.account}."))
+    return refused(faults[:FAULTS_SAID_MAX])
 
 
 def explain(

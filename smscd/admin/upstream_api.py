@@ -96,10 +96,8 @@ class UpstreamResources:
 
     async def _add(self, asked: Asked) -> Done | Problem:
         values = dict(asked.body)
-        name = values.pop("name", None)
-        if not isinstance(name, str):
-            return invalid([FieldError("/name", "is required, a string")])
-        work = upstreams.add(name, values, self._desk.admin(asked.operator.name))
+        name = values.pop("name", "")
+        work = upstreams.add(name if isinstance(name, str) else "", values, self._desk.admin(asked.operator.name))
         return await _answered(work, 201, asked.operator.name, "added")
 
     async def _change(self, asked: Asked) -> Done | Problem:

@@ -35,7 +35,7 @@ COMMANDS = {
     "import": ("smscd.cli.importing", "import_", "Bring over a kannel.conf."),
     "ledger": ("smscd.cli.ledger", "ledger", "The ledger: verify."),
     "doubt": ("smscd.cli.doubt", "doubt", "Messages that may have been sent: list, resend, fail."),
-    "dead-letter": ("smscd.cli.dead_letter", "dead_letter", "What PostgreSQL refused to store: list, discard."),
+    "dead-letter": ("smscd.cli.dead_letter", "dead_letter", "What was not stored, or not taken: list, esmes, ..."),
     "orphan": ("smscd.cli.orphan", "orphan", "Receipts whose message nobody found: list, match."),
     "callback": ("smscd.cli.callback", "callback", "Callbacks to URLs that were given up: list, replay."),
     "send": ("smscd.cli.messages", "send", "Send a message."),

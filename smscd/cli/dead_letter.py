@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @click.group("dead-letter")
 def dead_letter() -> None:
-    """Records of the journal that PostgreSQL refused. What they charged is in the ledger all the same."""
+    """Records of the journal that PostgreSQL refused (list, discard), and what no ESME took (esmes, redrive).
+
+    What a record charged is in the ledger all the same.
+    """
 
 
 @dead_letter.command("list")
@@ -88,3 +91,6 @@ def discard(number: int, config_file: Path | None, data_dir: Path | None, as_jso
         print_json(msgspec.to_builtins(dead_letters.shown(found)))
     else:
         click.echo("discarded")
+
+
+from smscd.cli import dead_esme  # noqa: E402, F401  # its commands

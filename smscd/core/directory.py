@@ -130,6 +130,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class RouteInvalid(ValueError):
+    """What no route can be: which fields, and why each."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(rule for _, rule in faults))
+        self.faults = faults
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule by which messages go to upstreams; core.routing says which of several wins.
 
@@ -169,16 +177,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{label}/{self.name}" if self.name else label
 
     def __post_init__(self) -> None:
-        """Raise ValueError when its parts contradict each other."""
+        """Raise RouteInvalid when its parts contradict each other."""
+        faults: list[tuple[str, str]] = []
         if not self.upstreams or len(set(self.upstreams)) != len(self.upstreams):
-            raise ValueError("a route needs upstreams, each once")
+            faults.append(("upstreams", "a route needs upstreams, each once"))
         if self.account and self.tags:
-            raise ValueError("a route is for one account or for tags, not both")
+            faults.append(("tags", "a route is for one account or for tags, not both"))
         weights = len(self.upstreams) if self.choice == "weighted" else 0
         if len(self.weights) != weights or (weights and not any(self.weights)):
-            raise ValueError("a weighted route, and no other, needs a weight for each upstream, one of them above 0")
+            rule = "a weighted route, and no other, needs a weight for each upstream, one of them above 0"
+            faults.append(("weights", rule))
         if not self.zone and (self.days or self.from_minute or self.until_minute):
-            raise ValueError("a window of time needs a time zone, such as Europe/London or UTC")
+            faults.append(("zone", "a window of time needs a time zone, such as Europe/London or UTC"))
+        if faults:
+            raise RouteInvalid(faults)
 
 
 @lru_cache(maxsize=1024)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
-from typing import Any, Final, NamedTuple
+from types import NoneType
+from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
 
-from smscd.core.directory import Route, zone_of
+from smscd.core.directory import Route, RouteInvalid, zone_of
 from smscd.core.price_files import LineError
 
 ROWS_MAX: Final = 200_000
@@ -63,23 +64,23 @@ def shown(route: Route) -> dict[str, Any]:
 
 
 def route_of(fields: Mapping[str, Any]) -> Route:
-    """A route from JSON, in which all but prefix and upstreams may be missing. Raises ValueError with a sentence."""
-    if unknown := sorted(fields.keys() - set(FIELDS)):
-        raise ValueError(f"a route has no {unknown[0]}: it has {', '.join(FIELDS)}")
-    given = {name: value for name, value in fields.items() if name not in ("from", "until", "days", "prefix")}
-    given["prefix"] = _prefix(fields.get("prefix"))
-    if wrong := [day for day in fields.get("days") or () if day not in DAYS]:
-        raise ValueError(f"{wrong[0]} is not a day: they are {' '.join(DAYS)}")
-    given["days"] = [DAYS.index(day) + 1 for day in fields.get("days") or ()]
-    given["from_minute"] = _minute(fields.get("from") or "00:00")
-    given["until_minute"] = _minute(fields.get("until") or "00:00")
-    try:
-        route = msgspec.convert(given, Route)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
-    if route.zone:
-        zone_of(route.zone)
-    return route
+    """A route from JSON, in which all but prefix and upstreams may be missing. Raises RouteInvalid with all faults."""
+    faults: list[tuple[str, str]] = []
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        try:
+            key, read = _READ[name]
+            values[key] = read(value)
+        except KeyError:
+            faults.append((name, f"a route has no {name}: it has {', '.join(FIELDS)}"))
+        except ValueError as error:
+            faults.append((name, str(error)))
+    for name in ("prefix", "upstreams"):
+        if name not in fields:
+            faults.append((name, f"{name} is required"))
+    if faults:
+        raise RouteInvalid(faults)
+    return Route(**values)
 
 
 def read_routes(data: bytes) -> tuple[dict[int, Route], list[LineError]]:
@@ -154,6 +155,14 @@ def _prefix(prefix: object) -> str:
     return digits[1]
 
 
+def _days(days: object) -> frozenset[int]:
+    if not isinstance(days, list | NoneType):
+        raise ValueError(f"days are a list of {' '.join(DAYS)}")
+    if wrong := [day for day in days or () if day not in DAYS]:
+        raise ValueError(f"{wrong[0]} is not a day: they are {' '.join(DAYS)}")
+    return frozenset(DAYS.index(day) + 1 for day in days or ())
+
+
 def _minute(time: object) -> int:
     found = _TIME.fullmatch(time) if isinstance(time, str) else None
     if found is None:
@@ -163,3 +172,41 @@ def _minute(time: object) -> int:
 
 def _clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _clock_or_none(time: object) -> int:
+    return _minute(time or "00:00")
+
+
+def _as(name: str) -> Callable[[object], Any]:
+    """Reads what the type of a route's field says."""
+    hint = get_type_hints(Route, include_extras=True)[name]
+
+    def read(value: object) -> Any:
+        try:
+            return msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
+
+    return read
+
+
+_zone_text: Final = _as("zone")
+
+
+def _zone(zone: object) -> str:
+    name: str = _zone_text(zone)
+    if name:
+        zone_of(name)
+    return name
+
+
+_READ: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
+    **{name: (name, _as(name)) for name in FIELDS if name not in ("prefix", "zone", "days", "from", "until")},
+    "prefix": ("prefix", _prefix),
+    "zone": ("zone", _zone),
+    "days": ("days", _days),
+    "from": ("from_minute", _clock_or_none),
+    "until": ("until_minute", _clock_or_none),
+}
+"""By the name of a field in JSON: which field of a route it is, and what reads it. Raises ValueError."""

@@ -27,6 +27,7 @@ from smscd.admin.listener import AdminListener
 from smscd.admin.low_balance import SECONDS_MAX, low_balance_samples
 from smscd.admin.operators import Operators
 from smscd.config import Config
+from smscd.ingress.http.client_addresses import ClientAddresses
 from smscd.monitoring.in_time import InTime
 from smscd.monitoring.metrics import Metrics, Sample
 from smscd.monitoring.vitals import Vitals
@@ -291,7 +292,8 @@ class Supervisor:
             pepper=config.pepper,
             new_account=config.limits.new_account,
         )
-        api = AdminApi(Operators(prepared.pool, time.monotonic), operations(desk))
+        addresses = ClientAddresses(config.admin.proxies)
+        api = AdminApi(Operators(prepared.pool, time.monotonic), operations(desk), addresses)
         admin = AdminListener(token=config.admin.token, collect=collect, health=vitals.health, api=api)
         option = "--admin-port" if self._launch.demo else "[admin] port"
         with step(self._steps, "Admin") as note:

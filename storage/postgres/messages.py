@@ -162,6 +162,38 @@ async def dead_callbacks(
     return [row["id"] for row in rows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadToEsme:
+    """A message whose last callback no ESME took. direction: rows.Direction. state: State. at: when it was given up."""
+
+    id: int
+    account: str
+    direction: int
+    state: int
+    attempts: int
+    at: datetime
+    detail: str | None
+
+
+async def dead_to_esmes(
+    database: Database,
+    since: datetime,
+    first_id: int,
+    before: int,
+    *,
+    account: str | None,
+    message_id: int | None,
+    limit: int,
+) -> list[DeadToEsme]:
+    """Those that were given up since a time, newest messages first. before: only ids below it.
+
+    first_id: none with a lower id is looked at, so that partitions are pruned.
+    """
+    async with acquired(database) as connection:
+        rows = await connection.fetch(_SQL["dead_to_esmes"], since, first_id, before, account, message_id, limit)
+    return [DeadToEsme(**dict(row)) for row in rows]
+
+
 async def get_group(database: Database, group_id: int, account: str) -> list[int]:
     """Ids of the messages of a submit_multi, the first included; empty when the id is not one's."""
     async with acquired(database) as connection:

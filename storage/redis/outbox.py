@@ -92,6 +92,23 @@ class HookFeed:
             raise StorageUnavailable(f"Redis refuses to write: {replies[0]}")
 
 
+class OutFeed:
+    """Puts callbacks into `out:<account>` from outside of any script, for records that have ended before."""
+
+    def __init__(self, keys: ShardKeys, link: RedisLink) -> None:
+        self._keys = keys
+        self._link = link
+
+    async def push(self, account: str, records: Sequence[bytes]) -> None:
+        """Queue encoded CallbackRecords as one entry. Raises StorageUnavailable, also when Redis takes nothing now."""
+        keys = self._keys
+        replies = await self._link.pipeline(
+            [("XADD", keys.out(account), "*", "b", pack_array(records)), ("PUBLISH", keys.bell, f"o:{account}")]
+        )
+        if isinstance(replies[0], ResponseError):
+            raise StorageUnavailable(f"Redis refuses to write: {replies[0]}")
+
+
 async def unserved(reads: RedisLink, keys: ShardKeys, accounts: Collection[str], now_ms: int) -> set[str]:
     """The accounts with callbacks that wait for an ESME and nobody, in any process, who has a receiver of theirs."""
     names = list(accounts)

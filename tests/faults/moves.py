@@ -13,7 +13,7 @@ from tests.faults.carriers import TroubledCarriers
 from tests.faults.rig import GENERATOR_SECONDS, MESSAGES, QUIET_SECONDS, Rig
 from tools.bench.upstreams import apply_routes, other_account
 from tools.bench.workload import DESTINATION_PREFIX
-from tools.carrier.smsc import CarrierOptions
+from tools.carrier.options import CarrierOptions
 from tools.carrier.trouble import Trouble
 from tools.children import wait_until
 from tools.record import Line, read_record

@@ -96,8 +96,9 @@ async def test_a_correction_names_what_it_corrects(api: Api) -> None:
         (b'{"reference": "r", "amount": "1.0000001"}', 422, "validation_failed", ["/amount"]),
         (b'{"reference": "r", "amount": "1e3"}', 422, "validation_failed", ["/amount"]),
         (b'{"reference": "r", "amount_micros": 1.5}', 422, "validation_failed", ["/amount_micros"]),
-        (b'{"reference": "r", "amount": "-1"}', 422, "validation_failed", []),
-        (b'{"reference": "a/b", "amount": "1"}', 422, "validation_failed", []),
+        (b'{"reference": "r", "amount": "-1"}', 422, "validation_failed", ["/amount"]),
+        (b'{"reference": "r", "amount_micros": -1}', 422, "validation_failed", ["/amount_micros"]),
+        (b'{"reference": "a/b", "amount": "1"}', 422, "validation_failed", ["/reference"]),
         (b" " * (BODY_BYTES_MAX + 1), 413, "content_too_large", []),
     ],
 )  # fmt: skip
@@ -290,6 +291,21 @@ async def test_routes_are_put_shown_explained_and_deleted_and_each_change_is_log
     assert (await api.ask("GET", "/admin/v1/routes"))[1] == {"routes": [], "is_cut": False}
     actions = [row for row in await api.rig.logged() if row[1].startswith("route.")]
     assert actions == [("ann", "route.add", "*/44/x"), ("ann", "route.remove", "*/44/x")]
+
+
+async def test_bodies_are_refused_with_every_field_at_fault(api: Api) -> None:
+    refused: list[tuple[str, str, object, list[str]]] = [
+        ("PUT", "routes/*/44", {"choice": "best", "from": "8", "x": 1}, ["/choice", "/from", "/x", "/upstreams"]),
+        ("PUT", "routes/none/44", {"upstreams": ["p", "q"]}, ["/upstreams/0", "/upstreams/1", "/account"]),
+        ("POST", "upstreams", {"name": "A B", "port": 0}, ["/port", "/host", "/system_id", "/name"]),
+        ("PUT", "accounts/demo/networks", {"http": ["x", "192.0.2.0/24", "y"]}, ["/http/0", "/http/2"]),
+        ("POST", "doubts/fail", {"messages": ["1", str(2**63), str(2**63)]}, ["/messages/1", "/messages/2"]),
+        ("POST", "accounts/demo/topups", {"amount": "-1", "reference": "a/b"}, ["/reference", "/amount"]),
+    ]
+    for method, path, body, pointers in refused:
+        status, found, _ = await api.ask(method, f"/admin/v1/{path}", body)
+        assert (status, [error["pointer"] for error in found["errors"]]) == (422, pointers), path
+    assert [row for row in await api.rig.logged() if row[0] == "ann"] == []
 
 
 async def test_an_upstream_a_route_and_an_account_are_paused_and_resumed_and_who_did_it_is_written_down(

@@ -74,7 +74,7 @@ class Delivering:
         for record in records:
             delivery = Delivery(record, entry_id, left)
             self.held += 1
-            if now_ms - record.done_ms > AGE_MS_MAX:
+            if now_ms - record.done_ms > AGE_MS_MAX and not (record.is_replay and _is_young(entry_id, now_ms)):
                 self.end(delivery, CallbackOutcome.DEAD, now_ms, "nobody took it in time")
             else:
                 self._ready.append(delivery)
@@ -107,9 +107,10 @@ class Delivering:
                 continue
             delivery.is_over = True
             record = delivery.record
-            results.append(
-                _encode(CallbackResult(record.id, record.kind, account, delivered, now_ms, delivery.attempts + 1))
-            )
+            result = CallbackResult(record.id, record.kind, account, delivered, now_ms, delivery.attempts + 1)
+            if record.is_replay:
+                result.is_replay = True
+            results.append(_encode(result))
             ended += 1
             left = delivery.left
             left[0] -= 1
@@ -147,11 +148,9 @@ class Delivering:
         self._not_awaited(delivery)
         delivery.is_over = True
         record = delivery.record
-        self.results.append(
-            _encode(
-                CallbackResult(record.id, record.kind, self.account, int(outcome), now_ms, delivery.attempts, detail)
-            )
-        )
+        result = CallbackResult(record.id, record.kind, self.account, int(outcome), now_ms, delivery.attempts, detail)
+        result.is_replay = record.is_replay
+        self.results.append(_encode(result))
         self.held -= 1
         if outcome is CallbackOutcome.DEAD:
             self.dead += 1
@@ -176,6 +175,11 @@ class Delivering:
         pause = RETRY.delay_seconds(delivery.attempts, self._chance())
         delivery.attempts += 1
         heappush(self._later, (now + pause, next(self._tie), delivery))
+
+
+def _is_young(entry_id: str, now_ms: int) -> bool:
+    """What is asked for again is as old as its entry."""
+    return now_ms - int(entry_id.partition("-")[0]) <= AGE_MS_MAX
 
 
 def _status_name(status: int) -> str:

@@ -51,6 +51,15 @@ SELECT DISTINCT ON (message_id, segment) message_id, segment, state
   FROM message_events WHERE message_id = ANY ($1::bigint[]) AND kind = 10 AND state >= 4
  ORDER BY message_id, segment, at;
 
+-- Messages whose last callback no ESME took, newest first.
+-- name: dead_to_esmes
+SELECT id, account, direction, state, callback_attempts AS attempts, callback_at AS at,
+       (SELECT detail FROM message_events e WHERE e.message_id = m.id AND kind = 21 ORDER BY e.at DESC LIMIT 1) AS detail
+  FROM messages m
+ WHERE callback_state = 3 AND via = 1 AND callback_at >= $1 AND id >= $2 AND id < $3
+   AND ($4::text IS NULL OR account = $4) AND ($5::bigint IS NULL OR id = $5)
+ ORDER BY id DESC LIMIT $6;
+
 -- name: dead_callbacks
 SELECT id FROM messages m
  WHERE callback_state = 3 AND via = 2 AND callback_at >= $1 AND id >= $2 AND ($3::text IS NULL OR account = $3)

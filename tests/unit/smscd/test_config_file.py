@@ -68,6 +68,7 @@ def test_a_mistake_in_the_environment_names_the_variable_and_not_its_value() -> 
             {"outbind": {"allowed_addresses": "192.0.2.7, 198.51.100.1/24"}},
             "[outbind] allowed_addresses is wrong: 198.51.100.1/24 has host bits set.",
         ),
+        ({"admin": {"trusted_proxies": "no"}}, "[admin] trusted_proxies is wrong: 'no' does not appear to be"),
         ({"http": {"trusted_proxies": "10.0.0.1/8"}}, "[http] trusted_proxies is wrong: 10.0.0.1/8 has host bits set."),
         ({"redis_url": "http://x"}, "redis_url must begin with redis://"),
         ({"postgres_dsn": "mysql://x"}, "postgres_dsn must begin with postgresql://"),

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from smscd.admin.routes import explain
-from smscd.core.directory import Account, Halt, Price, Route, Snapshot, Upstream
+from smscd.core.directory import Account, Halt, Price, Route, Snapshot
 from smscd.core.routing import NONE_CLOSED
+from smscd.core.upstream import Upstream
 
 OUT = "it is out: `smscd upstream list` says why"
 

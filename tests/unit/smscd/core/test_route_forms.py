@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smscd.core.directory import Route
+from smscd.core.directory import Route, RouteInvalid
 from smscd.core.route_forms import key_of, plan_changes, read_routes, route_of, shown
 
 NIGHT = Route(
@@ -41,6 +41,26 @@ def test_a_name_that_is_none_is_refused(label: str) -> None:
 def test_what_is_wrong_is_said(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         route_of({"prefix": "44", "upstreams": ["a"]} | wrong)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    wrong = {
+        "cost": 1,
+        "days": "mon",
+        "from": "8",
+        "until": "24:00",
+        "choice": "best",
+        "zone": "Mars",
+        "weights": ["x"],
+    }
+    with pytest.raises(RouteInvalid) as caught:
+        route_of({"prefix": "4x", **wrong})
+    assert [name for name, _ in caught.value.faults] == ["prefix", *wrong, "upstreams"]
+    with pytest.raises(RouteInvalid) as caught:
+        route_of(
+            {"prefix": "", "upstreams": ["a", "a"], "account": "acme", "tags": ["vip"], "weights": [1], "days": ["mon"]}
+        )
+    assert [name for name, _ in caught.value.faults] == ["upstreams", "tags", "weights", "zone"]
 
 
 def test_a_file_is_read_by_line() -> None:

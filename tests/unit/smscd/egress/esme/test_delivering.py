@@ -104,3 +104,18 @@ def test_a_callback_that_nobody_took_for_days_is_dead() -> None:
     old = pack_array([encode(callback(1, done_ms=NOW_MS - AGE_MS_MAX - 1))])
     work.add("1-0", old, NOW_MS)
     assert work.finished == ["1-0"] and work.dead == 1 and work.take(1) == []
+
+
+def test_a_callback_that_was_asked_for_again_is_as_old_as_its_entry_and_its_end_says_so() -> None:
+    work = Delivering("acme", lambda: 0.0)
+    again = pack_array([encode(callback(n, done_ms=NOW_MS - 2 * AGE_MS_MAX, is_replay=True)) for n in (1, 2)])
+    work.add(f"{NOW_MS - AGE_MS_MAX - 1}-0", again, NOW_MS)
+    assert work.dead == 2 and work.held == 0
+    work.add(f"{NOW_MS - AGE_MS_MAX}-0", again, NOW_MS)
+    taken, refused = work.take(2)
+    work.answered([(taken, 0), (refused, int(CommandStatus.ESME_RX_P_APPN))], 0.0, NOW_MS)
+    work.add("1-0", blob(3), NOW_MS)
+    work.answered([(work.take(1)[0], 0)], 0.0, NOW_MS)
+    ends = [msgspec.msgpack.decode(data, type=CallbackResult) for data in work.results]
+    assert [end.is_replay for end in ends] == [True, True, True, True, False]
+    assert [end.outcome for end in ends[2:]] == [1, 2, 1]
