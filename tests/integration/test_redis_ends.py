@@ -95,6 +95,18 @@ async def test_what_a_turn_has_ended_no_receipt_ends_tells_or_pays_back(rig: Rig
     assert states == [(State.UNKNOWN, 1), (State.EXPIRED, 1)]
 
 
+async def test_what_a_turn_has_paid_back_no_receipt_pays_back_when_the_end_is_forgotten(rig: Rig) -> None:
+    """The state of a message is kept for a day or so, and what was paid back for as long as a receipt may come."""
+    await end(rig, (1, State.EXPIRED))
+    assert await rig.raw.command("DEL", KEYS.state(BASE + 1)) == 1
+    receipts = await rig.receipts()
+    late = [due(number, State.UNDELIVERED, refund=PRICE) for number in (1, 2)]
+    assert await receipts.apply(ReceiptBatch(late)) == [Effect.FINAL, Effect.FINAL]
+    assert await rig.balances.balance("demo") == 2 * PRICE
+    batch = await written(rig)
+    assert [batch.learned[BASE + number].refunded_micros for number in (1, 2)] == [PRICE, PRICE]
+
+
 async def test_a_failed_part_ends_a_long_message_before_its_turn_does(rig: Rig) -> None:
     receipts = await rig.receipts()
     failed = due(1, State.UNDELIVERED, segments=2, refund=PRICE)

@@ -54,7 +54,7 @@ MUTANTS: Final = (
                 "if effect == '2' then",
             ),
         ),
-        (MACHINE,),
+        ("tests/integration/test_redis_ends.py",),
     ),
     Mutant(
         "a charge before the journal, which may fail",

@@ -49,7 +49,7 @@ MUTANTS: Final = (
     Mutant(
         "a recovery forgets what was refunded",
         (Edit(RESTORE, "if message.refunded_micros:", "if False:"),),
-        (MACHINE,),
+        ("tests/unit/smscd/recovery/test_restore.py",),
     ),
     Mutant(
         "a recovery answers for what was admitted though refused",
