@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import string
 import time
@@ -47,6 +48,7 @@ _JSON_FIELDS = {
     "receipt_stats": "an object of words",
     "status_delays": "seconds by status",
 }
+_OF_URL = re.compile(r"upstream[0-9]+")
 _ADDRESS_FIELDS = frozenset({"id", "host", "port", "system_id", "password"})
 
 
@@ -191,13 +193,17 @@ def demo_account(webhook_secret: str) -> Account:
 async def seed(
     database: Database, balances: Balances, *, pepper: str, demo: DemoSecrets, upstreams: Sequence[Upstream]
 ) -> None:
-    """Write the demo's data; writing it again changes nothing but the upstreams.
+    """Write the demo's data; writing it again changes nothing but what it signs in with and its own upstreams.
 
-    upstreams: the candidates of every route, first choice first; those of an earlier start that are not among them are
-    switched off. With none given, routes stay as they are.
+    upstreams: the candidates of the catch-all route, first choice first; those that an earlier start made and that are
+    not among them are switched off. With none given, routes stay as they are. What operators made stays as it is.
     """
-    await configuration.add_price_plan(database, "default")
-    await configuration.add_account(database, demo_account(demo.webhook_secret))
+    is_first = await entry_of(database, SEED_REFERENCE) is None
+    if is_first:
+        await configuration.add_price_plan(database, "default")
+        await configuration.add_account(database, demo_account(demo.webhook_secret))
+        await configuration.add_prices(database, [Price(plan="default", prefix="", price_micros=PRICE_MICROS)])
+        await configuration.add_mo_number(database, MoNumber(number=MO_NUMBER, account=ACCOUNT, via="smpp"))
     await configuration.add_credential(
         database,
         Credential(system_id=demo.system_id, account=ACCOUNT, password_hmac=password_hmac(pepper, demo.password)),
@@ -206,11 +212,9 @@ async def seed(
         database,
         ApiKey(key_hash=api_key_hash(demo.api_key), account=ACCOUNT, prefix=api_key_prefix(demo.api_key)),
     )
-    await configuration.add_prices(database, [Price(plan="default", prefix="", price_micros=PRICE_MICROS)])
-    await configuration.add_mo_number(database, MoNumber(number=MO_NUMBER, account=ACCOUNT, via="smpp"))
     if upstreams:
         await _set_upstreams(database, upstreams)
-    if await entry_of(database, SEED_REFERENCE) is None:
+    if is_first:
         await balances.top_up(
             LedgerRecord(
                 account=ACCOUNT,
@@ -224,11 +228,30 @@ async def seed(
         )
 
 
+def is_demos(upstream: str) -> bool:
+    """Whether a start of the demo made the upstream of this name, and not an operator."""
+    return upstream == SIMULATED_UPSTREAM or _OF_URL.fullmatch(upstream) is not None
+
+
 async def _set_upstreams(database: Database, upstreams: Sequence[Upstream]) -> None:
-    wanted = {upstream.id for upstream in upstreams}
-    for old in (await configuration.load_snapshot(database, with_prices=False)).upstreams:
-        if old.id not in wanted and old.is_enabled:
+    wanted = tuple(upstream.id for upstream in upstreams)
+    found = await configuration.load_snapshot(database, with_prices=False)
+    held = {old.id: old for old in found.upstreams}
+    for old in held.values():
+        if old.id not in wanted and old.is_enabled and is_demos(old.id):
             await configuration.add_upstream(database, msgspec.structs.replace(old, is_enabled=False))
     for upstream in upstreams:
+        kept = held.get(upstream.id) if upstream.id == SIMULATED_UPSTREAM else None
+        if kept is not None:
+            upstream = msgspec.structs.replace(
+                kept,
+                host=upstream.host,
+                port=upstream.port,
+                system_id=upstream.system_id,
+                password=upstream.password,
+                is_enabled=True,
+            )
         await configuration.add_upstream(database, upstream)
-    await configuration.add_route(database, Route(prefix="", upstreams=tuple(upstream.id for upstream in upstreams)))
+    catch_all = next((route for route in found.routes if not (route.account or route.digits or route.name)), None)
+    if catch_all is None or (set(catch_all.upstreams) != set(wanted) and all(map(is_demos, catch_all.upstreams))):
+        await configuration.add_route(database, Route(prefix="", upstreams=wanted))

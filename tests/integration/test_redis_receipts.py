@@ -64,6 +64,17 @@ async def test_an_upstream_id_of_two_messages_is_ambiguous_and_its_receipt_stays
     await dispatch.correlate([(b"same", encode(context(2)))], now_ms)
     assert await receipts.match([(b"same", parked(b"same"))]) == [None]
     assert await receipts.parked_count() == 1
+    assert await dispatch.correlate([(b"same", encode(context(3)))], now_ms) == [], "a third message's is it no more"
+
+
+async def test_a_parked_receipt_goes_to_neither_of_two_messages_that_are_given_its_id_at_once(rig: Rig) -> None:
+    dispatch, receipts = await rig.dispatch(), await rig.receipts()
+    now_ms = int(time.time() * 1000)
+    await receipts.match([(b"same", parked(b"same")), (b"own", parked(b"own"))])
+    items = [(b"same", encode(context(1))), (b"own", encode(context(2))), (b"same", encode(context(3)))]
+    for _ in range(2):
+        assert [index for index, _ in await dispatch.correlate(items, now_ms)] == [1], "again after a lost reply"
+    assert await receipts.parked_count() == 2
 
 
 async def test_a_repeated_receipt_changes_nothing(rig: Rig) -> None:
