@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import datetime
 
 from msgspec.structs import asdict, replace
 
-from smscd.admin import account_terms
+from smscd.admin import account_terms, keys
 from smscd.admin.orders import Refusal
-from smscd.core.directory import Account
+from smscd.core.directory import Account, Credential
 from smscd.core.limits import Limits
 from storage.postgres import configuration, operators
 from storage.postgres.api_keys import networks_for_change
@@ -46,6 +47,12 @@ async def put(
         await operators.log(connection, operator, "account.change", made.id, old=old, new=becomes)
     await configuration.add_account(connection, made)
     return made
+
+
+async def let_in(connection: Connection, credential: Credential, key: str, now: datetime) -> Refusal | None:
+    """Give an account what it binds with, and its first key, in the transaction of the caller that wrote it."""
+    await configuration.add_credential(connection, credential)
+    return await keys.add_first(connection, credential.account, key, now)
 
 
 async def limit(

@@ -149,12 +149,11 @@ account.add_command(tags)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
-    from smscd.admin import account_parts, keys
+    from smscd.admin import account_parts
     from smscd.admin.orders import Refusal
     from smscd.cli.storage import opened
     from smscd.core.directory import Account, Credential
     from smscd.supervision import seed as seeding
-    from storage.postgres import configuration
     from storage.postgres.price_lists import plan_currency
 
     if not ACCOUNT_ID.fullmatch(name):
@@ -222,8 +221,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
                     password_hmac=hmac,
                     client_certificate=options["client_certificate"],
                 )
-                await configuration.add_credential(database, credential)
-                if (refusal := await keys.add_first(database, name, key, datetime.now(UTC))) is not None:
+                if (refusal := await account_parts.let_in(database, credential, key, datetime.now(UTC))) is not None:
                     give_up(refusal.detail, as_json=as_json)
             if options["balance"]:
                 await account_money.first_balance(storage, name, options["balance"], as_json=as_json)
