@@ -14,7 +14,7 @@ from aiohttp import web
 from smscd.admin.operators import Operators
 from smscd.admin.permissions import NEEDED, may
 from smscd.admin.problems import FORBIDDEN
-from smscd.admin.resources import CSV, JSON, Asked, Body, Done, Operation
+from smscd.admin.resources import CSV, JSON, TOML, Asked, Body, Done, Operation
 from smscd.core.networks import is_address, normalised
 from smscd.ingress.http.bodies import BodyReader, is_json
 from smscd.ingress.http.client_addresses import ClientAddresses
@@ -42,6 +42,7 @@ from storage.redis.errors import StorageUnavailable
 PREFIX: Final = "/admin/v1/"
 BODY_BYTES_MAX: Final = 16_384
 FILE_BYTES_MAX: Final = 8_000_000
+TOML_BYTES_MAX: Final = 1_000_000
 FILES_BYTES_MAX: Final = 3 * FILE_BYTES_MAX
 BODY_SECONDS: Final = 10.0
 REQUESTS_MAX: Final = 64
@@ -69,6 +70,9 @@ class AdminApi:
             ),
             CSV: BodyReader(
                 bytes_max=FILE_BYTES_MAX, pending_bytes_max=FILES_BYTES_MAX, seconds=3 * BODY_SECONDS, takes=_is_csv
+            ),
+            TOML: BodyReader(
+                bytes_max=TOML_BYTES_MAX, pending_bytes_max=4 * TOML_BYTES_MAX, seconds=BODY_SECONDS, takes=_is_toml
             ),
         }
         self.operations = tuple(operations)
@@ -150,14 +154,22 @@ class AdminApi:
 
 
 def _is_csv(content_type: str) -> bool:
+    return _is_text(content_type, CSV)
+
+
+def _is_toml(content_type: str) -> bool:
+    return _is_text(content_type, TOML)
+
+
+def _is_text(content_type: str, wanted: str) -> bool:
     kind, _, parameters = content_type.partition(";")
-    return kind.strip().lower() == CSV and is_json(f"{JSON};{parameters}")
+    return kind.strip().lower() == wanted and is_json(f"{JSON};{parameters}")
 
 
 def _of_ours(found: Problem, kind: Body) -> Problem:
     """Bodies here have other bounds and types than customers' have."""
     if found.status == TOO_LARGE.status:
-        most = BODY_BYTES_MAX if kind.content_type == JSON else FILE_BYTES_MAX
+        most = {JSON: BODY_BYTES_MAX, TOML: TOML_BYTES_MAX, CSV: FILE_BYTES_MAX}[kind.content_type]
         return msgspec.structs.replace(found, detail=f"The body is larger than {most:,} bytes.")
     if found.detail == UNSUPPORTED.detail:
         return msgspec.structs.replace(found, detail=f"The body must be {kind.content_type}.")

@@ -90,9 +90,12 @@ def check(order: LedgerRecord) -> Refusal | None:
 
 
 def refused(faults: Sequence[Fault]) -> Refusal | None:
-    """The refusal of what has these faults, all of them; None when there are none. The rules are sentences."""
-    if not faults:
-        return None
+    """The refusal of what has these faults; None when there are none."""
+    return refusal_of(faults) if faults else None
+
+
+def refusal_of(faults: Sequence[Fault]) -> Refusal:
+    """A refusal with all of these faults."""
     return Refusal("validation_failed", 422, " ".join(rule for _, rule in faults), tuple(faults))
 
 

@@ -56,6 +56,22 @@ CODES: Final[tuple[tuple[Code, str], ...]] = (
         "Nothing can be taken back any more: its timeline says what became of it.",
     ),
     (
+        Code(409, "under_way", _CONFLICT, "Another of the same is under way."),
+        "One at a time is done over HTTP: ask again when it has ended.",
+    ),
+    (
+        Code(409, "not_finished", _CONFLICT, "It did not end in the time that was given."),
+        "Give it more with ?seconds=, ask for one account, or use the command, which takes as long as it takes.",
+    ),
+    (
+        Code(409, "upstream_cannot_send", _CONFLICT, "The upstream has receivers only."),
+        "Test an upstream that sends: its bind_mode is transceiver, transmitter or pair.",
+    ),
+    (
+        Code(409, "plan_changed", _CONFLICT, "The plan is not the one that was shown."),
+        "Ask for the plan again, look at it, and apply that one.",
+    ),
+    (
         Code(409, "no_pepper", _CONFLICT, "SMPP passwords are stored under a pepper, and it is not known here."),
         "Ask on the daemon's machine, or set SMSCD_PEPPER to what the daemon has.",
     ),

@@ -18,6 +18,7 @@ from storage.postgres.operators import Token
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+TOML: Final = "application/toml"
 _TITLES: Final = {404: NOT_FOUND.title, 409: "Conflict", 422: INVALID.title}
 _PART: Final = re.compile(r"\{([a-z_]+)(\*?)\}")
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from protocols.gsm.national import Language
-from smscd.cli.allow import allow, kept
+from smscd.cli.allow import allow
 from smscd.cli.durability import durability
-from smscd.cli.limits import limit_options, limited, limits
+from smscd.cli.limits import changed, limit_options, limits
 from smscd.cli.money import Money as Money
 from smscd.cli.money import shown_money as shown_money
 from smscd.cli.output import (
@@ -20,6 +20,7 @@ from smscd.cli.output import (
     give_up,
     instance_options,
     json_option,
+    operator_name,
     print_fields,
     print_json,
     print_table,
@@ -148,11 +149,11 @@ account.add_command(tags)
 @json_option
 def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Make a customer, or change one; prints its new key and password, which are shown only now."""
-    from smscd.admin import keys
+    from smscd.admin import account_parts
+    from smscd.admin.orders import Refusal
     from smscd.cli.storage import opened
     from smscd.core.directory import Account, Credential
     from smscd.supervision import seed as seeding
-    from storage.postgres import configuration
     from storage.postgres.price_lists import plan_currency
 
     if not ACCOUNT_ID.fullmatch(name):
@@ -208,9 +209,11 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
             if currency != made.currency:
                 give_up(f"The plan {made.plan} is in {currency}: give --currency {currency}.", as_json=as_json)
             async with database.transaction():
-                made_now = await kept(database, await limited(database, made, location, options))
-                made_now = await account_state.logged(database, made_now, as_json=as_json)
-                await configuration.add_account(database, made_now)
+                put = await account_parts.put(
+                    database, made, lambda held: changed(held, options), operator_name(), location.new_account
+                )
+                if isinstance(put, Refusal):
+                    give_up(put.detail, as_json=as_json)
                 hmac = seeding.password_hmac(location.pepper, password)
                 credential = Credential(
                     system_id=system_id,
@@ -218,8 +221,7 @@ def add(name: str, config_file: Path | None, data_dir: Path | None, as_json: boo
                     password_hmac=hmac,
                     client_certificate=options["client_certificate"],
                 )
-                await configuration.add_credential(database, credential)
-                if (refusal := await keys.add_first(database, name, key, datetime.now(UTC))) is not None:
+                if (refusal := await account_parts.let_in(database, credential, key, datetime.now(UTC))) is not None:
                     give_up(refusal.detail, as_json=as_json)
             if options["balance"]:
                 await account_money.first_balance(storage, name, options["balance"], as_json=as_json)

@@ -22,36 +22,6 @@ from smscd.cli.output import (
 if TYPE_CHECKING:
     from smscd.admin.accounts import Suspension
     from smscd.admin.orders import Refusal
-    from smscd.core.directory import Account
-    from storage.postgres.pool import Connection
-
-
-async def logged(database: Connection, made: Account, *, as_json: bool) -> Account:
-    """An account as it is to be written, written down first. Who changes a suspended one does not resume it.
-
-    Its currency stays what it is: its ledger is in that.
-    """
-    from msgspec.structs import replace
-
-    from smscd.admin import account_terms
-    from storage.postgres.configuration import find_account
-    from storage.postgres.operators import log
-
-    before = await find_account(database, made.id)
-    if before is None:
-        await log(database, operator_name(), "account.add", made.id, new=account_terms.shown(made))
-        return made
-    if before.currency != made.currency:
-        raise Failure(
-            f"{made.id} has its money in {before.currency}, and keeps it in that: make another account for "
-            f"{made.currency}.",
-            as_json=as_json,
-        )
-    made = replace(made, is_suspended=before.is_suspended, tags=before.tags)
-    found = account_terms.differences(before, made)
-    old, new = ({name: pair[side] for name, pair in found.items()} for side in (0, 1))
-    await log(database, operator_name(), "account.change", made.id, old=old, new=new)
-    return made
 
 
 @account.command()

@@ -21,8 +21,6 @@ from smscd.cli.output import (
 if TYPE_CHECKING:
     from smscd.admin.networks import Allowed, Door
     from smscd.admin.orders import Refusal
-    from smscd.core.directory import Account
-    from storage.postgres.pool import Connection
 
 
 @click.command()
@@ -78,13 +76,3 @@ def allow(
     )
     if not found.is_told:
         click.echo("Redis did not pass the notice on: every worker sees it within half a minute.")
-
-
-async def kept(database: Connection, made: Account) -> Account:
-    """An account that is written anew, with the list of http that it has: `smscd account add` says nothing of it."""
-    import msgspec
-
-    from storage.postgres.api_keys import networks_for_change
-
-    held = await networks_for_change(database, made.id)
-    return made if held is None else msgspec.structs.replace(made, http_networks=held[1])

@@ -57,6 +57,7 @@ def apply(
 
     What a table does not name stays as it is; of something new it is the default. Accounts are never removed.
     """
+    from smscd.admin.declared.forms import shown
     from smscd.admin.declared.plan import Declaration, DeclarationInvalid, parse
     from smscd.admin.orders import Refusal
     from smscd.supervision.seed import new_webhook_secret
@@ -68,7 +69,7 @@ def apply(
         steps = run(lambda: _planned(location, declaration), as_json=as_json)
     except (DeclarationInvalid, UnicodeDecodeError, OSError) as error:
         raise _failure(file, error, as_json=as_json) from error
-    plan = [_shown(step) for step in steps]
+    plan = [shown(step) for step in steps]
     if not as_json:
         _print(steps)
     if dry_run or not steps:
@@ -118,11 +119,6 @@ def _failure(file: Path, error: Exception, *, as_json: bool) -> Failure:
         faults = [{"where": where, "rule": rule} for where, rule in error.faults]
         return Failure(f"{file}: {error}.", as_json=as_json, code="declaration_invalid", faults=faults)
     return Failure(f"{file} cannot be read: {error}.", as_json=as_json, code="declaration_invalid")
-
-
-def _shown(step: Step) -> dict[str, object]:
-    fields = {name: {"before": old, "after": new} for name, (old, new) in step.differences.items()}
-    return {"section": step.section, "name": step.name, "verb": step.verb, "fields": fields}
 
 
 def _print(steps: list[Step]) -> None:

@@ -19,7 +19,7 @@ from smscd.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from storage.postgres.pool import Connection
+    pass
 
 
 @click.command()
@@ -33,6 +33,7 @@ def durability(name: str, wanted: str | None, config_file: Path | None, data_dir
     normal: when Redis has them on disk. strict: when PostgreSQL has them too, some tenths of a second later; they are
     refused while PostgreSQL is away or behind, and sent after it has them.
     """
+    from smscd.admin import account_parts
     from smscd.cli.storage import opened
     from storage.postgres import configuration
 
@@ -41,8 +42,7 @@ def durability(name: str, wanted: str | None, config_file: Path | None, data_dir
     async def work() -> str | None:
         async with opened(location) as storage:
             if wanted is not None:
-                async with storage.database.transaction():
-                    await _set(storage.database, name, wanted)
+                await account_parts.make_durable(storage.database, name, wanted, operator_name())
                 await storage.tell_of_change()
             account = await configuration.find_account(storage.database, name)
             return account.durability if account is not None else None
@@ -55,15 +55,3 @@ def durability(name: str, wanted: str | None, config_file: Path | None, data_dir
         print_json(shown)
     else:
         print_fields(shown)
-
-
-async def _set(database: Connection, name: str, wanted: str) -> None:
-    """Change it, and write that down."""
-    from storage.postgres import configuration, operators
-
-    await configuration.limits_for_change(database, name)
-    before = await configuration.find_account(database, name)
-    if before is not None and before.durability != wanted:
-        await configuration.set_durability(database, name, wanted)
-        old, new = {"durability": before.durability}, {"durability": wanted}
-        await operators.log(database, operator_name(), "account.change", name, old=old, new=new)

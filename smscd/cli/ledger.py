@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from smscd.cli.output import find_instance, give_up, instance_options, json_option, print_json, progress_bars, run
+from smscd.cli.output import Failure, find_instance, instance_options, json_option, print_json, progress_bars, run
 
 if TYPE_CHECKING:
+    from smscd.admin.orders import Refusal
     from smscd.archive.audit import Audit
-    from smscd.supervision.locate import Location
 
 NAMES = {"balances": "balances in Redis", "chains": "chains", "entries": "entries from their messages"}
 
@@ -32,38 +32,30 @@ def verify(config_file: Path | None, data_dir: Path | None, accounts: tuple[str,
 
     Exit status 1 when anything does not add up.
     """
-    location = find_instance(config_file, data_dir, as_json=as_json)
-    with progress_bars(NAMES, as_json=as_json) as progress:
-        found = run(lambda: _audit(location, list(accounts) or None, progress, as_json=as_json), as_json=as_json)
-    if as_json:
-        print_json(
-            {
-                "accounts": found.accounts,
-                "entries": found.entries,
-                "entries_without_record": found.old_entries,
-                "journal_entries": found.tail_entries,
-                "differences": [difference._asdict() for difference in found.differences],
-            }
-        )
-    else:
-        _print(found, is_whole=not accounts)
-    sys.exit(1 if found.differences else 0)
+    import msgspec
 
-
-async def _audit(
-    location: Location, accounts: list[str] | None, progress: Callable[[str, float], None], *, as_json: bool
-) -> Audit:
-    from smscd.archive.audit import audit
+    from smscd.admin import ledger_audit
+    from smscd.admin.orders import Refusal
     from smscd.cli.storage import opened
-    from storage.postgres.audit import snapshot
     from storage.redis.journal import JournalReader
     from storage.redis.keys import ShardKeys
 
-    async with opened(location, command_seconds=None) as storage, snapshot(storage.database) as record:
-        if strangers := sorted(set(accounts or ()) - set(await record.accounts())):
-            give_up(f"There is no account {strangers[0]}: `smscd account list` shows all.", as_json=as_json)
-        journal = JournalReader(ShardKeys(0), storage.link)
-        return await audit(record, storage.balances, journal, accounts=accounts, progress=progress)
+    location = find_instance(config_file, data_dir, as_json=as_json)
+
+    async def work(progress: Callable[[str, float], None]) -> Audit | Refusal:
+        async with opened(location, command_seconds=None) as storage:
+            journal = JournalReader(ShardKeys(0), storage.link)
+            return await ledger_audit.verify(storage.database, storage.balances, journal, accounts, progress)
+
+    with progress_bars(NAMES, as_json=as_json) as progress:
+        found = run(lambda: work(progress), as_json=as_json)
+    if isinstance(found, Refusal):
+        raise Failure(found.detail, as_json=as_json, code=found.code)
+    if as_json:
+        print_json(msgspec.to_builtins(ledger_audit.shown(found)))
+    else:
+        _print(found, is_whole=not accounts)
+    sys.exit(1 if found.differences else 0)
 
 
 def _print(found: Audit, *, is_whole: bool) -> None:

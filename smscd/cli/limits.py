@@ -21,10 +21,7 @@ from smscd.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from smscd.core.directory import Account
     from smscd.core.limits import Limits
-    from smscd.supervision.locate import Location
-    from storage.postgres.pool import Connection
 
 F = TypeVar("F", bound=Callable[..., Any])
 NO_LIMIT = "none"
@@ -113,24 +110,6 @@ def changed(limits: Limits, options: Mapping[str, Any]) -> Limits:
     return msgspec.structs.replace(limits, **changes)
 
 
-async def limited(database: Connection, made: Account, location: Location, options: Mapping[str, Any]) -> Account:
-    """An account with its limits: those of a new one, or those that it has, changed by the options."""
-    import msgspec
-
-    from storage.postgres.configuration import limits_for_change
-
-    held = await limits_for_change(database, made.id)
-    limits = changed(location.new_account if held is None else held, options)
-    return msgspec.structs.replace(made, **msgspec.structs.asdict(limits))
-
-
-def logged(limits: Limits) -> dict[str, object]:
-    """Limits as the log of what operators did has them."""
-    import msgspec
-
-    return msgspec.structs.asdict(limits) | {"allowed_countries": sorted(limits.allowed_countries)}
-
-
 @click.command()
 @click.argument("name")
 @instance_options
@@ -138,8 +117,9 @@ def logged(limits: Limits) -> dict[str, object]:
 @json_option
 def limits(name: str, config_file: Path | None, data_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Show what a customer is held to; with options, change that first."""
+    from smscd.admin import account_parts
     from smscd.cli.storage import opened
-    from storage.postgres import configuration, operators
+    from storage.postgres import configuration
 
     if EVERYWHERE in options["countries"] and len(options["countries"]) > 1:
         raise click.UsageError("--country any allows every country: give it alone.")
@@ -148,16 +128,10 @@ def limits(name: str, config_file: Path | None, data_dir: Path | None, as_json: 
     async def work() -> tuple[Limits | None, str, int]:
         async with opened(location) as storage:
             database = storage.database
-            async with database.transaction():
-                held = await configuration.limits_for_change(database, name)
-                if held is None:
-                    return None, "", 0
-                wanted = changed(held, options)
-                if wanted != held:
-                    await configuration.set_limits(database, name, wanted)
-                    await operators.log(
-                        database, operator_name(), "account.change", name, old=logged(held), new=logged(wanted)
-                    )
+            change = await account_parts.limit(database, name, lambda held: changed(held, options), operator_name())
+            if change is None:
+                return None, "", 0
+            held, wanted = change
             if wanted != held:
                 await storage.tell_of_change()
             snapshot = await configuration.load_snapshot(database, with_prices=False)

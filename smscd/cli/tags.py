@@ -36,8 +36,8 @@ def tags(
     as_json: bool,
 ) -> None:
     """Show the tags of a customer, which routes may ask for; with options, change them first."""
+    from smscd.admin import account_parts
     from smscd.cli.storage import opened
-    from storage.postgres import configuration, operators
 
     if wrong := [tag for tag in added if not TAG.fullmatch(tag)]:
         raise click.UsageError(f"{wrong[0]} is not a tag: 1 to 63 of a-z, 0-9, '.', '_' and '-'.")
@@ -45,16 +45,10 @@ def tags(
 
     async def work() -> frozenset[str] | None:
         async with opened(location) as storage:
-            database = storage.database
-            async with database.transaction():
-                held = await configuration.tags_for_change(database, name)
-                if held is None:
-                    return None
-                wanted = (held | set(added)) - set(removed)
-                if wanted != held:
-                    await configuration.set_tags(database, name, wanted)
-                    old, new = {"tags": sorted(held)}, {"tags": sorted(wanted)}
-                    await operators.log(database, operator_name(), "account.tags", name, old=old, new=new)
+            found = await account_parts.retag(storage.database, name, added, removed, operator_name())
+            if found is None:
+                return None
+            held, wanted = found
             if wanted != held:
                 await storage.tell_of_change()
             return wanted

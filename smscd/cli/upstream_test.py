@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +22,7 @@ from smscd.cli.upstream import upstream
 
 if TYPE_CHECKING:
     from smscd.admin.orders import Refusal
-    from smscd.admin.upstream_findings import Observed
-    from smscd.core.upstream import Upstream
+    from smscd.admin.upstream_trial import Trial
 
 
 @upstream.command()
@@ -48,57 +46,32 @@ def test(
 
     Exit status 1 when the bind or the message was refused, or no final receipt came.
     """
-    from smscd.admin import upstreams
+    from smscd.admin import upstream_trial
     from smscd.admin.orders import Refusal
-    from smscd.admin.upstream_findings import findings, looks
-    from smscd.admin.upstream_test import UpstreamTest
     from smscd.cli.storage import opened
-    from smscd.core.addresses import detect_source, find_destination
-    from smscd.core.directory_index import PlannedSource
-    from smscd.core.reasons import Rejected
-    from smscd.core.submission import DETECT
     from smscd.core.upstream_fields import BY_NAME, to_text
     from smscd.transport.dial import connect
-    from storage.postgres import operators
 
-    dest = find_destination(DETECT, DETECT, to.encode("ascii", "replace"))
-    source = detect_source(DETECT, DETECT, sender.encode("ascii", "replace")) if sender else PlannedSource(0, 0, b"")
-    if isinstance(dest, Rejected):
-        raise click.UsageError(f"--to {to} is no number: write it as +447700900123.")
-    if source is None:
-        raise click.UsageError(f"--from {sender} is no sender: a number, a short code, or up to 11 letters and digits.")
+    addresses = upstream_trial.addresses_of(to, sender)
+    if isinstance(addresses, Refusal):
+        raise click.UsageError(" ".join(f"--{option}: {rule}" for option, rule in addresses.faults))
     location = find_instance(config_file, data_dir, as_json=as_json)
 
-    async def work() -> tuple[Upstream, Observed] | Refusal:
+    async def work() -> Trial | Refusal:
         async with opened(location) as storage:
-            found = await upstreams.find(name, storage.database)
-            if isinstance(found, Refusal):
-                return found
-            if found.bind_mode == "receiver":
-                detail = f"{name} has receivers only, which send nothing: test an upstream that sends."
-                return Refusal("upstream_cannot_send", 409, detail)
-            await operators.log(storage.database, operator_name(), "upstream.test", name)
-        loop = asyncio.get_running_loop()
-        tested = UpstreamTest(found, dial=connect, clock=loop.time, wall_ms=lambda: int(time.time() * 1000))
-        return found, await tested.run(source, dest, wait)
+            profile = await upstream_trial.begin(name, addresses, operator_name(), storage.database)
+        if isinstance(profile, Refusal):
+            return profile
+        return await upstream_trial.run(
+            profile, addresses, dial=connect, wall_ms=lambda: int(time.time() * 1000), receipt_seconds=wait
+        )
 
     outcome = run(work, as_json=as_json)
     if isinstance(outcome, Refusal):
         raise Failure(outcome.detail, as_json=as_json, code=outcome.code)
-    profile, seen = outcome
-    found = findings(profile, seen)
-    shows = dict(looks(seen.octets)) if seen.submit_status == 0 and profile.default_alphabet in _SHOWN else {}
+    found, shows = outcome.found, outcome.looks
     if as_json:
-        print_json(
-            {
-                "upstream": name,
-                "good": found.is_good,
-                "facts": found.facts,
-                "remarks": found.remarks,
-                "suggestion": found.suggestion,
-                "looks": shows,
-            }
-        )
+        print_json(outcome.shown())
     else:
         print_fields(found.facts)
         for remark in found.remarks:
@@ -114,6 +87,3 @@ def test(
             click.echo(f"To pin what was learned: smscd upstream set {name} {pinned}")
     if not found.is_good:
         raise SystemExit(1)
-
-
-_SHOWN = ("unknown", "gsm")

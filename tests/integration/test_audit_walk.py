@@ -37,8 +37,9 @@ from tests.unit.smscd.egress.doubles import message
 
 pytest_plugins = ("tests.integration.postgres_fixture", "tests.integration.admin_api_fixture")
 
-CSV = {"Content-Type": "text/csv"}
-UPSTREAM = {"name": "one", "host": "192.0.2.1", "port": 1, "system_id": "s", "password": "hidden-1"}
+CSV, TOML = {"Content-Type": "text/csv"}, {"Content-Type": "application/toml"}
+DECLARED = b'[mo_numbers.888]\naccount = "acme"\n'
+UPSTREAM = {"name": "one", "host": "127.0.0.1", "port": 1, "system_id": "s", "password": "hidden-1"}
 LIVE = LiveSession(
     id="b-1", worker="w/0", side="esme", name="fresh", system_id="s", mode="trx", address="192.0.2.9:1",
     interface_version="3.4", since_ms=0, window=1, in_flight=0, rate_per_second_max=0.0,
@@ -77,6 +78,8 @@ ORDERS = (
           ("credential.revoke",)),
     Order("POST upstreams", "upstreams", ("upstream.add",), UPSTREAM),
     Order("PATCH upstreams/{upstream}", "upstreams/one", ("upstream.set",), {"password": "hidden-4", "binds": 2}),
+    Order("POST upstreams/{upstream}/test", "upstreams/one/test?seconds=1", ("upstream.test",), {"to": "447700900123"}),
+    Order("POST declarations", "declarations?plan=PLAN", ("number.set",), DECLARED, TOML),
     Order("POST prices/plans/{plan}", "prices/plans/gold?apply=true", ("price.import",), b"prefix,price\n44,1\n", CSV),
     Order("POST prices/upstreams/{upstream}", "prices/upstreams/one?apply=true", ("price.import",),
           b"prefix,price\n44,1\n", CSV),
@@ -185,6 +188,9 @@ async def test_each_route_that_changes_something_leaves_one_entry_and_a_refused_
         async with walked.rig.writing():
             for order in ORDERS:
                 path = f"/admin/v1/{order.path}".replace("KEY", await newest_key(walked))
+                if "PLAN" in path:
+                    planned = await walked.ask("POST", "/admin/v1/declarations", DECLARED, **TOML)
+                    path = path.replace("PLAN", planned[1]["id"])
                 method = order.route.split()[0]
                 before = await last_entry(walked)
                 if NEEDED[order.route] != "read":

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from smscd.admin import keys, networks
+from smscd.admin import account_parts, keys, networks
 from smscd.admin.key_office import Office
 from smscd.admin.networks import Allowed
 from smscd.admin.orders import Refusal
-from smscd.cli.allow import kept
 from smscd.core.directory import Account, ApiKey
 from smscd.core.directory_index import DirectoryIndex
+from smscd.core.limits import Limits
 from smscd.core.scopes import ADMIN, READ, SEND
 from smscd.ingress.http.account_keys import KeyRequest, NewKey, RevokedKey
 from smscd.ingress.http.keys import KeyUses
@@ -187,8 +187,12 @@ async def test_a_network_is_taken_away_but_the_last_one_only_with_intent(api: Ap
         refused = await change("", removed)
         assert isinstance(refused, Refusal) and refused.code == code
     async with acquired(database) as connection:
-        assert (await kept(connection, Account(id="demo"))).http_networks == {"10.0.0.0/8"}
-        assert (await kept(connection, Account(id="new"))).http_networks == frozenset()
+        for name, kept in (("demo", {"10.0.0.0/8"}), ("new", frozenset[str]())):
+            put = await account_parts.put(connection, Account(id=name), lambda held: held, "ann", Limits())
+            assert isinstance(put, Account) and put.http_networks == kept
+        in_dollars = Account(id="demo", currency="USD")
+        dear = await account_parts.put(connection, in_dollars, lambda held: held, "ann", Limits())
+        assert isinstance(dear, Refusal) and "has its money in EUR" in dear.detail
     cleared = await change("", "", clear=True)
     assert isinstance(cleared, Allowed) and cleared.http == frozenset()
 

@@ -7,8 +7,9 @@ from typing import cast
 import msgspec
 import pytest
 
-from smscd.core.directory import MoNumber, Price, Route, Snapshot, Upstream
+from smscd.core.directory import MoNumber, Price, Route, Snapshot
 from smscd.core.records import LedgerRecord
+from smscd.core.upstream import Upstream
 from smscd.supervision import seed as seeding
 from storage.postgres import configuration
 from storage.postgres.pool import Connection

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
+import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from smscd.admin.api import PREFIX
 from smscd.admin.openapi import document
 from smscd.admin.permissions import NEEDED
+from smscd.admin.resources import Operation
 from smscd.core.upstream_fields import FIELDS
+from smscd.ingress.http.problems import Problem
 from tests.unit.smscd.admin.test_permissions import all_operations
 
 
 @pytest.fixture(scope="module")
-def spec() -> dict[str, object]:
-    found: dict[str, object] = json.loads(document(all_operations(), "1.2.3", PREFIX))
+def spec() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document(all_operations(), "1.2.3", PREFIX))
     return found
 
 
@@ -48,3 +52,18 @@ def test_the_fields_of_an_upstream_are_those_of_its_table(spec: dict[str, object
     body = paths[f"{PREFIX}upstreams"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {"name", *(field.name for field in FIELDS)}
     assert body["properties"]["password"]["writeOnly"] is True
+
+
+WITH_EXAMPLES = [one for one in all_operations() if one.example is not None]
+
+
+@pytest.mark.parametrize("one", WITH_EXAMPLES, ids=lambda one: one.route)
+def test_an_example_is_what_its_types_say(one: Operation, spec: dict[str, Any]) -> None:
+    described = spec["paths"][PREFIX + one.path][one.method.lower()]
+    shown = described["responses"]["200"]["content"]["application/json"]["example"]
+    if one.answer is not None:
+        msgspec.convert(shown, one.answer)
+    if one.body is not None:
+        asked = described["requestBody"]["content"][one.body.content_type]["example"]
+        body = asked.encode() if isinstance(asked, str) else json.dumps(asked).encode()
+        assert not isinstance(one.body.read(body), Problem)
