@@ -403,11 +403,14 @@ async def test_an_upstream_id_of_two_messages_is_ambiguous_and_its_receipt_stays
     assert await receipts.parked_count() == 1
 
 
-def receipt(number: int, state: State, *, segment: int = 0, segments: int = 1, refund: int = 0) -> ReceiptItem:
+def receipt(
+    number: int, state: State, *, segment: int = 0, segments: int = 1, refund: int = 0, until_ms: int = 0
+) -> ReceiptItem:
     record = ReceiptRecord(
         BASE + number, segment, segments, "demo", 1, "u1", b"up", state, b"STAT", b"000", 1, b"raw", refund
     )
-    return ReceiptItem(record, state.is_final, Via.SMPP, encode(["callback", number, segment]))
+    callback = encode(["callback", number, segment])
+    return ReceiptItem(record, state.is_final, Via.SMPP, callback, until_ms=until_ms)
 
 
 async def test_a_repeated_receipt_changes_nothing(rig: Rig) -> None:
