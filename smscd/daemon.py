@@ -116,10 +116,13 @@ class Composition:
 
     def session(self, role: str) -> RoleSession:
         """The session of a role, on a link of its own."""
-        return RoleSession(self.link(role), self.keys, role, self.worker.owner, saw=self.guard.saw)
+        return RoleSession(
+            self.link(role), self.keys, role, self.worker.owner,
+            saw=self.guard.saw, clock_offset_ms=self.worker.clock_offset_ms,
+        )  # fmt: skip
 
     def redis_ms(self) -> int:
-        """Redis TIME as this process follows it."""
+        """The time of this daemon: Redis TIME as it was at its start, and has gone on since. See decisions/0039."""
         return self.node.session.redis_ms()
 
     async def tell_of_change(self) -> None:
@@ -318,6 +321,7 @@ class Composition:
             drained=len(directory.snapshot.halts) - len(pauses),
             paused_since_ms=min(pauses, default=0),
             routes_unusable=tuple(route.label for route in directory.rules.unusable[:ROUTES_NAMED_MAX]),
+            clock_ahead_seconds=round((at_ms - self.redis_ms()) / 1000),
         )
 
 

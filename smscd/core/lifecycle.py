@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import Final
 
 from protocols.smpp.constants import CommandStatus, MessageState
-from smscd.core.records import State
+from smscd.core.ids import message_ms
+from smscd.core.records import MessageRecord, State
 
 
 class StatusKind(Enum):
@@ -37,6 +38,20 @@ def kind_of_status(status: int) -> StatusKind:
     One that nobody knows, the vendors' 0x400 to 0x4FF included, is permanent: it is a failure of this request.
     """
     return STANDARD_KINDS.get(status, StatusKind.PERMANENT)
+
+
+ORDINARY_LIFE_MS: Final = 25 * 3_600_000
+
+
+def states_until(record: MessageRecord) -> int:
+    """Until when Redis has to know what receipts said of a message of several submit_sm; 0 for the ordinary time.
+
+    One that is tried for longer than a day may have a receipt of its first part days before the end of its last.
+    """
+    if len(record.segments) == 1:
+        return 0
+    starts_ms = max(message_ms(record.id), record.send_at_ms)
+    return record.valid_until_ms if record.valid_until_ms > starts_ms + ORDINARY_LIFE_MS else 0
 
 
 _STATES_BY_STAT: Final[dict[bytes, State]] = {

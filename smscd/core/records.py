@@ -290,7 +290,7 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
     """What correlation keeps of an accepted segment: all that its receipt needs to reach the customer.
 
     segments: how many submit_sm the message is. parts: short messages, when these are more; 0 otherwise.
-    data_coding: of the excerpt.
+    data_coding: of the excerpt. states_until_ms: core.lifecycle.states_until().
     """
 
     id: int
@@ -313,6 +313,7 @@ class SentContext(msgspec.Struct, array_like=True, gc=False):
     callback_url: str | None = None
     group_id: int = 0
     parts: int = 0
+    states_until_ms: int = 0
 
 
 class ParkedReceipt(msgspec.Struct, array_like=True, gc=False):

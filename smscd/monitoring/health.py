@@ -18,6 +18,7 @@ HEARTBEAT_STALE_MS = 5_000
 HEARTBEAT_FORGOTTEN_MS = 60_000
 ROLES = ("ingress", "dispatch", "deliver", "write")
 WRITER_LAG_WARN_SECONDS = 60.0
+CLOCK_WARN_SECONDS = 5
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -38,6 +39,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     """One worker's sign of life. at_ms: Redis time. upstreams: those that it owns. lag: only from the writer.
     ledger_differences: of the last audit, only from who audits. paused, drained: how many upstreams, routes and
     accounts operators have halted; paused_since_ms: the oldest pause. routes_unusable: some of those that fit nothing.
+    clock_ahead_seconds: how far Redis time is ahead of the time by which it works; negative when that was set back.
     """
 
     owner: str
@@ -52,6 +54,7 @@ class Heartbeat(msgspec.Struct, kw_only=True):
     drained: int = 0
     paused_since_ms: int = 0
     routes_unusable: tuple[str, ...] = ()
+    clock_ahead_seconds: int = 0
 
 
 class Facts(msgspec.Struct, kw_only=True):
@@ -98,6 +101,9 @@ def judge(facts: Facts, version: str) -> Health:
         checks["halts"] = halt_check(halted.paused, halted.drained, halted.paused_since_ms, facts.now_ms)
     if unusable := next((beat.routes_unusable for beat in live if beat.routes_unusable), ()):
         checks["routes"] = route_check(unusable)
+    ahead = max((beat.clock_ahead_seconds for beat in live), key=abs, default=0)
+    if abs(ahead) >= CLOCK_WARN_SECONDS:
+        checks["clock"] = _clock(ahead)
     audited = [beat.ledger_differences for beat in live if beat.ledger_differences is not None]
     if audited:
         checks["ledger"] = {"status": "warn" if any(audited) else "pass", "differences": sum(audited)}
@@ -123,6 +129,11 @@ def _redis(facts: Facts) -> dict[str, Any]:
         if facts.memory_share >= facts.memory_share_max:
             check["status"] = "fail"
     return check
+
+
+def _clock(ahead_seconds: int) -> dict[str, Any]:
+    error = "the clock was set while smscd ran, which keeps its time: restart when nothing waits (`smscd queue list`)"
+    return {"status": "warn", "ahead_seconds": ahead_seconds, "error": error}
 
 
 def _workers(facts: Facts, live: Sequence[Heartbeat]) -> dict[str, Any]:

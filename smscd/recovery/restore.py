@@ -16,6 +16,7 @@ from protocols.smpp.message_ids import canonical_id
 from smscd.core.callback_records import CallbackRecord
 from smscd.core.directory_index import DirectoryIndex
 from smscd.core.error_table import ErrorTable
+from smscd.core.lifecycle import states_until
 from smscd.core.records import MessageRecord, Outcome, State, Via
 from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import ACCEPTED, SETTLED_MARK, WAITING, RestRecord
@@ -116,12 +117,17 @@ class Restorer:
                 key = canonical_id(row.upstream_message_id, profile.receipt_id)
                 place = (row.upstream, row.sent_ms // HOUR_MS)
                 into.sent.setdefault(place, []).append((key, _encode(sent_context(record, row.segment))))
+        until_ms = states_until(record)
+        is_open = bool(hot) or (until_ms > 0 and found.message.state < State.SENT)
         ends = {
             event.segment: event.state
-            for event in (found.events if hot and len(record.segments) > 1 else ())
+            for event in (found.events if is_open and len(record.segments) > 1 else ())
             if event.kind == EventKind.RECEIPT and event.state >= State.DELIVERED
         }
-        into.states += [(record.id, suffix, value) for suffix, value in states_of(found.message.state, ends)]
+        states = states_of(found.message.state, ends)
+        into.states += [(record.id, suffix, value) for suffix, value in states]
+        if states and until_ms:
+            into.until[record.id] = until_ms
 
     def _callbacks(self, message: StoredMessage, callbacks: Sequence[CallbackRecord], into: Restored) -> None:
         blobs = [_encode(callback) for callback in callbacks]

@@ -57,11 +57,7 @@ class LeaseKeeper:
                     on_lost()
 
     def _look_at_clock(self) -> None:
-        """Say when Redis TIME was set: this process goes on by the time of its start, and one that starts now does not.
-
-        What waits does not expire early that way; validities of messages that two such processes share are off by the
-        step until both began after it.
-        """
+        """Say when Redis TIME was set: this daemon goes on by the time of its start. See decisions/0039."""
         ahead_ms = max((session.ahead_ms for session in self._held), key=abs, default=0)
         if abs(ahead_ms - self._ahead_ms) >= STEP_MS:
             self._ahead_ms = ahead_ms

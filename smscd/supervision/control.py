@@ -22,6 +22,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
 
     instance: the installation's name in leases; an owner is "<instance>/<index>". supervisor_pid: who must be alive.
     installation_id: the id in PostgreSQL's `installation`. generation: rises with each restart of this index.
+    clock_offset_ms: Redis TIME less this machine's monotonic clock when the supervisor started: the time of all its
+    workers, whenever they start.
     """
 
     config: Config
@@ -33,6 +35,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True, tag="configure"):
     supervisor_pid: int
     version: str
     is_console: bool = False
+    clock_offset_ms: int | None = None
 
     @property
     def owner(self) -> str:

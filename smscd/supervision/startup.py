@@ -112,9 +112,13 @@ class Servers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What the supervisor works with once the storage is fit for use. The caller closes link and pool."""
+    """What the supervisor works with once the storage is fit for use. The caller closes link and pool.
+
+    clock_offset_ms: as WorkerConfig has it.
+    """
 
     installation_id: str
+    clock_offset_ms: int
     keys: ShardKeys
     link: RedisLink
     pool: postgres.Pool
@@ -156,9 +160,11 @@ async def prepare(config: Config, steps: Steps, stack: contextlib.AsyncExitStack
     link = RedisLink(config.redis_url, name="smscd-supervisor", verify=guard.verify)
     stack.push_async_callback(link.close)
     with step(steps, "Settings") as note:
-        await _check_redis(link)
+        clock_offset_ms = await _check_redis(link)
         note.detail = "safe: appendfsync always, noeviction, fsync on"
-    return Prepared(installation_id=str(installation.id), keys=keys, link=link, pool=pool)
+    return Prepared(
+        installation_id=str(installation.id), clock_offset_ms=clock_offset_ms, keys=keys, link=link, pool=pool
+    )
 
 
 async def recorded_offset(pool: postgres.Pool) -> str | None:
@@ -194,15 +200,18 @@ async def _check_postgres(pool: postgres.Pool) -> None:
         raise StartupError("PostgreSQL is not safe to work on. " + " ".join(reasons))
 
 
-async def _check_redis(link: RedisLink) -> None:
+async def _check_redis(link: RedisLink) -> int:
+    """Wait until it answers; its TIME less our monotonic clock, in ms. Raises StartupError."""
     try:
         async for attempt in stamina.retry_context(on=_may_pass, timeout=WAIT_FOR_SERVERS_SECONDS, wait_max=2.0):
             with attempt:
-                await link.command("PING")
+                seconds, micros = await link.command("TIME")
+                return int(seconds) * 1000 + int(micros) // 1000 - int(time.monotonic() * 1000)
     except UnsafeStorage as error:
         raise StartupError(str(error)) from error
     except StorageUnavailable as error:
         raise StartupError(f"{error}. Check redis_url and the server.") from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _may_pass(error: Exception) -> bool:

@@ -245,6 +245,7 @@ class Supervisor:
             supervisor_pid=os.getpid(),
             version=self._launch.version,
             is_console=self._launch.is_console,
+            clock_offset_ms=prepared.clock_offset_ms,
         )
         with step(self._steps, "Workers") as note:
             await pool.start(template)

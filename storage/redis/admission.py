@@ -80,7 +80,7 @@ class AdmissionStore:
         self._keys = keys
         self._in_redis_max = in_redis_max
         self._session = session
-        self.clock_offset_ms = session.clock_offset_ms
+        self.clock_offset_ms = session.time_offset_ms
         self._count = 0
 
     def redis_ms(self) -> int:

@@ -44,12 +44,13 @@ class Intent:
 
 class End(NamedTuple):
     """A message's final state. callback: for the account's ESMEs, or for the hooks when no account is given; b"" when
-    nobody is told."""
+    nobody is told. until_ms: as SentContext.states_until_ms."""
 
     message_id: int
     state: int
     callback: bytes = b""
     account: str = ""
+    until_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -127,6 +128,11 @@ class MoveReply(NamedTuple):
 def id8(message_id: int) -> bytes:
     """A message id as Redis sees it: eight opaque bytes."""
     return message_id.to_bytes(8, "big")
+
+
+def kept_seconds(until_ms: int, now_ms: int) -> int:
+    """How long from now a hash of states is kept that must be known until an hour: for as long after it as others."""
+    return HOT_SECONDS + max(0, (until_ms // HOUR_MS + 1) * HOUR_MS - now_ms) // 1000
 
 
 class DispatchStore:
@@ -244,12 +250,16 @@ class DispatchStore:
         args += [id8(message_id) for message_id in turn.rest_del]
         args.append(len(turn.ends))
         bells: dict[int, bytes] = {}
+        kept: dict[int, int] = {}
         for end in turn.ends:
             stream = 0
             if end.callback:
                 stream = number(names.out(end.account) if end.account else names.hooks)
                 bells[stream] = b"o:" + end.account.encode() if end.account else b"h"
-            args += (number(names.state(end.message_id)), id8(end.message_id), int(end.state), stream, end.callback)
+            state = number(names.state(end.message_id, end.until_ms))
+            if end.until_ms:
+                kept[state] = kept_seconds(end.until_ms, self._session.redis_ms())
+            args += (state, id8(end.message_id), int(end.state), stream, end.callback)
         args.append(len(bells))
         for stream, payload in bells.items():
             args += (stream, payload)
@@ -263,6 +273,9 @@ class DispatchStore:
         args += [id8(message_id) for message_id in turn.gone]
         args.append(len(turn.dropped))
         args += [id8(message_id) for message_id in turn.dropped]
+        args.append(len(kept))
+        for state, seconds in kept.items():
+            args += (state, seconds)
         return keys.names, args
 
     async def promote(self, now_ms: int, limit: int = 500) -> int:

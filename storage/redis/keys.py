@@ -108,8 +108,10 @@ class ShardKeys:
         """Set of the messages of one day that were refunded."""
         return f"{self.tag}:refunded:{id_ms(message_id) // DAY_MS}"
 
-    def state(self, message_id: int) -> str:
-        """Hash of final states, by the hour of the message id."""
+    def state(self, message_id: int, until_ms: int = 0) -> str:
+        """Hash of final states, by the hour of the message id, or by the hour until which it must be known."""
+        if until_ms:
+            return f"{self.tag}:state:until:{until_ms // HOUR_MS}"
         return f"{self.tag}:state:{id_ms(message_id) // HOUR_MS}"
 
     def out(self, account: str) -> str:

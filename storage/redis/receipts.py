@@ -23,7 +23,7 @@ from smscd.core.records import (
 )
 from storage.redis import scripts
 from storage.redis.blobs import KeyList, pack_array, split_sized
-from storage.redis.dispatch import HOT_SECONDS, id8
+from storage.redis.dispatch import HOT_SECONDS, id8, kept_seconds
 from storage.redis.keys import HOUR_MS, ShardKeys, UpstreamKeys
 from storage.redis.link import Arg, RedisLink
 from storage.redis.matches import ANSWERS, decode_request, is_answer
@@ -57,7 +57,7 @@ class ReceiptItem:
     notification when it is recorded; None when the customer asked for nothing.
 
     awaited: how many segments have to be delivered before the message is; 0 for all of them. mark: of one that is not
-    final, what is the same when it comes again."""
+    final, what is the same when it comes again. until_ms: as SentContext.states_until_ms."""
 
     record: ReceiptRecord
     is_final: bool
@@ -66,6 +66,7 @@ class ReceiptItem:
     callback_is_intermediate: bool = False
     awaited: int = 0
     mark: bytes = b""
+    until_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -174,11 +175,15 @@ class ReceiptStore:
             len(batch.items),
         ]  # fmt: skip
         bells: dict[int, bytes] = {}
+        kept: dict[int, int] = {}
         for item in batch.items:
             record = item.record
+            state = number(names.state(record.id, item.until_ms))
+            if item.until_ms:
+                kept[state] = kept_seconds(item.until_ms, self._session.redis_ms())
             stream = self._stream(item.via, record.account, keys, bells) if item.callback is not None else 0
             args += (
-                number(names.state(record.id)), id8(record.id), record.segment, item.awaited or record.segments,
+                state, id8(record.id), record.segment, item.awaited or record.segments,
                 b"F" if item.is_final else b"N", int(record.state) if item.is_final else item.mark,
                 number(names.refunded(record.id)) if record.refund_micros else 0,
                 number(names.acct(record.account)) if record.refund_micros else 0,
@@ -196,6 +201,9 @@ class ReceiptStore:
             args += (part_field(part.whole, part.sequence), encode_part(part))
         args.append(len(batch.dropped))
         args += [part_field(whole, sequence) for whole, sequence in batch.dropped]
+        args.append(len(kept))
+        for state, seconds in kept.items():
+            args += (state, seconds)
         reply = await self._session.run(scripts.RECEIPT, keys.names, args)
         self._session.saw(reply[2])
         return [Effect(digit - 0x30) for digit in reply[0]]
@@ -264,15 +272,18 @@ class ReceiptStore:
         found.sort(key=lambda waiting: waiting[:2])
         return found[:limit]
 
-    async def remember(self, states: Sequence[tuple[int, bytes, int]]) -> None:
-        """What the record knows of messages that Redis has forgotten: (message id, what follows it, value).
+    async def remember(self, states: Sequence[tuple[SentContext, bytes, int]]) -> None:
+        """What the record knows of messages that Redis has forgotten: (of which, what follows its id, value).
 
         For receipts that are applied next, so that they change nothing twice. What Redis knows stays as it is.
         """
         commands: list[list[Arg]] = []
-        for message_id, suffix, value in states:
-            name = self._keys.state(message_id)
-            commands += [["HSETNX", name, id8(message_id) + suffix, value], ["EXPIRE", name, HOT_SECONDS]]
+        now_ms = self._session.redis_ms()
+        for context, suffix, value in states:
+            until_ms = context.states_until_ms
+            name = self._keys.state(context.id, until_ms)
+            seconds = kept_seconds(until_ms, now_ms) if until_ms else HOT_SECONDS
+            commands += [["HSETNX", name, id8(context.id) + suffix, value], ["EXPIRE", name, seconds]]
         await self._reads.pipeline(commands)
 
     async def orphan(self, records: Sequence[OrphanRecord]) -> None:

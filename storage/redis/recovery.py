@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from smscd.core.records import HeldPart
 from storage.redis import scripts
 from storage.redis.blobs import pack_array
-from storage.redis.dispatch import HOT_SECONDS, id8, later_member
+from storage.redis.dispatch import HOT_SECONDS, id8, kept_seconds, later_member
 from storage.redis.errors import StorageUnavailable
 from storage.redis.guard import RECOVERING
 from storage.redis.journal import entry_order, last_journal_id
@@ -47,6 +47,7 @@ class Restored:
     how many wait in PostgreSQL alone.
     out: by account. answers: (account, window, request key, stored answer).
     sent: by upstream and hour, (canonical id, SentContext). states: (message id, what follows it in the field, value).
+    until: lifecycle.states_until() of the messages of states that have one.
     held: by upstream. hooks_later: (due ms, CallbackRecord).
     """
 
@@ -63,6 +64,7 @@ class Restored:
     answers: list[tuple[str, int, bytes, bytes]] = field(default_factory=list)
     sent: dict[tuple[str, int], list[tuple[bytes, bytes]]] = field(default_factory=dict)
     states: list[tuple[int, bytes, int]] = field(default_factory=list)
+    until: dict[int, int] = field(default_factory=dict)
     refunded: list[int] = field(default_factory=list)
     held: dict[str, list[HeldPart]] = field(default_factory=dict)
 
@@ -115,9 +117,11 @@ class Rebuild:
         self._entries: Counter[str] = Counter()
         self._commands: list[list[Arg]] = []
         self._size = 0
+        self._now_ms = 0
 
     async def begin(self, now_ms: int) -> None:
         """Mark Redis as half built, and remove every key of ours but the mark."""
+        self._now_ms = now_ms
         await self._link.command("HSET", self._keys.meta, RECOVERING, now_ms)
         for pattern in (f"{self._keys.tag}:*", "{u:*"):
             cursor = b"0"
@@ -154,10 +158,14 @@ class Rebuild:
         for account, window, key, answer in page.answers:
             fields.setdefault(names.idem(account, window, key), []).extend((key, answer))
         await self._hashes(fields, IDEM_SECONDS)
-        fields = {}
+        by_seconds: dict[int, dict[str, list[Arg]]] = {}
         for message_id, suffix, value in page.states:
-            fields.setdefault(names.state(message_id), []).extend((id8(message_id) + suffix, value))
-        await self._hashes(fields, HOT_SECONDS)
+            until_ms = page.until.get(message_id, 0)
+            seconds = kept_seconds(until_ms, self._now_ms) if until_ms else HOT_SECONDS
+            states = by_seconds.setdefault(seconds, {})
+            states.setdefault(names.state(message_id, until_ms), []).extend((id8(message_id) + suffix, value))
+        for seconds, states in by_seconds.items():
+            await self._hashes(states, seconds)
         for message_id in page.refunded:
             await self._add("SADD", names.refunded(message_id), id8(message_id))
             await self._add("EXPIRE", names.refunded(message_id), REFUNDED_SECONDS)

@@ -41,8 +41,9 @@ class RoleSession:
     link: a connection that only this role uses. owner: "<instance>/<worker>"; the same owner may take a role back at
     once, because an instance's lock shows that its former self is dead.
     deadline: monotonic seconds; past it the owner must not write to sockets any more.
-    clock_offset_ms: Redis TIME less this machine's monotonic clock, at the last take(). ahead_ms: how far TIME was
-    ahead of redis_ms() at the last renew(), less what the call took; negative when it was set back.
+    clock_offset_ms: redis_ms() less this machine's monotonic clock; when it is not given, as TIME is at take().
+    time_offset_ms: the same of Redis TIME, at the last take(). ahead_ms: how far TIME was ahead of redis_ms() at the
+    last renew(), less what the call took; negative when it was set back.
     saw(journal_id): told each journal entry that a call of this role was acknowledged with (Guard.saw).
     before: what ran last before take(). was_abandoned: the owner before had not given it up then, and may not
     know that it is gone. last_sequence: the number of the call that is under way, or was the last.
@@ -58,6 +59,7 @@ class RoleSession:
         ttl_seconds: float = 5.0,
         margin_seconds: float = 1.0,
         saw: Callable[[bytes], None] = _nothing_seen,
+        clock_offset_ms: int | None = None,
     ) -> None:
         self.link = link
         self.role = role
@@ -67,11 +69,13 @@ class RoleSession:
         self.epoch = 0
         self.deadline = 0.0
         self.top_id = 0
-        self.clock_offset_ms = 0
+        self.clock_offset_ms = clock_offset_ms or 0
+        self.time_offset_ms = 0
         self.ahead_ms = 0
         self.saw = saw
         self.before = LastCall(0, 0, [])
         self.was_abandoned = False
+        self._follows_time = clock_offset_ms is None
         self._ttl_seconds = ttl_seconds
         self._margin_seconds = margin_seconds
         self._sequence = 0
@@ -84,7 +88,7 @@ class RoleSession:
         return self.epoch > 0 and time.monotonic() < self.deadline
 
     def redis_ms(self) -> int:
-        """Redis TIME as it was at the last take(), and has gone on since by this machine's monotonic clock."""
+        """Redis TIME as it was when the daemon, or else this role, began, and has gone on since without a step."""
         return int(time.monotonic() * 1000) + self.clock_offset_ms
 
     def compare(self, time_ms: int, asked: float, replied: float) -> None:
@@ -108,7 +112,9 @@ class RoleSession:
         reply = await self.link.evalsha(
             scripts.TAKE, [self.key, self._meta], [self.owner, int(self._ttl_seconds * 1000)], timeout=2.0
         )
-        self.clock_offset_ms = int(reply[3]) - int(time.monotonic() * 1000)
+        self.time_offset_ms = int(reply[3]) - int(time.monotonic() * 1000)
+        if self._follows_time:
+            self.clock_offset_ms = self.time_offset_ms
         if int(reply[0]) != 1:
             return False
         self.epoch = int(reply[1])

@@ -169,9 +169,17 @@ class Faults:
         """Their process ids, in the order of their numbers: the supervisor starts them one after another."""
         found = []
         for pid in process_tree(self.rig.demo.pid)[1:]:
-            if b"smscd.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                if b"smscd.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
         return sorted(found)
+
+    def replace_workers(self) -> None:
+        """SIGKILL to all of them; the supervisor starts others."""
+        before = self.workers()
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(set(self.workers()) - set(before)) == len(before), 20, "there are other workers")
 
     @contextmanager
     def stopped(self, pids: list[int]) -> Iterator[None]:
@@ -244,13 +252,19 @@ def _cut(faults: Faults, proxy: Proxy, side: str) -> list[float]:
 
 
 def step_clocks(faults: Faults) -> None:
-    """C1: messages wait while the clock goes ahead and back, and then a daemon starts with an older clock."""
+    """C1: messages wait while the clock goes ahead and back, and then a daemon starts with an older clock.
+
+    After a step all workers die, and others come that never knew another clock.
+    """
     before = faults.flagged()
     generator = faults.generate(12.0 if IS_FULL else 6.0)
     for seconds in STEPS:
         faults.halt("paused")
         faults.wait_for_answers(RATE // 4)
         faults.clock.step(seconds)
+        faults.wait_for_answers(RATE // 4)
+        if IS_FULL or seconds:
+            faults.replace_workers()
         faults.wait_for_answers(RATE // 4)
         faults.halt(None)
         faults.recovered(f"a clock {seconds} s ahead")

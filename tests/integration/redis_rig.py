@@ -111,8 +111,11 @@ def parked(name: bytes) -> bytes:
     return encode(ParkedReceipt(name, b"DELIVRD", b"000", State.DELIVERED, 1, b"raw", 1))
 
 
-def receipt(number: int, state: State, *, segment: int = 0, segments: int = 1, refund: int = 0) -> ReceiptItem:
+def receipt(
+    number: int, state: State, *, segment: int = 0, segments: int = 1, refund: int = 0, until_ms: int = 0
+) -> ReceiptItem:
     record = ReceiptRecord(
         BASE + number, segment, segments, "demo", 1, "u1", b"up", state, b"STAT", b"000", 1, b"raw", refund
     )
-    return ReceiptItem(record, state.is_final, Via.SMPP, encode(["callback", number, segment]))
+    callback = encode(["callback", number, segment])
+    return ReceiptItem(record, state.is_final, Via.SMPP, callback, until_ms=until_ms)

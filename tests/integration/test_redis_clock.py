@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from smscd.roles import leases
 from smscd.roles.leases import LeaseKeeper
 from storage.redis import scripts
+from storage.redis.admission import AdmissionStore
 from storage.redis.scripts import Script
 from storage.redis.session import RoleSession, renew
 from tests.integration.redis_rig import KEYS, Rig
@@ -44,6 +45,19 @@ async def test_a_step_is_noticed_at_the_next_renewal_and_moves_no_clock_here(
     assert await renew([session], rig.raw) == []
     assert abs(session.ahead_ms - step_ms) < 1_100, "the script sees whole seconds"
     assert abs(session.redis_ms() - time.time() * 1000) < 500
+
+
+@pytest.mark.parametrize("step_ms", [HOUR_MS, -24 * HOUR_MS])
+async def test_who_starts_after_a_step_goes_by_the_time_of_its_daemon_and_admits_by_that_of_redis(
+    rig: Rig, step_ms: int
+) -> None:
+    began = (await rig.role("ingress:1")).clock_offset_ms - step_ms
+    session = RoleSession(rig.link(), KEYS, "ingress:2", "test/1", clock_offset_ms=began)
+    assert await session.take() and session.clock_offset_ms == began
+    now_ms = time.time() * 1000
+    assert abs(session.redis_ms() - (now_ms - step_ms)) < 500
+    assert abs(AdmissionStore(KEYS, session).redis_ms() - now_ms) < 500, "its script judges by TIME"
+    assert await renew([session], rig.raw) == [] and abs(session.ahead_ms - step_ms) < 500
 
 
 def test_a_slow_call_is_no_step() -> None:

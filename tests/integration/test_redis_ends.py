@@ -10,9 +10,11 @@ import pytest
 
 from smscd.archive.merge import Batch
 from smscd.core.records import Outcome, ResultRecord, State
-from storage.redis.dispatch import End, Turn, TurnReply
+from storage.redis.dispatch import HOT_SECONDS, End, Turn, TurnReply
+from storage.redis.keys import DAY_MS, HOUR_MS
 from storage.redis.receipts import Effect, ReceiptBatch, ReceiptItem
-from tests.integration.redis_rig import BASE, KEYS, Rig, encode, receipt
+from storage.redis.recovery import Rebuild, Restored
+from tests.integration.redis_rig import BASE, KEYS, Rig, context, encode, receipt
 
 PRICE = 10_000
 OUTCOMES = {
@@ -30,12 +32,12 @@ async def rig(valkey_url: str) -> AsyncIterator[Rig]:
     await made.close()
 
 
-async def end(rig: Rig, *ends: tuple[int, State], account: str = "demo") -> TurnReply:
+async def end(rig: Rig, *ends: tuple[int, State], account: str = "demo", until_ms: int = 0) -> TurnReply:
     """Messages end in one turn, each paid back and told."""
     turn = Turn()
     for number, state in ends:
         id = BASE + number
-        turn.ends.append(End(id, state, encode(["turn", number]), account))
+        turn.ends.append(End(id, state, encode(["turn", number]), account, until_ms))
         turn.refunds.append(("demo", id, PRICE))
         record = ResultRecord(id, 0, OUTCOMES[state], 7, "u1", b"", 0, 0, state, PRICE, "demo", True)
         turn.journal.append(encode(record))
@@ -116,6 +118,73 @@ async def test_a_failed_part_ends_a_long_message_before_its_turn_does(rig: Rig) 
     assert await rig.balances.balance("demo") == PRICE, "the receipt's refund stays the only one"
     found = (await written(rig)).learned[BASE + 1]
     assert (found.state, found.callbacks_open, found.refunded_micros) == (State.UNDELIVERED, 1, PRICE)
+
+
+async def pass_a_day(rig: Rig) -> None:
+    """Nothing changes for as long as states are ordinarily kept: those are gone."""
+    for name in await rig.raw.command("KEYS", f"{KEYS.tag}:state:*"):
+        if int(await rig.raw.command("TTL", name)) <= HOT_SECONDS:
+            await rig.raw.command("DEL", name)
+
+
+@pytest.mark.parametrize("days", [0, 6])
+async def test_a_long_message_has_one_end_while_it_is_valid(rig: Rig, days: int) -> None:
+    """days: how long it must be known; without any, it is forgotten and told two ends."""
+    until_ms = days and (await rig.role("clock")).redis_ms() + days * DAY_MS
+    applied = await (await rig.receipts()).apply(
+        ReceiptBatch([due(1, State.UNDELIVERED, segments=2, refund=PRICE, until_ms=until_ms)])
+    )
+    assert applied == [Effect.FINAL]
+    await pass_a_day(rig)
+    assert (await end(rig, (1, State.EXPIRED), until_ms=until_ms)).untold == ([0] if days else [])
+    assert await told(rig, KEYS.out("demo")) == [["callback", 1, 0], ["turn", 1]][: 1 if days else 2]
+    assert await rig.balances.balance("demo") == PRICE, "which is known for longer"
+
+
+async def test_parts_that_are_delivered_days_apart_deliver_the_message(rig: Rig) -> None:
+    receipts, effects = await rig.receipts(), list[Effect]()
+    until_ms = (await rig.role("clock")).redis_ms() + 3 * DAY_MS
+    for segment in (0, 1, 1):
+        part = due(1, State.DELIVERED, segment=segment, segments=2, until_ms=until_ms)
+        effects += await receipts.apply(ReceiptBatch([part]))
+        await pass_a_day(rig)
+    assert effects == [Effect.RECORDED, Effect.FINAL, Effect.REPEATED]
+    assert await told(rig, KEYS.out("demo")) == [["callback", 1, 1]]
+
+
+async def test_states_are_kept_for_a_day_after_the_message_can_end(rig: Rig) -> None:
+    session = await rig.role("clock")
+    until_ms = session.redis_ms() + 3 * DAY_MS
+    store = await rig.receipts()
+    await store.apply(ReceiptBatch([receipt(1, State.DELIVERED), receipt(2, State.UNDELIVERED, until_ms=until_ms)]))
+    await end(rig, (3, State.EXPIRED), (4, State.EXPIRED), until_ms=until_ms + 2 * DAY_MS)
+    long = msgspec.structs.replace(context(5, segments=2), states_until_ms=until_ms + 3 * DAY_MS)
+    await store.remember([(context(6), b"", int(State.FAILED)), (long, b":0", int(State.DELIVERED))])
+
+    async def hours(name: str) -> float:
+        return int(await rig.raw.command("TTL", name)) / 3600
+
+    hot = HOT_SECONDS / 3600
+    assert hot - 1 < await hours(KEYS.state(BASE + 1)) <= hot
+    for later_ms in (0, 2 * DAY_MS, 3 * DAY_MS):
+        name = KEYS.state(BASE, until_ms + later_ms)
+        left = (until_ms + later_ms - session.redis_ms()) / HOUR_MS
+        assert left + hot - 0.1 < await hours(name) < left + hot + 1.1, "to the hour"
+
+
+async def test_what_a_receipt_ended_days_before_redis_was_lost_is_not_ended_again(rig: Rig) -> None:
+    now_ms = (await rig.role("clock")).redis_ms()
+    until_ms = now_ms + 2 * DAY_MS
+    rebuild = Rebuild(KEYS, rig.raw)
+    await rebuild.begin(now_ms)
+    await rebuild.write(
+        Restored(states=[(BASE + 1, b"", int(State.UNDELIVERED)), (BASE + 2, b"", 5)], until={BASE + 1: until_ms})
+    )
+    assert (await end(rig, (2, State.EXPIRED))).untold == [0]
+    await pass_a_day(rig)
+    await pass_a_day(rig)
+    assert (await end(rig, (1, State.EXPIRED), until_ms=until_ms)).untold == [0]
+    assert (await end(rig, (2, State.EXPIRED))).untold == [], "it was not to be known for longer"
 
 
 async def test_a_cancellation_of_what_a_receipt_has_ended_comes_too_late(rig: Rig) -> None:

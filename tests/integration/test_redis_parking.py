@@ -42,11 +42,11 @@ async def test_what_is_parked_is_walked_through_by_time_over_all_buckets(rig: Ri
 async def test_what_the_record_knows_makes_a_late_receipt_a_repeat_and_changes_nothing_that_is_known(rig: Rig) -> None:
     store = await rig.receipts()
     await store.apply(ReceiptBatch([receipt(1, State.DELIVERED)]))
-    await store.remember([(BASE + 1, b"", int(State.FAILED)), (BASE + 2, b"", int(State.DELIVERED))])
+    await store.remember([(context(1), b"", int(State.FAILED)), (context(2), b"", int(State.DELIVERED))])
     assert await rig.raw.command("HGET", KEYS.state(BASE + 1), (BASE + 1).to_bytes(8, "big")) == b"4"
     assert await rig.raw.command("TTL", KEYS.state(BASE + 2)) > 0
     assert await store.apply(ReceiptBatch([receipt(2, State.DELIVERED)])) == [Effect.REPEATED]
-    await store.remember([(BASE + 3, b":0", 4), (BASE + 3, b":n", 1)])
+    await store.remember([(context(3), b":0", 4), (context(3), b":n", 1)])
     parts = [receipt(3, State.DELIVERED, segment=segment, segments=3) for segment in range(3)]
     assert await store.apply(ReceiptBatch(parts)) == [Effect.REPEATED, Effect.RECORDED, Effect.FINAL]
     await store.remember([])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from smscd.core.callbacks import result_callback
+from smscd.core.lifecycle import states_until
 from smscd.core.records import Outcome, ResultRecord, State, Via
 from smscd.core.upstream import Upstream
 from smscd.egress.dispatch.blobs import Blob, Item, rest_blob
@@ -79,7 +80,7 @@ class Entries:
         callback = result_callback(record, state, status, self.now_ms) if tells else None
         account = "" if record.via == Via.WEBHOOK else record.account
         blob = b"" if callback is None else _encode(callback)
-        turn.ends.append(End(record.id, int(state), blob, account))
+        turn.ends.append(End(record.id, int(state), blob, account, states_until(record)))
         if refund:
             turn.refunds.append((record.account, record.id, refund))
         self._journal(item, outcome, state, status=status, segment=segment, refund=refund, due=callback is not None)

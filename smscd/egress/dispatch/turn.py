@@ -16,7 +16,7 @@ from protocols.smpp.constants import CommandStatus
 from protocols.smpp.message_ids import canonical_id
 from smscd.core.callbacks import acceptance_callback, excerpt_coding_of, excerpt_of
 from smscd.core.error_table import ErrorTable
-from smscd.core.lifecycle import StatusKind
+from smscd.core.lifecycle import StatusKind, states_until
 from smscd.core.records import (
     ChangeKind,
     ChangeRequest,
@@ -371,4 +371,5 @@ def sent_context(record: MessageRecord, segment: int) -> SentContext:
         record.source_ton, record.source_npi, record.source, record.dest_ton, record.dest_npi, record.dest,
         excerpt_coding_of(record), record.price_micros, record.tariff, excerpt_of(record), record.client_ref,
         record.callback_url, record.group_id, record.conversion.parts if record.conversion is not None else 0,
+        states_until(record),
     )  # fmt: skip

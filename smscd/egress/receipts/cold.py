@@ -142,14 +142,14 @@ class ColdReceipts:
 
     async def _settle(self, asked: Sequence[Waiting], by_key: dict[bytes, list[ColdFound]]) -> None:
         pairs: list[Pair] = []
-        states: list[tuple[int, bytes, int]] = []
+        states: list[tuple[SentContext, bytes, int]] = []
         unmatched: list[OrphanRecord] = []
         for one in asked:
             verdict = decide(one.receipts, self._profile.receipt_id, by_key.get(one.key, ()))
             if isinstance(verdict, ColdFound):
                 context = verdict.context
                 pairs.append((one.key, context, one.receipts))
-                states += [(context.id, suffix, value) for suffix, value in verdict.states]
+                states += [(context, suffix, value) for suffix, value in verdict.states]
                 continue
             unmatched += (orphan_of(self._profile.id, receipt, verdict) for receipt in one.receipts)
             if verdict == "ambiguous":

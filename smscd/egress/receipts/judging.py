@@ -88,8 +88,9 @@ def receipt_item(context: SentContext, receipt: ParkedReceipt, upstream: str, no
     )
     blob = _encode(callback) if callback is not None else None
     if is_final:
-        return ReceiptItem(record, True, context.via, blob)
-    return ReceiptItem(record, False, context.via, blob, True, mark=_mark(record, receipt.at_ms))
+        return ReceiptItem(record, True, context.via, blob, until_ms=context.states_until_ms)
+    mark = _mark(record, receipt.at_ms)
+    return ReceiptItem(record, False, context.via, blob, True, mark=mark, until_ms=context.states_until_ms)
 
 
 def _mark(record: ReceiptRecord, came_ms: int) -> bytes:

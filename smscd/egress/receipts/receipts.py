@@ -179,7 +179,7 @@ class Receipts:
             if matches:
                 found = matches.values()
                 await self._store.remember(
-                    [(match.context.id, suffix, value) for match in found for suffix, value in match.states]
+                    [(match.context, suffix, value) for match in found for suffix, value in match.states]
                 )
                 effects = await self._apply_known([(match.context, match.receipt) for match in found])
                 await self._store.answer_matches(dict(zip(matches, effects, strict=True)))

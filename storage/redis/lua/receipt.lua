@@ -14,6 +14,7 @@
 --         bells (stream key, payload)
 --         parts to hold (field, HeldPart)
 --         parts to drop (field)
+--         state keys that are kept for longer (state key, seconds)
 -- REPLY   {effects, now_ms, journal id or ''}; an effect is a digit: 0 repeated, 1 recorded, 2 final
 local list = lists(11)
 local receipts, receipts_at = list(12)
@@ -21,6 +22,7 @@ local inbound, inbound_at = list(2)
 local bells, bells_at = list(2)
 local holds, holds_at = list(2)
 local drops, drops_at = list(1)
+local kept, kept_at = list(2)
 
 -- What is known of the messages, read at once for each state key.
 local wanted, order = {}, {}
@@ -154,6 +156,7 @@ for _, name in ipairs(order) do
     redis.call('EXPIRE', KEYS[tonumber(name)], ARGV[4])
   end
 end
+for i = 0, kept - 1 do redis.call('EXPIRE', KEYS[tonumber(ARGV[kept_at + 2 * i])], ARGV[kept_at + 2 * i + 1]) end
 for _, stream in ipairs(stream_order) do
   local batch = streams[stream]
   batch[1] = array_header(#batch - 1)

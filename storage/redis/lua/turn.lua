@@ -10,7 +10,7 @@
 --         later (due ms, member), rest to set (id, blob), rest to delete (id),
 --         ends (state key, id, state, stream key or 0, callback), bells (stream key, payload),
 --         refunds (acct key, refunded key, id, micros), answers to asks (id, answer), ids that are gone, ids that were
---         dropped because they were gone
+--         dropped because they were gone, state keys that are kept for longer (state key, seconds)
 -- REPLY   {now_ms, journal id or '', refunds made (a digit each), '' or indexes of intents that were withheld because the
 --         message has a change request, '' or ids (8 bytes each) whose change request came too late, '' or a digit for
 --         each end: 1 told, 0 a receipt had ended the message, so that nothing is told, paid back or kept of this end}
@@ -27,6 +27,7 @@ local refunds, refunds_at = list(4)
 local answers, answers_at = list(2)
 local gone, gone_at = list(1)
 local dropped, dropped_at = list(1)
+local kept, kept_at = list(2)
 
 local told, is_over, said = {}, {}, ''
 for i = 0, ends - 1 do
@@ -153,6 +154,7 @@ for i = 0, ends - 1 do
     end
   end
 end
+for i = 0, kept - 1 do redis.call('EXPIRE', KEYS[tonumber(ARGV[kept_at + 2 * i])], ARGV[kept_at + 2 * i + 1]) end
 for _, stream in ipairs(stream_order) do
   local callbacks = streams[stream]
   callbacks[1] = array_header(#callbacks - 1)

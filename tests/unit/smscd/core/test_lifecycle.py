@@ -14,9 +14,12 @@ from smscd.core.lifecycle import (
     message_state_of,
     stat_of,
     state_of_receipt,
+    states_until,
 )
 from smscd.core.records import State
 from smscd.core.upstream import ReceiptStat
+from storage.redis.keys import DAY_MS, HOUR_MS
+from tests.unit.smscd.egress.doubles import NOW_MS, message
 
 
 @pytest.mark.parametrize(
@@ -115,3 +118,20 @@ def test_quirk_8_the_profile_says_whose_receipts_end_a_long_message(
     policy: str, segment: int, state: State, awaited: int | None
 ) -> None:
     assert ends_message(policy, segment, 3, state) == awaited
+
+
+@pytest.mark.parametrize(
+    ("parts", "send_at_ms", "valid_ms", "is_kept"),
+    [
+        (2, 0, 24 * HOUR_MS, False),
+        (2, 0, 26 * HOUR_MS, True),
+        (1, 0, 7 * DAY_MS, False),
+        (2, NOW_MS + 5 * DAY_MS, 6 * DAY_MS, False),
+        (2, NOW_MS + 5 * DAY_MS, 12 * DAY_MS, True),
+    ],
+)
+def test_what_receipts_say_is_kept_for_longer_for_long_messages_that_are_tried_for_days(
+    parts: int, send_at_ms: int, valid_ms: int, is_kept: bool
+) -> None:
+    record = message(1, segments=[b"x"] * parts, send_at_ms=send_at_ms, valid_until_ms=NOW_MS + valid_ms)
+    assert states_until(record) == (NOW_MS + valid_ms if is_kept else 0)

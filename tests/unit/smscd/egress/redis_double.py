@@ -336,13 +336,13 @@ class FakeReceiptStore:
     async def parked_count(self) -> int:
         return len(self.redis.park)
 
-    async def remember(self, states: Sequence[tuple[int, bytes, int]]) -> None:
+    async def remember(self, states: Sequence[tuple[SentContext, bytes, int]]) -> None:
         self.redis.check()
-        for message_id, suffix, value in states:
+        for context, suffix, value in states:
             if not suffix:
-                self.redis.states.setdefault(message_id, value)
+                self.redis.states.setdefault(context.id, value)
             elif suffix != b":n":
-                self.redis.parts.setdefault((message_id, int(suffix[1:])), value)
+                self.redis.parts.setdefault((context.id, int(suffix[1:])), value)
 
     async def orphan(self, records: Sequence[OrphanRecord]) -> None:
         self.redis.check()

@@ -94,3 +94,10 @@ def test_while_redis_is_away_the_workers_are_unknown_and_not_dead() -> None:
     checks = judged(redis_ms=None, heartbeats=[]).body["checks"]
     assert checks["workers"]["status"] == "warn"
     assert checks["redis"]["status"] == "fail"
+
+
+@pytest.mark.parametrize(("ahead_seconds", "is_told"), [(3_600, True), (-86_400, True), (5, True), (-4, False)])
+def test_a_clock_that_was_set_under_a_worker_is_told(ahead_seconds: int, is_told: bool) -> None:
+    health = judged(heartbeats=[beat(), beat(clock_ahead_seconds=ahead_seconds)])
+    assert health.status == ("degraded" if is_told else "healthy")
+    assert health.body["checks"].get("clock", {}).get("ahead_seconds") == (ahead_seconds if is_told else None)

@@ -188,6 +188,16 @@ def test_segments_that_have_their_receipts_are_counted() -> None:
     assert restored.states == [(record.id, b":0", 4), (record.id, b":2", 4), (record.id, b":n", 2)]
 
 
+@pytest.mark.parametrize(("days", "state"), [(6, State.SENDING), (1, State.SENDING), (6, State.SENT)])
+def test_parts_that_were_delivered_days_ago_count_while_others_are_tried(days: int, state: State) -> None:
+    record = message(1, segments=TWO, valid_until_ms=NOW_MS + days * DAY_MS)
+    receipt = event(EventKind.RECEIPT, NOW_MS - 3 * DAY_MS, state=State.DELIVERED)
+    restored = restore(record, receipt, accepted=(sent(NOW_MS - 3 * DAY_MS),), state=state)
+    is_kept = days == 6 and state == State.SENDING
+    assert restored.states == ([(record.id, b":0", 4), (record.id, b":n", 1)] if is_kept else [])
+    assert restored.until == ({record.id: record.valid_until_ms} if is_kept else {})
+
+
 # --- requests with a key --------------------------------------------------------------------------------------------
 
 

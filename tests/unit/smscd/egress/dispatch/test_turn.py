@@ -8,9 +8,11 @@ import pytest
 from smscd.core.callback_records import CallbackRecord
 from smscd.core.callbacks import receipt_callback, result_callback
 from smscd.core.error_table import ErrorTable
+from smscd.core.ids import message_ms
 from smscd.core.records import Conversion, Form, Outcome, ResultRecord, State, Tariff, Via
 from smscd.egress.dispatch.blobs import ACCEPTED, DOUBTED, LATE, SENDING, WAITING, Blob, Item, open_rest
 from smscd.egress.dispatch.turn import Draft, refund_of, sent_context
+from storage.redis.keys import DAY_MS
 from tests.unit.smscd.egress.doubles import NOW_MS, QUEUE, message, profile
 from tests.unit.smscd.egress.redis_double import decode_results
 
@@ -218,6 +220,17 @@ def test_the_context_of_a_segment_has_all_that_its_receipt_needs() -> None:
     context = sent_context(record, 1)
     assert (context.segment, context.segments, context.excerpt) == (1, 2, b"hello world, this is")
     assert (context.source, context.dest, context.price_micros) == (record.source, record.dest, 70_000)
+
+
+def test_the_end_of_a_message_is_looked_for_where_its_receipts_leave_theirs() -> None:
+    for segments, days in ((2, 5), (1, 5), (2, 1)):
+        made, item = draft(), sending(segments=segments)
+        item.states[:] = bytes(segments)
+        item.record.valid_until_ms = message_ms(item.record.id) + days * DAY_MS
+        made.withheld([item])
+        context = sent_context(item.record, 0)
+        assert made.turn.ends[0].until_ms == context.states_until_ms
+        assert bool(context.states_until_ms) is (segments == 2 and days == 5)
 
 
 def test_a_receipts_excerpt_and_segments_are_of_what_the_customer_sent() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from protocols.smpp.pdu import DeliverSm
 from protocols.smpp.receipt import parse_receipt
-from smscd.core.records import State, Tariff
+from smscd.core.records import ParkedReceipt, State, Tariff
 from smscd.egress.dispatch.turn import sent_context
-from smscd.egress.receipts.judging import parked_receipt
+from smscd.egress.receipts.judging import parked_receipt, receipt_item
+from storage.redis.keys import DAY_MS
 from tests.unit.smscd.egress.doubles import FIRST_ID, NOW_MS, encode, message
 from tests.unit.smscd.egress.receipts.receipts_rig import ROK, Rig, only, receipt
 
@@ -26,6 +27,15 @@ async def test_the_customer_sees_one_result_for_several_segments() -> None:
     rig.come(receipt(b"z"))
     await rig.settle()
     assert [callback.state for callback in rig.redis.callbacks()] == [State.DELIVERED]
+
+
+def test_what_a_receipt_leaves_is_known_for_as_long_as_its_message_says() -> None:
+    long = message(1, segments=[b"a", b"b"], valid_until_ms=NOW_MS + 5 * DAY_MS)
+    for context in (sent_context(long, 0), sent_context(message(1), 0)):
+        for state in (State.DELIVERED, State.SENT):
+            came = ParkedReceipt(b"abc", b"STAT", b"000", state, NOW_MS, b"raw", NOW_MS)
+            assert receipt_item(context, came, "carrier", NOW_MS).until_ms == context.states_until_ms
+    assert sent_context(long, 0).states_until_ms == NOW_MS + 5 * DAY_MS
 
 
 @pytest.mark.parametrize(
