@@ -49,7 +49,7 @@ class MessageChanges:
         self._record = record
         self._asks = asks
         self._room = asyncio.Semaphore(CONCURRENCY_MAX)
-        self._changing: set[int] = set()
+        self._changing: dict[tuple[str, int], tuple[ChangeKind, asyncio.Task[Change]]] = {}
         self._waiting: dict[tuple[str, int], tuple[float, asyncio.Future[ChangeAnswer | None]]] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -86,7 +86,7 @@ class MessageChanges:
         return await self._record.find_replaced(record, first_id(now_ms - LIFE_MAX_MS), before_id, limit)
 
     async def cancel(self, account: str, message_id: int) -> Change:
-        """End a message that was not sent."""
+        """End a message that was not sent. Who wants that while another's wish is under way gets the same answer."""
         return await self._change(ChangeKind.CANCEL, account, message_id, record_of)
 
     async def replace(self, account: str, message_id: int, make: Callable[[StoredMessage], MessageRecord]) -> Change:
@@ -100,14 +100,25 @@ class MessageChanges:
         message_id: int,
         make: Callable[[StoredMessage], MessageRecord],
     ) -> Change:
-        if message_id in self._changing:
+        wish = (account, message_id)
+        under_way = self._changing.get(wish)
+        if under_way is None:
+            under_way = (kind, asyncio.create_task(self._decide_in_room(kind, account, message_id, make)))
+            self._changing[wish] = under_way
+            under_way[1].add_done_callback(lambda _: self._changing.pop(wish))
+        elif kind is not ChangeKind.CANCEL or under_way[0] is not kind:
             return Change.NOT_ANSWERED
+        return await asyncio.shield(under_way[1])
+
+    async def _decide_in_room(
+        self,
+        kind: ChangeKind,
+        account: str,
+        message_id: int,
+        make: Callable[[StoredMessage], MessageRecord],
+    ) -> Change:
         async with self._room:
-            self._changing.add(message_id)
-            try:
-                return await self._decide(kind, account, message_id, make)
-            finally:
-                self._changing.discard(message_id)
+            return await self._decide(kind, account, message_id, make)
 
     async def _decide(
         self,

@@ -144,8 +144,9 @@ class Endpoint:
 class Endpoints:
     """All receivers for which something waits, and the turns of those that may be asked.
 
-    requests_max: at once in all; one account gets a quarter of them, and for each of its endpoints, which are not many,
-    CONCURRENCY_MIN in any case. per_endpoint_max: at once of one receiver.
+    requests_max: at once in all. One account gets a quarter of them, and never more than are left free: k accounts
+    whose receivers hang leave 1/(k + 1) of all to the next. Each of its endpoints, which are not many, gets
+    CONCURRENCY_MIN beyond that while a quarter of all is free. per_endpoint_max: at once of one receiver.
     """
 
     def __init__(self, requests_max: int, per_endpoint_max: int) -> None:
@@ -187,8 +188,9 @@ class Endpoints:
             if not endpoint.queue or endpoint.active >= endpoint.limit:
                 continue
             account = endpoint.account
-            is_owed = endpoint.number and endpoint.active < CONCURRENCY_MIN
-            if self._by_account.get(account, 0) >= self._per_account_max and not is_owed:
+            free = self._requests_max - self.active
+            is_owed = endpoint.number and endpoint.active < CONCURRENCY_MIN and free > self._per_account_max
+            if self._by_account.get(account, 0) >= min(self._per_account_max, free) and not is_owed:
                 self._line_up(endpoint)
                 continue
             job = endpoint.queue.popleft()

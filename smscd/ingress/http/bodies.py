@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from smscd.ingress.http.answers import JSON
+from smscd.ingress.http.connections import is_refused
 from smscd.ingress.http.problems import (
     BAD_REQUEST,
     BUSY,
@@ -95,7 +96,7 @@ class BodyReader:
                 self._pending_bytes += len(chunk)
                 if size > self._bytes_max:
                     return self._too_large(closes=True)
-                if self._pending_bytes > self._pending_bytes_max:
+                if self._pending_bytes > self._pending_bytes_max or is_refused(request):
                     return problem(BUSY, headers=(("Retry-After", "1"),), closes=True)
                 chunks.append(chunk)
             return b"".join(chunks)

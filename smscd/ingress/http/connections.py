@@ -1,14 +1,18 @@
-"""Bounds on HTTP connections: how many, how long to send a request's head, how long to sit idle or busy.
+"""Bounds on HTTP connections: how many, how much they hold, how long to send a head, to sit idle or to be busy.
 
 aiohttp has no time-out for reading a head and none for an answer that is not read. Here every connection is in one of
 three phases, each an insertion-ordered dict, so that the first of each is the one whose time ends first, or refused and
 gone with the next sweep: one timer serves all of them, and a request costs a few dict operations.
+
+What came of requests that are not answered yet is counted as it comes, before aiohttp keeps it: a connection that
+brings more than there is room for is refused, and what it sends from then on is read and thrown away.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -16,12 +20,15 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from smscd.ingress.http.held import HeldOctets, give_back
 from smscd.ingress.http.problems import (
     BAD_REQUEST,
+    BUSY,
     HEADERS_TOO_LARGE,
     INTERNAL,
     PROBLEM_JSON,
     REQUEST_TIMEOUT,
+    Code,
     encode,
     problem,
 )
@@ -35,6 +42,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     head_seconds: from the opening, or from the first byte of a request, to the end of its head.
     idle_seconds: between requests. busy_seconds: from the head's end to the answer's last byte.
+    held_bytes_max: of unanswered requests in the process, besides held_bytes_each for every connection.
     """
 
     connections_max: int = 4_096
@@ -45,17 +53,21 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     line_bytes_max: int = 8_190
     header_bytes_max: int = 8_190
     headers_max: int = 64
+    held_bytes_max: int = 24 * 1024 * 1024
+    held_bytes_each: int = 8 * 1024
 
 
 class BoundedConnection(web.RequestHandler):
     """aiohttp's connection, telling its server which phase it is in, and answering its own errors as problems."""
 
-    __slots__ = ("_is_refused", "_server")
+    __slots__ = ("_bytes", "_held", "_server", "is_refused")
 
     def __init__(self, server: BoundedServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
-        self._is_refused = False
+        self._held = server.held
+        self._bytes = 0
+        self.is_refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -63,18 +75,46 @@ class BoundedConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._server.closed(self)
+        self._holds(0)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_refused:
+        if self.is_refused:
             return
         if data:
             self._server.receiving(self)
+            size = self._bytes + len(data)
+            if size <= self._held.each_bytes:
+                self._bytes = size
+            elif self._held.has_room(self._bytes, size):
+                self._holds(size)
+            elif not self._is_answering:
+                self._server.refused(self)
+                return
+            else:  # whoever reads the body, or answers without it, sees it
+                self.is_refused = True
         super().data_received(data)
+
+    @property
+    def _is_answering(self) -> bool:
+        """True when a whole head has come whose answer is not out: aiohttp's task does not wait for one."""
+        return self._waiter is None or bool(self._messages)
+
+    def _holds(self, size: int) -> None:
+        """So many octets of unanswered requests are held now."""
+        self._held.moved(self._bytes, size)
+        self._bytes = size
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Called by aiohttp when the answer is out; there is no log line per request."""
         self._server.answered(self)
+        if not response.keep_alive:
+            self.is_refused = True
+        left = sum(payload.total_bytes for _, payload in self._messages) if self._messages else 0
+        if self._bytes > self._held.each_bytes or left:
+            self._holds(left)
+        else:
+            self._bytes = 0
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """A bug, or a peer that went away: what aiohttp could not turn into an answer."""
@@ -89,6 +129,8 @@ class BoundedConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What the parser refuses, as a problem; the connection is closed after it."""
+        if exc is not None:
+            exc.__traceback__ = None  # its frames hold this connection, which would live until the garbage is collected
         if request.writer.output_size > 0:
             raise ConnectionResetError("an answer is on its way already")
         if status < 500:
@@ -101,16 +143,17 @@ class BoundedConnection(web.RequestHandler):
         response.force_close()
         return response
 
-    def refuse_late(self) -> None:
-        """The head did not come in time: say so, and let the peer read it.
+    def refuse(self, answer: bytes) -> None:
+        """The head did not come in time, or is too much now: say so, and let the peer read it.
 
         What it still sends is read and thrown away until the next sweep. A socket that is closed before that is reset,
         and the reset overtakes the answer.
         """
-        self._is_refused = True
+        self.is_refused = True
+        self._holds(0)
         transport = self.transport
         if transport is not None:
-            transport.write(_LATE)
+            transport.write(answer)
             transport.write_eof()
 
     def abort(self) -> None:
@@ -137,6 +180,7 @@ class BoundedServer(web.Server):
             auto_decompress=False,
         )
         self._limits = limits
+        self.held = HeldOctets(limits.held_bytes_max, limits.held_bytes_each, give_back)
         self._heading: dict[BoundedConnection, float] = {}
         self._idle: dict[BoundedConnection, None] = {}
         self._busy: dict[BoundedConnection, float] = {}
@@ -186,6 +230,12 @@ class BoundedServer(web.Server):
         if self._busy.pop(connection, None) is not None:
             self._idle[connection] = None
 
+    def refused(self, connection: BoundedConnection) -> None:
+        """It brings more of a head than there is room for."""
+        self._heading.pop(connection, None)
+        self._refused[connection] = None
+        connection.refuse(_BUSY)
+
     def closed(self, connection: BoundedConnection) -> None:
         """The connection is gone."""
         self._heading.pop(connection, None)
@@ -209,9 +259,10 @@ class BoundedServer(web.Server):
             connection.abort()
         for connection in _over(self._heading, now):
             self._refused[connection] = None
-            connection.refuse_late()
+            connection.refuse(_LATE)
         for connection in _over(self._busy, now):
             connection.abort()
+        self.held.trim(now)
         self._sweep_timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
@@ -227,10 +278,17 @@ def _over(phase: dict[BoundedConnection, float], now: float) -> list[BoundedConn
     return over
 
 
-def _canned_late() -> bytes:
-    body = encode(problem(REQUEST_TIMEOUT), "", "")
-    head = f"HTTP/1.1 408 Request Timeout\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
+def is_refused(request: web.BaseRequest) -> bool:
+    """True when what a request's connection sends is thrown away."""
+    connection = request.protocol
+    return isinstance(connection, BoundedConnection) and connection.is_refused
 
 
-_LATE: Final = _canned_late()
+def _canned(code: Code, fields: str = "") -> bytes:
+    body = encode(problem(code), "", "")
+    head = f"HTTP/1.1 {code.status} {HTTPStatus(code.status).phrase}\r\nContent-Type: {PROBLEM_JSON}\r\n{fields}"
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+_LATE: Final = _canned(REQUEST_TIMEOUT)
+_BUSY: Final = _canned(BUSY, "Retry-After: 1\r\n")

@@ -38,7 +38,8 @@ _ABOUT: Final = """\
 A `202` is sent after the message is on disk and paid for: what was accepted is not lost, and is charged once.
 
 Every request needs `X-Api-Key`. Give each message an `X-Request-ID` of your own, and repeat it as often as you like: \
-the same key with the same body is one message and one charge, and has the same answer for 24 hours.
+the same key with the same body is one message and one charge, and has the same answer for 24 hours. That is so for \
+messages, one or a batch, and for nothing else: everywhere else the `X-Request-ID` only comes back with the answer.
 
 Every refusal is an RFC 9457 document (`application/problem+json`) whose `type` is a page that says what to do; all \
 fields at fault are named at once. What has `Retry-After` is worth another try after so many seconds.

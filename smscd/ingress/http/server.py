@@ -14,7 +14,7 @@ from aiohttp import web
 
 from smscd.core.directory_index import AccountEntry
 from smscd.ingress.http.answers import Answer, wire
-from smscd.ingress.http.connections import BoundedServer, ConnectionLimits
+from smscd.ingress.http.connections import BoundedServer, ConnectionLimits, is_refused
 from smscd.ingress.http.figures import HttpFigures, RouteFigures
 from smscd.ingress.http.keys import Keys
 from smscd.ingress.http.problems import (
@@ -158,7 +158,7 @@ class HttpServer:
             outcome = Answer(outcome.status, body, headers, PROBLEM_JSON, outcome.closes)
         elif given is not None and has_id:
             outcome.headers["X-Request-ID"] = given
-        if self._is_draining:
+        if self._is_draining or not request.content.is_eof() or is_refused(request):
             outcome.closes = True
         figures = self._other if route is None else self._by_route[route.template]
         figures.answered(outcome.status, self._clock() - started)

@@ -80,6 +80,8 @@ def _make() -> Node:
         "operationId": "makeKey",
         "tags": [TAG],
         "summary": "Make a key, or one in the place of another. Needs the scope admin.",
+        "description": "Asking twice makes two keys, whatever X-Request-ID says: to give the same answer again the key "
+        "would have to be kept. When no answer came, end what `GET /v1/keys` shows and you do not know, and ask again.",
         "requestBody": body(KeyRequest, REQUESTS),
         "responses": {
             "201": answer("The key, which is shown only now.", NewKey, MADE, links=links),

@@ -121,7 +121,11 @@ def _create() -> Node:
         "createWebhook",
         "Have events sent to a URL. They are signed as Standard Webhooks has it. Needs the scope admin.",
         {"201": made, **refusals((*BODY_CODES, *_CODES, TOO_MANY_WEBHOOKS), _CHANGING)},
-    ) | {"requestBody": body(bodies.CreateWebhook, asked)}
+    ) | {
+        "description": "Asking twice makes two webhooks, whatever X-Request-ID says, and each gets every event. When "
+        "no answer came, look at `GET /v1/webhooks`, delete what was made, and ask again: a secret is shown once.",
+        "requestBody": body(bodies.CreateWebhook, asked),
+    }
 
 
 def _get() -> Node:

@@ -102,6 +102,16 @@ async def test_every_operation_is_described_for_its_reader() -> None:
     assert used == tags
 
 
+async def test_whatever_makes_something_says_what_a_repetition_does() -> None:
+    found = (await document())["paths"]
+    makes = [path["post"] for path in found.values() if {"201", "202"} & set(path.get("post", {}).get("responses", ()))]
+    assert {"sendMessage", "createWebhook", "makeKey"} <= {one["operationId"] for one in makes}
+    for operation in makes:
+        takes_key = "Idempotency-Key" in {parameter["name"] for parameter in operation.get("parameters", ())}
+        makes_one = "201" in operation["responses"]
+        assert takes_key or not makes_one or "whatever X-Request-ID says" in operation["description"]
+
+
 async def test_its_examples_run_as_they_stand() -> None:
     found = await document()
     properties = found["components"]["schemas"]["SendRequest"]["properties"]
