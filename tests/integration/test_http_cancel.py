@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from tests.integration.gateway_rig import PRICE, Gateway, gateway
@@ -27,8 +28,8 @@ async def test_what_waits_is_canceled_and_paid_back_once_and_what_left_is_not(
         assert (scheduled["status"], await rig.spent()) == ("scheduled", 11 * PRICE)
 
         for number, message_id in enumerate((scheduled["id"], last), 1):
-            for _ in range(2):
-                reply = await cancel(rig, message_id)
+            at_once = await asyncio.gather(*(cancel(rig, message_id) for _ in range(3)))
+            for reply in (*at_once, await cancel(rig, message_id)):
                 assert (reply.status, reply.json["id"], reply.json["status"]) == (200, message_id, "canceled")
                 assert reply.json["price"]["amount"] == "0.0000"
                 assert await rig.spent() == (11 - number) * PRICE

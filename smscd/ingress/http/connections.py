@@ -42,7 +42,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     head_seconds: from the opening, or from the first byte of a request, to the end of its head.
     idle_seconds: between requests. busy_seconds: from the head's end to the answer's last byte.
-    held_bytes_max: of unanswered requests in the process, besides held_bytes_each for every connection.
+    held_bytes_max: of unanswered requests at one listener of a process, besides held_bytes_each for every connection.
     """
 
     connections_max: int = 4_096
