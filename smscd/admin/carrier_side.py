@@ -178,4 +178,6 @@ def carrier_side(desk: Desk) -> CarrierSide:
 
 
 def _problem_of(refused: Refused) -> Problem:
-    return Problem(status=refused.status, code=refused.code, title=_TITLES[refused.status], detail=refused.detail)
+    errors = (FieldError(f"/{refused.field}", refused.detail),) if refused.field else ()
+    title = _TITLES[refused.status]
+    return Problem(status=refused.status, code=refused.code, title=title, detail=refused.detail, errors=errors)

@@ -32,11 +32,12 @@ POLL_SECONDS: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a match is not made. detail: a sentence that says what to do."""
+    """Why a match is not made. detail: a sentence that says what to do. field: of the body, where one is at fault."""
 
     code: str
     status: int
     detail: str
+    field: str = ""
 
 
 class Orphans:
@@ -64,7 +65,7 @@ class Orphans:
         if upstream is not None and upstream not in forms:
             return Refused("not_found", 404, f"There is no upstream {upstream}.")
         if form is not None and form not in list(IdForm):
-            return Refused("validation_failed", 422, f"A form is one of {', '.join(IdForm)}, not {form}.")
+            return Refused("validation_failed", 422, f"A form is one of {', '.join(IdForm)}, not {form}.", "form")
         counts: Counter[str] = Counter()
         after = 0
         while True:
@@ -88,10 +89,10 @@ class Orphans:
             return Refused("already_matched", 409, detail)
         message = await get_message(self._database, message_id)
         if message is None or message.direction != Direction.OUTBOUND:
-            return Refused("unknown_message", 422, f"There is no message {message_id} that was sent.")
+            return Refused("unknown_message", 422, f"There is no message {message_id} that was sent.", "message")
         if not 1 <= segment <= len(message.segments):
             detail = f"Message {message_id} has {len(message.segments)} segments: there is none of number {segment}."
-            return Refused("validation_failed", 422, detail)
+            return Refused("validation_failed", 422, detail, "segment")
         if message.upstream != orphan.upstream:
             detail = f"Message {message_id} went over {message.upstream}, and the receipt came over {orphan.upstream}."
             return Refused("another_upstream", 422, detail)

@@ -104,6 +104,8 @@ async def test_what_cannot_be_done_is_refused_with_a_sentence(
 ) -> None:
     found_status, found, _ = await with_carrier.ask(method, f"/admin/v1/{path}", body)
     assert (found_status, found["code"]) == (status, code) and found["detail"]
+    if code in ("validation_failed", "unknown_message"):
+        assert found["errors"]
 
 
 async def test_who_may_only_read_rules_and_matches_nothing(with_carrier: Api) -> None:
