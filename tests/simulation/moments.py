@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from protocols.smpp.constants import CommandId
 from smscd.core.records import Outcome
 from smscd.core.upstream import Upstream
 from tests.simulation.carrier import GOOD
@@ -24,6 +25,11 @@ STOPPED_SECONDS = 12.0
 LATE_SECONDS = 9.0
 ON_ACCEPTANCE, ON_DELIVERY = "acme", "beta"
 """The accounts of a world, by what they pay for."""
+
+
+def begins_with(data: bytes, command_id: CommandId) -> bool:
+    """Whether this is the first of the PDUs in what is written."""
+    return data[4:8] == command_id.to_bytes(4, "big")
 
 
 class Moment(World):
@@ -71,7 +77,7 @@ class Moment(World):
 
     def _is_it(self, script: str) -> bool:
         """Asked after each script that has run for a worker, and is not answered yet."""
-        raise NotImplementedError
+        return False
 
     def _happens(self, worker: Gateway) -> None:
         self._replace(worker, DEAD_SECONDS)
@@ -90,9 +96,6 @@ class AdmissionIsNotAnswered(Moment):
 class DiesWhenWritten(Moment):
     """The worker dies as soon as the message is on its way: before it can run, or send, anything else."""
 
-    def _is_it(self, script: str) -> bool:
-        return False
-
     def __init__(self, seed: int, loop: VirtualLoop, server: Server, bells: set[bytes]) -> None:
         super().__init__(seed, loop, server, bells)
         self.network.opened = self._opened
@@ -110,7 +113,7 @@ class DiesWhenWritten(Moment):
 
     def _wrote(self, wire: Wire, data: bytes) -> None:
         host = wire.near.host
-        if self.is_met or host is None or int.from_bytes(data[4:8], "big") != 4:
+        if self.is_met or host is None or not begins_with(data, CommandId.SUBMIT_SM):
             return
         self.is_met = host.is_dead = True
         self.loop.call_soon(self.network.died, host, context=NOBODY)
@@ -174,3 +177,17 @@ class TurnComesLate(Moment):
             write(packed)
 
         connection.write = late  # type: ignore[method-assign]  # of this one connection
+
+
+class IsCutOffWhenTold(Moment):
+    """The customer's connection is lost with the receipt in it."""
+
+    def _opened(self, wire: Wire) -> None:
+        super()._opened(wire)
+        if wire.to in self.workers:
+            wire.far.on_write = lambda data: self._told(wire, data)
+
+    def _told(self, wire: Wire, data: bytes) -> None:
+        if not self.is_met and begins_with(data, CommandId.DELIVER_SM):
+            self.is_met = True
+            wire.cut()

@@ -11,6 +11,7 @@ from tests.simulation.moments import (
     DiesWhenAccepted,
     DiesWhenReceipted,
     DiesWhenWritten,
+    IsCutOffWhenTold,
     Moment,
     StandsStillBeforeTheBytes,
     TurnComesLate,
@@ -26,6 +27,7 @@ KINDS = (
     DiesWhenReceipted,
     StandsStillBeforeTheBytes,
     TurnComesLate,
+    IsCutOffWhenTold,
 )
 
 

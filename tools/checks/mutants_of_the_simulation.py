@@ -115,7 +115,7 @@ MUTANTS: Final = (
                 "            self._cursor = entry_id\n            self._work.finished.append(entry_id)\n",
             ),
         ),
-        (SIMULATION,),
+        (MOMENTS,),
     ),
     Mutant(
         "simulated: a receipt is applied each time that it comes",
