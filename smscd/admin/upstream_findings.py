@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocols.gsm.alphabets import GSM
+from protocols.smpp.constants import CommandStatus
 from protocols.smpp.message_ids import relations
 from protocols.smpp.receipt import Receipt
 from smscd.core.error_table import ErrorTable
@@ -81,6 +82,8 @@ def findings(profile: Upstream, seen: Observed) -> Findings:
     if seen.bind_status:
         found.facts["bind"] = status_name(seen.bind_status)
         found.remarks.append("The bind was refused: ask the carrier for system_id, password, type and number of binds.")
+        if seen.bind_status == CommandStatus.ESME_RINVCMDID and profile.bind_mode == "transceiver":
+            found.remarks.append("It does not know bind_transceiver, which is of SMPP 3.4: try --bind-mode pair.")
         return found
     _bind(profile, seen, found)
     if seen.submit_status is None:

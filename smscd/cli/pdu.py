@@ -17,9 +17,11 @@ import click
 from smscd.cli.output import Failure, find_instance, give_up, instance_options, json_option, print_json, run
 
 if TYPE_CHECKING:
+    from smscd.supervision.locate import Location
     from smscd.transport.trace import TracedPdu
 
 _PATH_SIZE_MAX = 255
+_SESSION_ID = re.compile(r"[0-9a-f]{6}-[0-9]+")
 
 
 @click.group()
@@ -182,7 +184,8 @@ def _print(position: int, lines: list[tuple[str, str]]) -> None:
 def trace(target: str, seconds: float, config_file: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Show the PDUs of a session as they pass, passwords, texts and numbers hidden.
 
-    SESSION is a system_id, an account, an upstream, or the address of a peer (127.0.0.1 or 127.0.0.1:40123).
+    SESSION is an id of `smscd session list`, a system_id, an account, an upstream, or the address of a peer
+    (127.0.0.1 or 127.0.0.1:40123). An id is watched by the address of its peer.
     """
     import msgspec
 
@@ -193,6 +196,8 @@ def trace(target: str, seconds: float, config_file: Path | None, data_dir: Path 
 
     location = find_instance(config_file, data_dir, as_json=as_json)
     keys = ShardKeys(0)
+    if _SESSION_ID.fullmatch(target):
+        target = _address_of(target, location, as_json=as_json)
 
     async def work() -> None:
         link = RedisLink(location.redis_url, name="smscd-command")
@@ -219,6 +224,23 @@ def trace(target: str, seconds: float, config_file: Path | None, data_dir: Path 
     if not as_json:
         click.echo(f"Watching {target}; Ctrl-C ends it.", err=True)
     run(work, as_json=as_json)
+
+
+def _address_of(session: str, location: Location, *, as_json: bool) -> str:
+    """Where the peer of a live session is; of none, what was asked for, because it may be somebody's name."""
+    from smscd.admin.sessions import LiveSessions
+    from smscd.cli.storage import opened
+    from storage.redis.keys import ShardKeys
+
+    async def work() -> str | None:
+        async with opened(location) as storage:
+            listed = await LiveSessions(storage.database, ShardKeys(0), storage.link).listed()
+        return next((one.address for one in listed.found if one.id == session), None)
+
+    found = run(work, as_json=as_json)
+    if found is None:
+        click.echo(f"There is no session {session}: `smscd session list` shows those that there are.", err=True)
+    return found or session
 
 
 def _print_traced(traced: TracedPdu, *, as_json: bool) -> None:

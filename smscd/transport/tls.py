@@ -90,6 +90,10 @@ def server_context(files: ServerFiles) -> ssl.SSLContext:
 
 def client_context(tls: ClientTls) -> ssl.SSLContext:
     """Reads files: not for the event loop. Raises OSError, ssl.SSLError included."""
+    for path in filter(None, (tls.ca_file, tls.certificate_file, tls.key_file)):
+        # ssl does not say which file it cannot read.
+        with open(path, "rb"):
+            pass
     context = ssl.create_default_context(cafile=tls.ca_file or None)
     _harden(context)
     if tls.certificate_file:

@@ -61,6 +61,16 @@ def test_the_pdus_of_an_upstream_are_shown_without_texts_and_numbers(demo: DemoC
 
 
 @pytest.mark.timeout(120)
+def test_a_session_is_shown_by_the_id_that_it_is_listed_with(demo: DemoChild) -> None:
+    done = subprocess.run(
+        [*SMSCD, "session", "list", "--side", "upstream", "--json", "--data-dir", str(demo.data)],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    [session] = json.loads(done.stdout)["sessions"]
+    assert traced(demo, session["id"], lambda: send_over_http(demo))["submit_sm"]["session"] == session["address"]
+
+
+@pytest.mark.timeout(120)
 def test_the_pdus_of_an_esme_are_shown_by_its_system_id(demo: DemoChild) -> None:
     submit_sm = SubmitSm(
         source_addr_ton=5, source_addr=b"ACME", dest_addr_ton=1, dest_addr_npi=1, destination_addr=b"447700900123",

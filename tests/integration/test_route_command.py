@@ -74,3 +74,7 @@ def test_an_import_is_shown_before_it_is_done(demo: DemoProcess, tmp_path: Path)
     path.write_text("prefix,upstreams\n4x,one\n")
     refused = demo.command("route", "import", str(path), "--apply")
     assert refused.returncode == 1 and "line 2 prefix '4x' is not 1 to 15 digits" in refused.stderr
+
+
+def test_what_is_not_halted_is_said_so(demo: DemoProcess) -> None:
+    assert demo.command("halted").stdout == "nothing is paused or drained\n"

@@ -233,12 +233,20 @@ class AccountOutbox:
         self._turn += 1
         start = self._turn % len(room)
         room = room[start:] + room[:start]
+        if len(room) > 1:
+            # What an ESME of before 3.4 does not take is left to those after it.
+            room.sort(key=lambda place: takes_tlvs(place[0].session.peer_interface_version))
         for at, (connection, free) in enumerate(room):
             share = -(-work.ready // (len(room) - at))
             self._send_over(connection, work.take(min(free, share)), now)
 
+    def _has_newer(self) -> bool:
+        """Whether a session of the account takes message_payload."""
+        return any(takes_tlvs(one.session.peer_interface_version) for one in self._sessions.sessions(self.account))
+
     def _send_over(self, connection: SmppConnection, deliveries: list[Delivery], now: float) -> None:
         items: list[tuple[bytes, Delivery]] = []
+        unfit: list[Delivery] = []
         body = self._encoder.body
         entry = self._directory().entry(self.account)
         alphabet = entry.dialect.default if entry is not None else None
@@ -246,6 +254,9 @@ class AccountOutbox:
         for delivery in deliveries:
             try:
                 if is_before_3_4 and len(delivery.record.body) > SHORT_MESSAGE_MAX:
+                    if self._has_newer():
+                        unfit.append(delivery)
+                        continue
                     raise EncodeError("the text fits message_payload only, which an ESME before 3.4 does not have")
                 items.append((body(delivery.record, alphabet), delivery))
             except EncodeError as error:
@@ -253,6 +264,8 @@ class AccountOutbox:
                 self._work.end(delivery, CallbackOutcome.DEAD, self._wall_ms(), "does not fit into deliver_sm")
                 continue
             delivery.sent_at = now
+        if unfit:
+            self._work.unanswered(unfit)
         if items:
             self._figures.sent += len(items)
             connection.session.send_delivers(items, now)

@@ -8,6 +8,7 @@ import pytest
 
 from protocols.gsm.alphabets import GSM
 from protocols.gsm.septets import pack
+from protocols.smpp.constants import CommandStatus
 from protocols.smpp.receipt import Receipt
 from smscd.admin.upstream_findings import TEXT, Findings, Observed, SeenReceipt, findings, looks
 from smscd.admin.upstream_test import content_for
@@ -112,3 +113,9 @@ def test_quirk_27_the_text_is_sent_as_the_profile_has_it(fields: Any, octets: by
 def test_ids_that_no_form_explains_are_named() -> None:
     observed = Observed(bind_status=0, submit_status=0, message_id=b"1", foreign=1, foreign_ids=[b"xyz"])
     assert "ids that no form explains: xyz" in findings(profile(), observed).remarks[-1]
+
+
+def test_a_carrier_that_knows_no_transceivers_is_to_be_bound_to_in_pairs() -> None:
+    refused = Observed(bind_status=CommandStatus.ESME_RINVCMDID)
+    assert "--bind-mode pair" in findings(profile(), refused).remarks[-1]
+    assert "--bind-mode pair" not in findings(profile(bind_mode="pair"), refused).remarks[-1]

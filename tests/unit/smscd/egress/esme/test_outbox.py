@@ -323,6 +323,21 @@ async def test_quirk_25_a_text_is_never_left_out_with_the_tlvs_that_an_old_esme_
     assert told == ([text] if outcome is CallbackOutcome.DELIVERED else [])
 
 
+async def test_quirk_25_what_an_old_esme_does_not_take_goes_to_another_session_of_its_account() -> None:
+    rig = Rig()
+    text = b"x" * 255
+    bodies = [text if number % 2 else b"short" for number in range(1, 9)]
+    records = [callback(number, kind=int(CallbackKind.INBOUND), body=body) for number, body in enumerate(bodies, 1)]
+    async with rig.running():
+        old, new = await rig.bind(interface_version=0x33), await rig.bind(interface_version=0x34)
+        for record in records:
+            rig.put(pack_array([encode(record)]))
+        await until(lambda: not rig.store.entries)
+    assert {result.outcome for result in rig.store.results} == {CallbackOutcome.DELIVERED}
+    assert all(pdu.short_message == b"short" for pdu in old.received)
+    assert [tlv.find(pdu.tlvs, TlvTag.MESSAGE_PAYLOAD) for pdu in new.received if not pdu.short_message] == [text] * 4
+
+
 async def test_an_esme_that_answers_nothing_in_time_is_sent_it_again() -> None:
     rig = Rig()
     rig.response_seconds = 0.05
