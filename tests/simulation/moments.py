@@ -48,12 +48,16 @@ class Moment(World):
         self.carrier = self.carriers[UPSTREAM]
         self.carrier.mood = self.mood
         self.carrier.delay_max = 0.5
+        self.network.opened = self._opened
 
     def _plain(self, name: str) -> Upstream:
         return Upstream(
             id=name, host=name, port=2775, system_id="us", password="secret", window_size=10,
             response_timeout_seconds=3.0, enquire_link_seconds=4.0, in_doubt=self.in_doubt,
         )  # fmt: skip
+
+    def _opened(self, wire: Wire) -> None:
+        self.watch.opened(wire)
 
     async def live(self) -> None:
         """The messages, the moment, and a while for whoever goes on; then as ever."""
@@ -96,12 +100,8 @@ class AdmissionIsNotAnswered(Moment):
 class DiesWhenWritten(Moment):
     """The worker dies as soon as the message is on its way: before it can run, or send, anything else."""
 
-    def __init__(self, seed: int, loop: VirtualLoop, server: Server, bells: set[bytes]) -> None:
-        super().__init__(seed, loop, server, bells)
-        self.network.opened = self._opened
-
     def _opened(self, wire: Wire) -> None:
-        self.watch.opened(wire)
+        super()._opened(wire)
         look = wire.near.on_write
 
         def wrote(data: bytes) -> None:
