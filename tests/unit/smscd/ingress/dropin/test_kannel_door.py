@@ -97,6 +97,10 @@ async def test_too_many_wrong_passwords_shut_the_pair_out_for_a_while(doors: Doo
         ({"deferred": "-5"}, "Deferred field misformed, rejected"),
         ({"priority": "9"}, "Priority field misformed, rejected"),
         ({"charset": "klingon"}, "Charset or body misformed, rejected"),
+        # Codecs of Python that are no charsets: on a long text the first two would hold a worker up for seconds.
+        ({"charset": "PunyCode", "text": "bcher-kva"}, "Charset or body misformed, rejected"),
+        ({"charset": "idna"}, "Charset or body misformed, rejected"),
+        ({"charset": "unicode-escape"}, "Charset or body misformed, rejected"),
     ],
 )
 async def test_kannels_own_refusals(doors: Doors, fields: dict[str, str], text: str) -> None:
@@ -203,6 +207,7 @@ async def test_a_request_key_makes_a_repetition_known(doors: Doors) -> None:
         ("text=caf%C3%A9", {}, 0, b"caf\x05"),
         ("text=%04%1f", {"coding": "2"}, 8, b"\x04\x1f"),
         ("text=%D0%9F", {"coding": "2", "charset": "utf-8"}, 8, b"\x04\x1f"),
+        ("text=%F0", {"coding": "2", "charset": "KOI8-U"}, 8, b"\x04\x1f"),
         ("text=%D0%9F", {}, 8, b"\x04\x1f"),
         ("text=%00%ff", {"coding": "1"}, 4, b"\x00\xff"),
         ("text=hello", {"mclass": "0"}, 0x10, b"hello"),
