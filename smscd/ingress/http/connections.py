@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from smscd.ingress.http.answers import SERVER
 from smscd.ingress.http.problems import (
     BAD_REQUEST,
     HEADERS_TOO_LARGE,
@@ -97,7 +98,9 @@ class BoundedConnection(web.RequestHandler):
             code = INTERNAL
             _log.error("http.request_failed", error=type(exc).__name__)
         body = encode(problem(code), "", "")
-        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON})
+        response = web.Response(
+            status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON, "Server": SERVER}
+        )
         response.force_close()
         return response
 

@@ -164,6 +164,14 @@ async def test_a_broken_chunk_is_400(chunk: bytes) -> None:
         assert await connection.is_closed_by_peer()
 
 
+async def test_what_is_no_http_is_told_nothing_of_what_reads_it() -> None:
+    async with service() as http:
+        connection = await http.connect()
+        connection.write(GET.replace(b" HTTP/1.1", b" HTTP/1.1 x"))
+        reply = await connection.reply()
+        assert (reply.status, reply.headers["server"]) == (400, "smscd")
+
+
 async def test_a_body_that_ends_early_does_no_harm() -> None:
     async with service() as http:
         connection = await http.connect()
