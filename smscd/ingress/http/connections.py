@@ -98,9 +98,7 @@ class BoundedConnection(web.RequestHandler):
             code = INTERNAL
             _log.error("http.request_failed", error=type(exc).__name__)
         body = encode(problem(code), "", "")
-        response = web.Response(
-            status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON, "Server": SERVER}
-        )
+        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON, "Server": SERVER})
         response.force_close()
         return response
 
