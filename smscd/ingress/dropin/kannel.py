@@ -109,6 +109,7 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
         raise _Misformed("Empty receiver number not allowed, rejected")
     if len(receivers) > RECEIVERS_MAX:
         raise _Misformed(f"Too many receiver numbers, at most {RECEIVERS_MAX} in one request, rejected")
+    receivers = list(dict.fromkeys(receivers))
     source = fields.get("from", b"") or only_sender(entry)
     if not source:
         raise _Misformed("Sender missing and no global set, rejected")
@@ -150,6 +151,8 @@ def _write_content(fields: Fields, into: Submission) -> None:
     if header and len(header) != header[0] + 1:
         raise _Misformed("UDH field misformed, rejected")
     given = fields.get("text", b"")
+    if coding is None and header:
+        coding = EIGHT_BIT
     if coding == EIGHT_BIT:
         content, data_coding = given, int(DataCoding.BINARY)
     else:

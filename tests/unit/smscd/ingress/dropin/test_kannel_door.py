@@ -189,6 +189,13 @@ async def test_several_receivers_are_admitted_as_one(doors: Doors) -> None:
     assert second.callback_url == "kannel:1:http://app.example/dlr?d=%d&p=00447700900124"
 
 
+async def test_a_receiver_that_stands_twice_gets_it_once(doors: Doors) -> None:
+    """As in Kannel, which keeps receivers in a list without repeats."""
+    assert said(await doors.sendsms(to="+447700900123 +447700900124 +447700900123")) == ACCEPTED
+    (planned,) = doors.admitter.admitted
+    assert [record.dest for record in planned.records] == [b"447700900123", b"447700900124"]
+
+
 async def test_a_request_key_makes_a_repetition_known(doors: Doors) -> None:
     key = {"X-Request-ID": "order-77"}
     to = "+447700900123 +447700900124"
@@ -234,6 +241,8 @@ async def test_octets_are_not_taken_for_what_the_accounts_esmes_write(doors: Doo
 
 async def test_a_header_makes_segments_of_its_own(doors: Doors) -> None:
     assert said(await doors.sendsms("udh=%06%05%04%0b%84%23%f0&text=x", text="-", coding="1")) == ACCEPTED
+    assert said(await doors.sendsms("udh=%06%05%04%0b%84%23%f0&text=%ff", text="-")) == ACCEPTED
+    assert doors.admitter.admitted.pop().record.data_coding == 4
     assert (doors.record.esm_class, doors.record.segments) == (0x40, [bytes.fromhex("060504 0b8423f0") + b"x"])
 
 
