@@ -178,7 +178,8 @@ async def test_a_request_key_that_stands_twice_must_be_the_same(name: bytes) -> 
         head = POST + b"Content-Length: %d\r\n" % len(JSON) + name + b": a\r\n" + name
         connection = await http.connect()
         connection.write(head + b": b\r\n\r\n" + JSON)
-        assert errors_of(await connection.reply()) == {"": name.decode() + " stands more than once, and must not differ"}
+        reply = await connection.reply()
+        assert errors_of(reply) == {"": name.decode() + " stands more than once, and must not differ"}
         assert http.admitter.admitted == []
         connection.write(head + b": a\r\n\r\n" + JSON)
         assert (await connection.reply()).status == 202
