@@ -68,7 +68,7 @@ def check_names(fields: Fields, known: frozenset[str]) -> None:
     """Refuse what is missing or not known. Raises Wrong."""
     for name in fields:
         if name not in known:
-            raise Wrong(f"Argument [{shown(name.encode('latin-1'))}] is unknown.")
+            raise Wrong(f"Argument [{shown(name.encode('latin-1', 'replace'))}] is unknown.")
     for name in ("username", "password"):
         if not fields.get(name):
             raise Wrong(f"Mandatory argument [{name}] is not found.")

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import encodings
+import pkgutil
 from collections.abc import Callable
+from encodings.aliases import aliases
 from typing import Final
 
 import msgspec
@@ -38,6 +41,10 @@ _IN_HEADERS: Final = (
     "username", "password", "from", "to", "udh", "smsc", "mclass", "mwi", "coding", "validity", "deferred", "dlr-mask",
     "dlr-url", "priority", "binfo", "account", "meta-data", "pid",
 )  # fmt: skip
+# Python's codecs but those that are no charset: two of them take time that grows with the square of the text's length.
+_CHARSETS: Final = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - {
+    "aliases", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape",
+}  # fmt: skip
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -102,6 +109,7 @@ def _submissions(fields: Fields, entry: AccountEntry, user: bytes, request_key: 
         raise _Misformed("Empty receiver number not allowed, rejected")
     if len(receivers) > RECEIVERS_MAX:
         raise _Misformed(f"Too many receiver numbers, at most {RECEIVERS_MAX} in one request, rejected")
+    receivers = list(dict.fromkeys(receivers))
     source = fields.get("from", b"") or only_sender(entry)
     if not source:
         raise _Misformed("Sender missing and no global set, rejected")
@@ -143,6 +151,8 @@ def _write_content(fields: Fields, into: Submission) -> None:
     if header and len(header) != header[0] + 1:
         raise _Misformed("UDH field misformed, rejected")
     given = fields.get("text", b"")
+    if coding is None and header:
+        coding = EIGHT_BIT
     if coding == EIGHT_BIT:
         content, data_coding = given, int(DataCoding.BINARY)
     else:
@@ -164,11 +174,16 @@ def _write_content(fields: Fields, into: Submission) -> None:
 
 def _text(given: bytes, charset: bytes, coding: int | None) -> str:
     """coding 2 without a charset is UTF-16 with the high octet first, everything else UTF-8."""
-    name = charset.decode("latin-1") or ("utf-16-be" if coding == UCS2 else "utf-8")
+    name = charset.decode("latin-1").lower() or ("utf-16-be" if coding == UCS2 else "utf-8")
+    plain = encodings.normalize_encoding(name).replace(".", "_")
+    codec = "utf_16_be" if plain in ("iso_10646_ucs_2", "ucs_2") else aliases.get(plain, plain)
     try:
-        return given.decode("utf-16-be" if name.lower() in ("iso-10646-ucs-2", "ucs-2", "utf-16be") else name)
+        # A name that is not known never gets to the registry, which remembers each for good.
+        if codec in _CHARSETS:
+            return given.decode(codec)
     except (LookupError, ValueError):
-        raise _Misformed("Charset or body misformed, rejected") from None
+        pass
+    raise _Misformed("Charset or body misformed, rejected")
 
 
 def _data_coding(data_coding: int, mclass: int | None, mwi: int | None) -> int:

@@ -92,6 +92,8 @@ class KannelDoor(_Door):
             fields = kannel.fields_of_headers(request.headers.get, body, charset)
             if kind != TEXT:
                 fields.setdefault("coding", b"1")
+            elif "udh" in fields:
+                fields.setdefault("coding", b"0")
             return await self._send(request, fields)
         if not body:
             return await self._send(request, query_of(request))

@@ -20,6 +20,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from smscd.ingress.http.answers import SERVER
 from smscd.ingress.http.held import HeldOctets, give_back
 from smscd.ingress.http.problems import (
     BAD_REQUEST,
@@ -139,7 +140,7 @@ class BoundedConnection(web.RequestHandler):
             code = INTERNAL
             _log.error("http.request_failed", error=type(exc).__name__)
         body = encode(problem(code), "", "")
-        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON})
+        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON, "Server": SERVER})
         response.force_close()
         return response
 

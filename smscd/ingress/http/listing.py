@@ -44,10 +44,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _address(text: str) -> bytes | None:
-    """An address as it is stored; a number with or without its plus sign."""
+    """An address as it is stored; a number with or without its plus sign, or with the space that an unescaped + is."""
     if not _ADDRESS.fullmatch(text):
         return None
-    return text.removeprefix("+").encode() if text[1:].isdigit() else text.encode()
+    return text.removeprefix("+").removeprefix(" ").encode() if text[1:].isdigit() else text.encode()
 
 
 PARAMETERS: Final = {
@@ -83,12 +83,13 @@ def parse_query(
 ) -> Asked | list[FieldError]:
     """The parameters of a URL, decoded; or everything that is wrong with them. `status` may stand more than once.
 
-    Without created_after it is looked SPAN_MS back from created_before, or from now.
+    Without created_after it is looked SPAN_MS back from created_before, or from now where that is earlier.
     """
     values, errors = read_query(query, parameters)
     if errors:
         return errors
-    end_id = values.get("created_before", first_id(now_ms + 1_000))
+    newest = first_id(now_ms + 1_000)
+    end_id = min(values.get("created_before", newest), newest)
     after = values.get("created_after")
     if after is None:
         after = first_id(message_ms(end_id) - SPAN_MS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smscd.ingress.http.problems import FieldError
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
 
 REQUEST_KEY_MAX: Final = 128
 _KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{REQUEST_KEY_MAX}}}")
@@ -18,12 +20,15 @@ def is_request_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 
 
-def request_key(headers: Mapping[str, str], errors: list[FieldError]) -> bytes | None:
+def request_key(headers: MultiMapping[str], errors: list[FieldError]) -> bytes | None:
     """The request key, None without one; what is wrong with the headers is added to `errors`."""
     given = headers.get("X-Request-ID")
     alias = headers.get("Idempotency-Key")
     if given is None and alias is None:
         return None
+    for name in ("X-Request-ID", "Idempotency-Key"):
+        if len(set(headers.getall(name, ()))) > 1:
+            errors.append(FieldError("", f"{name} stands more than once, and must not differ"))
     if given is not None and not is_request_key(given):
         errors.append(FieldError("", f"X-Request-ID {_RULE}"))
     if alias is not None:

@@ -60,6 +60,8 @@ async def test_post_takes_a_form_and_json(doors: Doors) -> None:
     assert refused(await doors.ask("POST", "/send", JSON, latin)) == (
         400, "Argument [content] has characters that its coding does not have."
     )  # fmt: skip
+    named = json.dumps(given | {"\u20ac": "1"}).encode()
+    assert refused(await doors.ask("POST", "/send", JSON, named)) == (400, "Argument [?] is unknown.")
     for broken in (b"[1]", b"{", b'{"to": null}'):
         assert refused(await doors.ask("POST", "/send", JSON, broken))[0] == 400
     assert refused(await doors.ask("POST", "/send", {"Content-Type": "text/csv"}, b"x"))[0] == 400

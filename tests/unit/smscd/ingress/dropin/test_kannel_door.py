@@ -97,6 +97,10 @@ async def test_too_many_wrong_passwords_shut_the_pair_out_for_a_while(doors: Doo
         ({"deferred": "-5"}, "Deferred field misformed, rejected"),
         ({"priority": "9"}, "Priority field misformed, rejected"),
         ({"charset": "klingon"}, "Charset or body misformed, rejected"),
+        # Codecs of Python that are no charsets: on a long text the first two would hold a worker up for seconds.
+        ({"charset": "PunyCode", "text": "bcher-kva"}, "Charset or body misformed, rejected"),
+        ({"charset": "idna"}, "Charset or body misformed, rejected"),
+        ({"charset": "unicode-escape"}, "Charset or body misformed, rejected"),
     ],
 )
 async def test_kannels_own_refusals(doors: Doors, fields: dict[str, str], text: str) -> None:
@@ -185,6 +189,13 @@ async def test_several_receivers_are_admitted_as_one(doors: Doors) -> None:
     assert second.callback_url == "kannel:1:http://app.example/dlr?d=%d&p=00447700900124"
 
 
+async def test_a_receiver_that_stands_twice_gets_it_once(doors: Doors) -> None:
+    """As in Kannel, which keeps receivers in a list without repeats."""
+    assert said(await doors.sendsms(to="+447700900123 +447700900124 +447700900123")) == ACCEPTED
+    (planned,) = doors.admitter.admitted
+    assert [record.dest for record in planned.records] == [b"447700900123", b"447700900124"]
+
+
 async def test_a_request_key_makes_a_repetition_known(doors: Doors) -> None:
     key = {"X-Request-ID": "order-77"}
     to = "+447700900123 +447700900124"
@@ -203,6 +214,7 @@ async def test_a_request_key_makes_a_repetition_known(doors: Doors) -> None:
         ("text=caf%C3%A9", {}, 0, b"caf\x05"),
         ("text=%04%1f", {"coding": "2"}, 8, b"\x04\x1f"),
         ("text=%D0%9F", {"coding": "2", "charset": "utf-8"}, 8, b"\x04\x1f"),
+        ("text=%F0", {"coding": "2", "charset": "KOI8-U"}, 8, b"\x04\x1f"),
         ("text=%D0%9F", {}, 8, b"\x04\x1f"),
         ("text=%00%ff", {"coding": "1"}, 4, b"\x00\xff"),
         ("text=hello", {"mclass": "0"}, 0x10, b"hello"),
@@ -229,6 +241,8 @@ async def test_octets_are_not_taken_for_what_the_accounts_esmes_write(doors: Doo
 
 async def test_a_header_makes_segments_of_its_own(doors: Doors) -> None:
     assert said(await doors.sendsms("udh=%06%05%04%0b%84%23%f0&text=x", text="-", coding="1")) == ACCEPTED
+    assert said(await doors.sendsms("udh=%06%05%04%0b%84%23%f0&text=%ff", text="-")) == ACCEPTED
+    assert doors.admitter.admitted.pop().record.data_coding == 4
     assert (doors.record.esm_class, doors.record.segments) == (0x40, [bytes.fromhex("060504 0b8423f0") + b"x"])
 
 

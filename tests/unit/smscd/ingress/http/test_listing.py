@@ -35,6 +35,17 @@ def test_every_parameter_is_taken() -> None:
     assert asked == Asked(7, wanted, first_id(NOON_MS - 36 * 3_600_000), first_id(NOON_MS - 5))
 
 
+@pytest.mark.parametrize("written", ["+447700900123", " 447700900123", "447700900123"])
+def test_a_plus_sign_may_be_left_out_and_may_have_become_a_space(written: str) -> None:
+    asked = parse_query([("to", written)], NOON_MS)
+    assert isinstance(asked, Asked)
+    assert asked.wanted.dest == b"447700900123"
+
+
+def test_before_a_time_to_come_is_before_now() -> None:
+    assert parse_query([("created_before", "9999-12-31")], NOON_MS) == parse_query([], NOON_MS)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("status", "SENT"), ("direction", "in"), ("to", ""), ("to", "1" * 23), ("from", "\x7f"), ("limit", "0")],

@@ -11,7 +11,7 @@ import pytest
 
 from smscd.ingress.http.connections import SWEEP_SECONDS, ConnectionLimits
 from smscd.ingress.http.views import Health
-from tests.unit.smscd.ingress.http_fixture import BODY, KEY, Connection, service
+from tests.unit.smscd.ingress.http_fixture import BODY, KEY, Connection, errors_of, service
 
 JSON = json.dumps(BODY).encode()
 POST = f"POST /v1/messages HTTP/1.1\r\nHost: t\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n".encode()
@@ -162,6 +162,27 @@ async def test_a_broken_chunk_is_400(chunk: bytes) -> None:
         reply = await connection.reply()
         assert (reply.status, reply.problem["code"]) == (400, "bad_request")
         assert await connection.is_closed_by_peer()
+
+
+async def test_what_is_no_http_is_told_nothing_of_what_reads_it() -> None:
+    async with service() as http:
+        connection = await http.connect()
+        connection.write(GET.replace(b" HTTP/1.1", b" HTTP/1.1 x"))
+        reply = await connection.reply()
+        assert (reply.status, reply.headers["server"]) == (400, "smscd")
+
+
+@pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key"])
+async def test_a_request_key_that_stands_twice_must_be_the_same(name: bytes) -> None:
+    async with service() as http:
+        head = POST + b"Content-Length: %d\r\n" % len(JSON) + name + b": a\r\n" + name
+        connection = await http.connect()
+        connection.write(head + b": b\r\n\r\n" + JSON)
+        reply = await connection.reply()
+        assert errors_of(reply) == {"": name.decode() + " stands more than once, and must not differ"}
+        assert http.admitter.admitted == []
+        connection.write(head + b": a\r\n\r\n" + JSON)
+        assert (await connection.reply()).status == 202
 
 
 async def test_a_body_that_ends_early_does_no_harm() -> None:
