@@ -82,7 +82,8 @@ fuzz: dev $(VENV)/.installed-fuzz
 	$(BIN)/python -m tools.fuzz_smpp $(ARGS)
 
 fuzz-http: dev
-	SMSCD_HTTP_EXAMPLES=$(or $(EXAMPLES),300) SMSCD_HTTP_SEED=$(or $(SEED),$$(date +%s)) $(BIN)/python -m pytest -q \
+	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; \
+	SMSCD_HTTP_EXAMPLES=$(or $(EXAMPLES),300) SMSCD_HTTP_SEED=$$seed $(BIN)/python -m pytest -q \
 	  --timeout 3600 tests/integration/test_http_as_documented.py $(PYTEST_ARGS)
 
 faults: dev

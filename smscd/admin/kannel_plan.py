@@ -197,7 +197,8 @@ def _smsc(group: KannelGroup, plan: KannelPlan, numbers: dict[str, str], allowed
     own_number = values.text("my-number")
     if own_number:
         numbers[own_number] = id
-    prefixes = [prefix for prefix in values.text("allowed-prefix").replace(" ", "").split(";") if prefix]
+    listed = values.text("allowed-prefix").replace(" ", "").split(";")
+    prefixes = [digits for prefix in listed if (digits := prefix.removeprefix("+"))]
     if prefixes:
         allowed[id] = prefixes
     try:

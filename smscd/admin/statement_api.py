@@ -71,7 +71,7 @@ class StatementResources:
                 method="GET",
                 path="accounts/{account}/spent",
                 id="getSpent",
-                summary="What it was charged today (UTC), where that is limited.",
+                summary="What it was charged today (UTC) where that is limited; null where it is not.",
                 call=self._spent,
             ),
             Operation(
@@ -112,7 +112,9 @@ class StatementResources:
         terms = await find_account(self._desk.database, account)
         if terms is None:
             return answered(no_account(account))
-        spent = await self._desk.balances.spent_today(account)
+        # Nobody counts it where it is not limited.
+        is_limited = terms.spend_per_day_micros is not None
+        spent = await self._desk.balances.spent_today(account) if is_limited else None
         return Done(200, {"account": account, "currency": terms.currency, "spent_today_micros": spent})
 
     async def _totals(self, asked: Asked) -> Done | Problem:

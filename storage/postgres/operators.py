@@ -34,6 +34,7 @@ class AccountTerms:
     rate_per_second: float
     burst: int
     binds_max: int
+    spend_per_day_micros: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ async def test_an_accounts_money_is_read_by_page_and_what_a_day_came_to_is_told(
     assert [one["reference"] for one in rest["data"]] == ["r0"]
     assert (await api.ask("GET", f"{path}?kind=gift"))[1]["errors"][0]["pointer"] == "/kind"
     assert (await api.ask("GET", f"{ACCOUNTS}/nobody/transactions"))[0] == 404
-    assert (await api.ask("GET", f"{ACCOUNTS}/demo/spent"))[1]["spent_today_micros"] == 0
+    assert (await api.ask("GET", f"{ACCOUNTS}/demo/spent"))[1]["spent_today_micros"] is None
     await api.rig.database.execute(
         "INSERT INTO daily_totals VALUES ('2026-11-01', 'demo', 'GB', 'one', 'EUR', 2, 3, 40, 10, 5, 0)"
     )

@@ -11,6 +11,7 @@ brings more than there is room for is refused, and what it sends from then on is
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -139,8 +140,9 @@ class BoundedConnection(web.RequestHandler):
         else:
             code = INTERNAL
             _log.error("http.request_failed", error=type(exc).__name__)
-        body = encode(problem(code), "", "")
-        response = web.Response(status=code.status, body=body, headers={"Content-Type": PROBLEM_JSON, "Server": SERVER})
+        request_id = secrets.token_hex(8)
+        headers = {"Content-Type": PROBLEM_JSON, "Server": SERVER, "X-Request-ID": request_id}
+        response = web.Response(status=code.status, body=encode(problem(code), "", request_id), headers=headers)
         response.force_close()
         return response
 

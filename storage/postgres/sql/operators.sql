@@ -1,7 +1,8 @@
 -- Operators, what they look at and change of an account, and the log of it.
 
 -- name: find_account
-SELECT id, currency, plan, is_suspended, credit_limit_micros, low_balance_micros, rate_per_second, burst, binds_max
+SELECT id, currency, plan, is_suspended, credit_limit_micros, low_balance_micros, rate_per_second, burst, binds_max,
+       spend_per_day_micros
   FROM accounts WHERE id = $1;
 
 -- name: suspend

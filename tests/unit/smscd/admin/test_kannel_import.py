@@ -127,7 +127,7 @@ def test_a_receive_port_alone_is_a_receiver_and_another_one_is_noted(tmp_path: P
 
 
 def test_an_allowed_prefix_becomes_a_route(tmp_path: Path) -> None:
-    second = SMPP.replace("Main", "Second") + "allowed-prefix = 44;49\n"
+    second = SMPP.replace("Main", "Second") + "allowed-prefix = 44;+49\n"
     assert planned(tmp_path, SMPP + second).routes == [
         Route(prefix="", upstreams=("main",)),
         Route(prefix="44", upstreams=("second",)),

@@ -170,6 +170,7 @@ async def test_what_is_no_http_is_told_nothing_of_what_reads_it() -> None:
         connection.write(GET.replace(b" HTTP/1.1", b" HTTP/1.1 x"))
         reply = await connection.reply()
         assert (reply.status, reply.headers["server"]) == (400, "smscd")
+        assert reply.problem["request_id"] == reply.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key"])
