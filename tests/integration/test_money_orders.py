@@ -97,7 +97,7 @@ async def test_a_hundred_copies_at_once_are_one_order(rig: LedgerRig) -> None:
         ("topup", 2**53, {}, "An amount is neither zero nor beyond what a balance can hold (2^53 micro-units)."),
         ("gift", 5, {}, "An order is one of topup, adjust, correction, not gift."),
         ("adjust", 5, {"note": " "}, "Every adjust needs a note that says why."),
-        ("correction", 5, {"note": ""}, "Every correction needs a note that says why."),
+        ("correction", 5, {"note": "", "corrects": "r"}, "Every correction needs a note that says why."),
         ("correction", 5, {},
          "A correction, and nothing else, names the reference of the entry that it corrects."),
         ("topup", 5, {"corrects": "r"},
@@ -113,7 +113,9 @@ async def test_an_order_that_is_none_is_refused_with_a_sentence(
 ) -> None:
     order = {"reference": "r", **changed}
     refused = await rig.place(kind, micros, order.pop("reference"), **order)  # type: ignore[arg-type]  # texts, as they come
-    assert refused == Refusal("validation_failed", 422, sentence)
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.status, refused.detail) == ("validation_failed", 422, sentence)
+    assert [rule for _, rule in refused.faults] == [sentence]
     assert await rig.balances.balance("demo") is None
     assert await rig.logged() == []
 
